@@ -1,0 +1,91 @@
+//! Holds the calls to their frames.
+
+use super::*;
+
+fn summary() -> GrantSummary {
+    GrantSummary {
+        owner: EndpointId::from_raw(1),
+        permission: Permission::ReadWrite,
+        kind: GrantKind::Lend,
+        generation: 7,
+        page_count: 4,
+        range_count: 2,
+        fold: 0x1234_5678_9abc_def0,
+    }
+}
+
+fn one_of_each() -> Vec<Call> {
+    let handle = MemHandle::new(0xffff_ffc0).unwrap();
+    let vm = EndpointId::from_raw(2);
+    let terms =
+        GrantTerms { peer: Some(vm), kind: GrantKind::Share, permission: Permission::ReadOnly };
+    vec![
+        Call::Version { minor: 1 },
+        Call::Features { call_number: 0x20 },
+        Call::Events,
+        Call::Stats { page: 1 },
+        Call::Offer { handle, terms, tag: 9 },
+        Call::Offer { handle, terms: GrantTerms { peer: None, ..terms }, tag: 0 },
+        Call::Revoke { handle },
+        Call::State { handle },
+        Call::List { cursor: 3 },
+        Call::Inspect { handle, range_index: 1 },
+        Call::Accept { handle, seen: summary() },
+        Call::Reject { handle, generation: 7 },
+        Call::Release { handle },
+        Call::HypRegister { sgi: 5, core: 1 },
+        Call::HypPoll,
+        Call::HypMapping { handle, vm },
+        Call::HypUnmapped { handle, vm },
+        Call::BusKick,
+    ]
+}
+
+#[test]
+fn every_call_survives_its_frame() {
+    let calls = one_of_each();
+    for call in &calls {
+        assert_eq!(Call::decode(&call.encode()), Ok(*call));
+    }
+    for id in CallId::ALL {
+        assert!(calls.iter().any(|c| c.id() == *id), "{id:?} has no example");
+        assert_eq!(CallId::from_number(id.number()), Some(*id));
+    }
+}
+
+#[test]
+fn no_call_number_can_be_taken_for_a_virtio_msg_type() {
+    assert!(CallId::ALL.iter().all(|id| id.number() > 3));
+}
+
+#[test]
+fn reserved_words_and_bits_are_refused() {
+    for call in one_of_each() {
+        let frame = call.encode();
+        for bit in (8..16).chain(32..64) {
+            let mut bad = frame;
+            bad[0] ^= 1 << bit;
+            assert_eq!(Call::decode(&bad), Err(Status::ReservedNotZero));
+        }
+        let mut bad = frame;
+        bad[0] ^= 1 << 16;
+        assert_eq!(Call::decode(&bad), Err(Status::BadVersion));
+    }
+    let mut bad = Call::Events.encode();
+    bad[4] = 1;
+    assert_eq!(Call::decode(&bad), Err(Status::ReservedNotZero));
+}
+
+#[test]
+fn a_doorbell_must_be_a_non_secure_sgi() {
+    let mut frame = Call::HypRegister { sgi: 7, core: 0 }.encode();
+    frame[1] = 8;
+    assert_eq!(Call::decode(&frame), Err(Status::BadArgument));
+}
+
+#[test]
+fn the_invalid_handle_is_like_any_unknown_one() {
+    let mut frame = Call::Revoke { handle: MemHandle::new(0).unwrap() }.encode();
+    frame[1] = u64::MAX;
+    assert_eq!(Call::decode(&frame), Err(Status::NoSuchGrant));
+}

@@ -1,0 +1,118 @@
+//! Owns the statuses of calls, each of which names the broken rule; never decides precedence.
+
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $rule:literal;)+) => {
+        /// The verdict on a call. Everything but [`Status::Ok`] changed nothing.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u16)]
+        pub enum Status { $($(#[$doc])* $name = $code,)+ }
+
+        impl Status {
+            /// Every status, in order of its code.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Returns the wire code.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// Names a wire code.
+            #[must_use]
+            pub const fn from_code(code: u16) -> Option<Self> {
+                match code { $($code => Some(Self::$name),)+ _ => None }
+            }
+
+            /// Returns the rule in one sentence, for logs and tables.
+            #[must_use]
+            pub const fn rule(self) -> &'static str {
+                match self { $(Self::$name => $rule,)+ }
+            }
+
+            /// Returns the variant's name, for logs and tables.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+        }
+    };
+}
+
+statuses! {
+    /// The call was carried out.
+    Ok = 0, "The call was carried out.";
+    /// No call has this number.
+    UnknownCall = 1, "The call number must be one of the interface.";
+    /// The major version of the frame is not ours.
+    BadVersion = 2, "The frame's major version must be the partition's.";
+    /// A reserved field was not zero.
+    ReservedNotZero = 3, "Reserved fields must be zero.";
+    /// An argument has no meaning (unknown kind, permission, state, count).
+    BadArgument = 4, "Each argument must be one of its documented values.";
+    /// The caller is not the hypervisor that the manifest names.
+    NotHypervisor = 5, "Only the hypervisor named by the manifest may call this.";
+    /// The caller is not known to the manifest, or was destroyed.
+    UnknownCaller = 6, "The caller must be a live VM that the manifest names.";
+    /// No grant of the caller has this handle: foreign, stale and invented handles all say this.
+    NoSuchGrant = 7, "The handle must name a live grant of the caller.";
+    /// The grant is not in a state in which this call has a meaning.
+    WrongState = 8, "The grant's state must allow the call.";
+    /// What was accepted is not what was inspected.
+    TermsChanged = 9, "ACCEPT must repeat exactly what INSPECT returned.";
+    /// Policy does not let this owner grant to this peer.
+    PolicyPeer = 10, "Policy must allow this owner to grant to this peer.";
+    /// Policy does not allow this kind (share, lend, donate) here.
+    PolicyKind = 11, "Policy must allow this kind of transaction for the pair.";
+    /// Policy does not allow this permission here.
+    PolicyPermission = 12, "Policy must allow this permission for the pair.";
+    /// The area is larger than policy allows.
+    PolicySize = 13, "The area must not be larger than policy allows for the pair.";
+    /// The caller's or the pair's grants are used up.
+    QuotaGrants = 14, "The number of live grants must stay within the quota.";
+    /// The caller's or the pair's pages are used up.
+    QuotaPages = 15, "The number of granted pages must stay within the quota.";
+    /// The caller's or the pair's range records are used up.
+    QuotaRanges = 16, "The number of address ranges must stay within the quota.";
+    /// A page lies outside the RAM windows of the manifest (secure memory, devices, the hypervisor).
+    OutsideRam = 17, "Every page must lie in a RAM window of the manifest.";
+    /// A page is already part of a live grant, or twice in this one.
+    Overlap = 18, "A page may be in at most one live grant, once.";
+    /// The memory is not normal, write-back, inner shareable, non-secure memory.
+    BadAttributes = 19, "The memory must be normal, write-back, inner-shareable and non-secure.";
+    /// The transaction's descriptor is not what the call said (borrowers, tag, kind, permission).
+    DescriptorMismatch = 20, "The transaction must match the offer: sender, borrowers, kind, permission.";
+    /// The SPMC's descriptor could not be read: malformed or beyond our limits.
+    DescriptorMalformed = 21, "The transaction's descriptor must be well formed and within limits.";
+    /// A peer still maps the memory.
+    StillMapped = 22, "The peer must not map the memory any more.";
+    /// The partition still uses the area itself (a FIFO or a queue lies in it).
+    InUse = 23, "The area must hold no queue and no FIFO that is in use.";
+    /// The SPMC failed a step that should have worked; nothing changed.
+    SpmcFailure = 24, "The SPMC must carry out a step that its rules allow.";
+    /// The partition has no room left for a reason that is not the caller's quota.
+    NoRoom = 25, "The partition's own tables must have room.";
+    /// Another call on the same object is under way; call again.
+    Busy = 26, "One call at a time may change an object.";
+    /// No bus connection (FIFO) of the caller is configured.
+    NoBus = 27, "The caller must have configured its message FIFO.";
+    /// The shared FIFO was malformed; the connection is closed until it is configured again.
+    FifoBroken = 28, "The indices and header of the shared FIFO must be valid.";
+    /// The partition is sealed: the set of grants is frozen.
+    Sealed = 29, "In sealed mode the set of grants is frozen.";
+    /// The VM is already known as live (VM_CREATED for a live id).
+    AlreadyLive = 30, "A VM id may be created only when it is not live.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Status;
+
+    #[test]
+    fn every_status_survives_the_wire_and_has_a_rule() {
+        for status in Status::ALL {
+            assert_eq!(Status::from_code(status.code()), Some(*status));
+            assert!(status.rule().ends_with('.'));
+        }
+        assert_eq!(Status::from_code(0xffff), None);
+    }
+}
