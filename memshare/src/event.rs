@@ -1,0 +1,252 @@
+//! Owns what goes into the broker and what comes out; never decides anything.
+
+use crate::grant::{GrantId, GrantView};
+use crate::ledger::Record;
+use causeway_abi::{Call, Frame, GrantKind, Permission, Status};
+use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange};
+
+/// One thing that happened. The first of a sequence comes from a caller, the bus or the clock; the
+/// others are the results of what [`Next`] asked for.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A direct message whose first byte is no virtio-msg type. `caller` is the id that the SPMC
+    /// vouches for. Decoded here, so that malformed frames reach the ledger as well.
+    Frame {
+        /// Who called.
+        caller: EndpointId,
+        /// The words x3-x7.
+        frame: Frame,
+    },
+    /// A call that was decoded before.
+    Call {
+        /// Who called.
+        caller: EndpointId,
+        /// What it asked.
+        call: Call,
+    },
+    /// The framework message "VM created" (DEN0077A 1.2, VM availability). Answered by [`Next::VmReply`].
+    VmCreated {
+        /// Who sent the message.
+        caller: EndpointId,
+        /// Which VM it speaks of.
+        vm: EndpointId,
+    },
+    /// The framework message "VM destroyed": the hypervisor says that the VM runs no more and that
+    /// whatever it borrowed is unmapped. Answered by [`Next::VmReply`].
+    VmDestroyed {
+        /// Who sent the message.
+        caller: EndpointId,
+        /// Which VM it speaks of.
+        vm: EndpointId,
+    },
+    /// The bus begins to use an area (a FIFO, a queue, an area binding). For a local area the first
+    /// use maps it. Answered by [`Next::Used`].
+    Use {
+        /// The area, as [`crate::Broker::resolve`] named it.
+        grant: GrantId,
+    },
+    /// The bus ends one use that [`Event::Use`] began. Answered by [`Next::Used`].
+    Unuse {
+        /// The area.
+        grant: GrantId,
+    },
+    /// The bus has put messages for this VM into its FIFO, which was empty before, or could not
+    /// put them there: rings the VM's doorbell and sets bit 2 of its EVENTS until BUS_KICK or
+    /// EVENTS. Answered by [`Next::Idle`].
+    BusWaiting {
+        /// The VM.
+        vm: EndpointId,
+    },
+    /// Nothing but the passing of time: on each entry that leads to no other event.
+    Tick,
+    /// The result of [`Next::Retrieve`].
+    Retrieved(Result<Descriptor<'a>, FfaError>),
+    /// The result of [`Next::Relinquish`].
+    Relinquished(Result<(), FfaError>),
+    /// The result of [`Next::Map`].
+    Mapped(Result<(), MapFailed>),
+    /// The result of [`Next::Unmap`].
+    Unmapped(Result<(), MapFailed>),
+}
+
+/// The partition's own stage 1 could not be changed; it is as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MapFailed;
+
+/// Cacheability and shareability of a transaction's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Caching {
+    /// Normal memory, write-back, inner shareable (attribute bits 5:0 are 0x2f).
+    NormalWriteBackInner,
+    /// Anything else.
+    Other,
+}
+
+/// The NS bit (bit 6) of a transaction's memory attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Security {
+    /// The SPMC says that the memory is non-secure.
+    NonSecure,
+    /// The SPMC says that the memory is secure, or says nothing where it should.
+    Secure,
+    /// This SPMC is known not to report the bit.
+    NotReported,
+}
+
+/// One receiver of a transaction. A permission that is neither read-only nor read-write is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Borrower {
+    /// The receiver.
+    pub id: EndpointId,
+    /// What it may do with the data.
+    pub permission: Option<Permission>,
+    /// Whether the descriptor lets it execute (instruction access other than "not specified" or
+    /// "not executable").
+    pub executable: bool,
+}
+
+/// The facts of a retrieve response, from a private copy that nobody else can write.
+pub struct Descriptor<'a> {
+    /// Who sent the transaction.
+    pub sender: EndpointId,
+    /// Its tag.
+    pub tag: u64,
+    /// Share, lend or donate; `None` where the SPMC does not say.
+    pub kind: Option<GrantKind>,
+    /// Cacheability and shareability.
+    pub caching: Caching,
+    /// The NS bit.
+    pub security: Security,
+    /// Every receiver, in the order of the descriptor.
+    pub borrowers: &'a [Borrower],
+    /// The total that the composite descriptor claims.
+    pub total_page_count: u32,
+    /// The constituents in order; `None` for one that is unaligned, empty or out of range, and once
+    /// more at the end if the descriptor ends too early. Read at most once.
+    pub ranges: &'a mut dyn Iterator<Item = Option<PageRange>>,
+}
+
+impl core::fmt::Debug for Descriptor<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Descriptor")
+            .field("sender", &self.sender)
+            .field("tag", &self.tag)
+            .field("kind", &self.kind)
+            .field("borrowers", &self.borrowers)
+            .field("total_page_count", &self.total_page_count)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What FFA_MEM_RETRIEVE_REQ needs. The request lists the partition and, if there is one, the peer,
+/// with this permission and no execution; it must not ask for zeroing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RetrieveRequest {
+    /// The transaction.
+    pub handle: MemHandle,
+    /// Its sender.
+    pub owner: EndpointId,
+    /// The other receiver.
+    pub peer: Option<EndpointId>,
+    /// What sender and receivers agreed upon out of band.
+    pub tag: u64,
+    /// Goes into the transaction-type flags.
+    pub kind: GrantKind,
+    /// For every receiver.
+    pub permission: Permission,
+}
+
+/// How to interrupt the hypervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Doorbell {
+    /// INTID of a non-secure SGI, 0-7.
+    pub sgi: u8,
+    /// Linear core number.
+    pub core: u16,
+}
+
+/// Something to do that has no result. In order, before [`Next`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// Append to the ledger ([`crate::Ledger::append`]).
+    Ledger(Record),
+    /// Raise the hypervisor's doorbell.
+    RingHypervisor(Doorbell),
+    /// The area is no longer usable: the bus forgets FIFOs, queues and bindings that lie in it. All
+    /// uses of it have ended; no [`Event::Unuse`] must follow. Must not lead to another event.
+    AreaLost(GrantId),
+}
+
+/// The verdict on a VM availability message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VmVerdict {
+    /// FFA status SUCCESS.
+    Done,
+    /// FFA status RETRY: bounded work was done, more is left; send the message again.
+    InProgress,
+    /// FFA status DENIED; the ledger has the reason.
+    Refused(Status),
+}
+
+/// What comes after the notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum Next {
+    /// Retrieve and keep; then [`Event::Retrieved`].
+    Retrieve(RetrieveRequest),
+    /// Give the retrieved memory back; then [`Event::Relinquished`].
+    Relinquish(MemHandle),
+    /// Map a local area: non-secure, never executable, with this permission; then
+    /// [`Event::Mapped`]. All or nothing.
+    Map {
+        /// Its pages: [`crate::Broker::ranges`].
+        grant: GrantId,
+        /// No more than this.
+        permission: Permission,
+    },
+    /// Unmap a local area and invalidate; then [`Event::Unmapped`].
+    Unmap {
+        /// Its pages: [`crate::Broker::ranges`].
+        grant: GrantId,
+    },
+    /// The end: answer the direct request with these words.
+    Reply(Frame),
+    /// The end: answer the framework message.
+    VmReply(VmVerdict),
+    /// The end: the caller is live and may kick; the bus answers.
+    BusKick {
+        /// The caller.
+        vm: EndpointId,
+    },
+    /// The end: the answer to [`Event::Use`] and [`Event::Unuse`].
+    Used(Result<GrantView, Status>),
+    /// The end: nothing to answer.
+    Idle,
+}
+
+/// The most notices that one step can carry.
+pub const MAX_NOTICES: usize = 8;
+
+/// The effects of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Step {
+    notices: [Option<Notice>; MAX_NOTICES],
+    next: Next,
+}
+
+impl Step {
+    /// The notices in order.
+    pub fn notices(&self) -> impl Iterator<Item = Notice> + '_ {
+        self.notices.iter().copied().flatten()
+    }
+
+    /// What to do after the notices.
+    pub const fn next(&self) -> Next {
+        self.next
+    }
+
+    pub(crate) const fn new(notices: [Option<Notice>; MAX_NOTICES], next: Next) -> Self {
+        Self { notices, next }
+    }
+}
