@@ -101,6 +101,8 @@ statuses! {
     Sealed = 29, "In sealed mode the set of grants is frozen.";
     /// The VM is already known as live (VM_CREATED for a live id).
     AlreadyLive = 30, "A VM id may be created only when it is not live.";
+    /// Policy allows the peer, but it was destroyed and not created anew; try again later.
+    PeerNotLive = 31, "The peer must be live.";
 }
 
 #[cfg(test)]
