@@ -1,2 +1,98 @@
-//! To be written.
-fn main() {}
+//! Owns the start and the end of `cargo xtask`: the command line, the panic hook, the exit status,
+//! the last line of stdout. Never does the work itself.
+
+mod cli;
+mod image;
+mod interrupt;
+mod outcome;
+mod paths;
+mod process;
+mod say;
+mod setup;
+mod tfa;
+
+use clap::Parser;
+use cli::{Action, CleanArgs, Cli};
+use outcome::{Exit, Stop, files};
+use setup::Consent;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    install_panic_hook();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return command_line_error(&error),
+    };
+    if let Err(stop) = interrupt::install() {
+        return finish(Err(stop));
+    }
+    match cli.command {
+        Action::Image(args) => finish(image_command(consent(args.yes))),
+        Action::Doctor(args) => finish(setup::doctor(consent(args.yes))),
+        Action::Clean(args) => finish(clean(args)),
+        Action::Run(_) | Action::Test(_) => finish(Err(Stop::usage("not available yet"))),
+    }
+}
+
+fn consent(yes: bool) -> Consent {
+    if yes { Consent::Given } else { Consent::Ask }
+}
+
+/// Says how it went, as the last line of stdout, and gives the exit status.
+fn finish(result: Result<(), Stop>) -> ExitCode {
+    match result {
+        Ok(()) => {
+            say::line("PASS");
+            Exit::Passed.into()
+        }
+        Err(stop) => {
+            say::stop(&stop);
+            say::line(&format!("FAIL: {}", stop.reason));
+            stop.exit.into()
+        }
+    }
+}
+
+/// Help and version are no failure; anything else is wrong usage.
+fn command_line_error(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when the terminal is gone.
+    drop(error.print());
+    if !error.use_stderr() {
+        return Exit::Passed.into();
+    }
+    say::line("FAIL: wrong usage of the command line");
+    Exit::Usage.into()
+}
+
+fn image_command(consent: Consent) -> Result<(), Stop> {
+    setup::for_images(consent)?;
+    image::make(&[image::Variant::Honest])
+}
+
+fn clean(args: CleanArgs) -> Result<(), Stop> {
+    let mut dirs = vec![paths::image(), paths::runs(), paths::target().join("setup")];
+    if args.all {
+        dirs.push(paths::tfa());
+    }
+    for dir in dirs {
+        say::progress(&format!("removing {}", dir.display()));
+        files::remove_dir(&dir)?;
+    }
+    Ok(())
+}
+
+/// A panic is our bug and is called so; the user sees no stack trace.
+fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let what = info
+            .payload()
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| info.payload().downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        say::note(&format!("xtask: this is a bug of xtask: {what} ({place})"));
+        say::line("FAIL: this is a bug of xtask");
+        std::process::exit(i32::from(Exit::Failed.code()));
+    }));
+}

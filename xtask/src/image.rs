@@ -1,0 +1,129 @@
+//! Owns target/image/: what the contract names, and the raw variants for tests. Never boots.
+
+pub(crate) mod build;
+pub(crate) mod flash;
+pub(crate) mod pack;
+
+use crate::outcome::{Stop, files};
+use crate::process::Step;
+use crate::tfa::{self, Built};
+use crate::{paths, say};
+use build::Program;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the monitor's image ends and the pack of guests begins.
+const PACK_OFFSET: usize = 0x20_0000;
+/// The monitor's own memory (0x60000000 .. 0x61000000).
+const MONITOR_ROOM: usize = 0x100_0000;
+/// Secure RAM for the partition (0x0e100000 .. 0x0f000000).
+const PARTITION_ROOM: usize = 0xf0_0000;
+/// The EL3 SPMC reads manifest and boot information from one page.
+const MANIFEST_ROOM: u64 = 4096 - 128;
+const MANIFEST: &str = "manifests/qemu-el3.dts";
+
+/// Which monitor the images hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// The honest monitor: what `image` and `run` are about.
+    Honest,
+    /// The test build that forwards unchecked.
+    Raw,
+}
+
+impl Variant {
+    /// Its folder.
+    pub(crate) fn dir(self) -> PathBuf {
+        match self {
+            Self::Honest => paths::image(),
+            Self::Raw => paths::image().join("raw"),
+        }
+    }
+
+    /// The flash image that QEMU boots.
+    pub(crate) fn flash(self) -> PathBuf {
+        self.dir().join("flash.bin")
+    }
+}
+
+/// Builds the images of these variants.
+pub(crate) fn make(variants: &[Variant]) -> Result<(), Stop> {
+    let built = tfa::ready()?;
+    files::make_dir(&paths::image())?;
+    let partition = build::one(Program::Partition)?;
+    room("the partition", partition.len(), PARTITION_ROOM)?;
+    let dtb = manifest()?;
+    let guests = build::guests()?;
+    let pack = pack::write(&guests).map_err(Stop::failed)?;
+    for variant in variants {
+        let dir = variant.dir();
+        files::make_dir(&dir)?;
+        let monitor = build::one(match variant {
+            Variant::Honest => Program::Monitor,
+            Variant::Raw => Program::RawMonitor,
+        })?;
+        let monitor = with_pack(monitor, &pack)?;
+        files::write(&dir.join("sp.bin"), &partition)?;
+        files::write(&dir.join("monitor.bin"), &monitor)?;
+        files::write(&dir.join("sp.dtb"), &dtb)?;
+        firmware(&built, &dir)?;
+    }
+    say::progress(&format!("images are in {}", paths::image().display()));
+    Ok(())
+}
+
+/// The monitor, padded, with the guests behind it.
+fn with_pack(mut monitor: Vec<u8>, pack: &[u8]) -> Result<Vec<u8>, Stop> {
+    room("the monitor", monitor.len(), PACK_OFFSET)?;
+    monitor.resize(PACK_OFFSET, 0);
+    monitor.extend_from_slice(pack);
+    room("the monitor with its guests", monitor.len(), MONITOR_ROOM)?;
+    Ok(monitor)
+}
+
+fn room(what: &str, len: usize, limit: usize) -> Result<(), Stop> {
+    if len <= limit {
+        return Ok(());
+    }
+    Err(Stop::failed(format!("{what} is {len} bytes; there is room for {limit}")))
+}
+
+/// Compiles the partition's manifest.
+fn manifest() -> Result<Vec<u8>, Stop> {
+    let source = paths::root().join(MANIFEST);
+    let out = paths::image().join("sp.dtb");
+    let log = paths::image().join("dtc.log");
+    Step::new("dtc of the partition's manifest", "dtc", &log)
+        .args(["-q", "-I", "dts", "-O", "dtb", "-o"])
+        .args([&out, &source])
+        .limit(Duration::from_secs(30))
+        .run()?;
+    let bytes = files::read(&out)?;
+    let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if len > MANIFEST_ROOM {
+        return Err(Stop::failed(format!(
+            "{MANIFEST} compiles to {len} bytes; the SPMC has room for {MANIFEST_ROOM}"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Puts our parts into TF-A's package and makes the flash image.
+fn firmware(built: &Built, dir: &Path) -> Result<(), Stop> {
+    let at = |name: &str| dir.join(name);
+    for name in ["fiptool", "bl1.bin", "fip.bin"] {
+        files::copy(&built.build.join(name), &at(name))?;
+    }
+    Step::new("fiptool update", at("fiptool"), &at("fiptool.log"))
+        .args(["update", "--tos-fw"])
+        .args([at("sp.bin")])
+        .args(["--nt-fw"])
+        .args([at("monitor.bin")])
+        .args(["--tos-fw-config"])
+        .args([at("sp.dtb"), at("fip.bin")])
+        .limit(Duration::from_secs(60))
+        .run()?;
+    let flash = flash::assemble(&files::read(&at("bl1.bin"))?, &files::read(&at("fip.bin"))?)
+        .map_err(Stop::failed)?;
+    files::write(&at("flash.bin"), flash)
+}

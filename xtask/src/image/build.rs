@@ -1,0 +1,203 @@
+//! Owns the builds of the bare-metal programs and their flat binaries. Never packs them.
+
+use super::pack::Guest;
+use crate::outcome::{Stop, files};
+use crate::process::Step;
+use crate::setup::rust::BARE_METAL;
+use crate::{paths, say};
+use object::elf::PT_LOAD;
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const BUILD: Duration = Duration::from_secs(1200);
+const GUESTS: [&str; 3] = ["frontend", "backend", "hostile"];
+
+/// A bare-metal program that is built alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// sp/: the partition.
+    Partition,
+    /// monitor/: the honest hypervisor.
+    Monitor,
+    /// monitor/ with the feature `raw`.
+    RawMonitor,
+}
+
+impl Program {
+    fn package(self) -> &'static str {
+        match self {
+            Self::Partition => "causeway-sp",
+            Self::Monitor | Self::RawMonitor => "causeway-monitor",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "sp",
+            Self::Monitor => "monitor",
+            Self::RawMonitor => "monitor (raw)",
+        }
+    }
+
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Partition | Self::Monitor => &[],
+            Self::RawMonitor => &["--features", "raw"],
+        }
+    }
+}
+
+/// Builds one program and returns its flat binary.
+pub(crate) fn one(program: Program) -> Result<Vec<u8>, Stop> {
+    let built = cargo(program.package(), program.features(), program.name())?;
+    match built.as_slice() {
+        [(_, path)] => flat(path),
+        list => Err(Stop::failed(format!(
+            "{} builds {} programs; one was expected",
+            program.package(),
+            list.len()
+        ))),
+    }
+}
+
+/// Builds the guests and returns them in the order of the pack.
+pub(crate) fn guests() -> Result<Vec<Guest>, Stop> {
+    let built = cargo("causeway-guests", &[], "guests")?;
+    GUESTS
+        .iter()
+        .map(|name| {
+            let (_, path) = built.iter().find(|(found, _)| found == name).ok_or_else(|| {
+                Stop::failed(format!("causeway-guests builds no program named {name}"))
+            })?;
+            Ok(Guest { name: (*name).to_owned(), image: flat(path)? })
+        })
+        .collect()
+}
+
+/// Runs cargo for one package; returns the names and files of its programs.
+fn cargo(package: &str, more: &[&str], name: &str) -> Result<Vec<(String, PathBuf)>, Stop> {
+    say::progress(&format!("building {name}"));
+    let dir = paths::target().join("setup");
+    let file = name.replace([' ', '(', ')'], "");
+    let messages = dir.join(format!("build-{file}.json"));
+    Step::new(&format!("the build of {name}"), "cargo", &dir.join(format!("build-{file}.log")))
+        .dir(&paths::root())
+        .args(["build", "--release", "--bins", "--target", BARE_METAL, "--package", package])
+        .args(["--message-format", "json-render-diagnostics", "--target-dir"])
+        .args([paths::target()])
+        .args(more)
+        .stdout_to(&messages)
+        .limit(BUILD)
+        .run()?;
+    let text = String::from_utf8_lossy(&files::read(&messages)?).into_owned();
+    Ok(text.lines().filter_map(executable).collect())
+}
+
+/// The program that one of cargo's messages names.
+fn executable(line: &str) -> Option<(String, PathBuf)> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let path = message.get("executable")?.as_str()?;
+    let name = message.get("target")?.get("name")?.as_str()?;
+    Some((name.to_owned(), PathBuf::from(path)))
+}
+
+/// The loadable bytes of an ELF file, from its lowest physical address on. The loaders enter at the
+/// first byte, so the entry point must be there.
+fn flat(path: &Path) -> Result<Vec<u8>, Stop> {
+    let bytes = files::read(path)?;
+    flatten(&bytes).map_err(|why| Stop::failed(format!("{}: {why}", path.display())))
+}
+
+fn flatten(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let elf: ElfFile64 = ElfFile64::parse(bytes).map_err(|e| e.to_string())?;
+    let endian = elf.endian();
+    let loads: Vec<_> = elf
+        .elf_program_headers()
+        .iter()
+        .filter(|h| h.p_type(endian) == PT_LOAD && h.p_filesz(endian) > 0)
+        .collect();
+    let first = loads.iter().min_by_key(|h| h.p_paddr(endian)).ok_or("nothing to load")?;
+    let base = first.p_paddr(endian);
+    let entry = elf.elf_header().e_entry(endian);
+    if entry != first.p_vaddr(endian) {
+        return Err(format!("the entry point {entry:#x} is not the first byte loaded"));
+    }
+    let mut image = Vec::new();
+    for header in loads {
+        let data = header.data(endian, bytes).map_err(|()| "a segment lies outside the file")?;
+        let start = usize::try_from(header.p_paddr(endian) - base).map_err(|e| e.to_string())?;
+        let end = start.checked_add(data.len()).filter(|end| *end <= 64 << 20);
+        let end = end.ok_or("the program spans more than 64 MiB")?;
+        if image.len() < end {
+            image.resize(end, 0);
+        }
+        image[start..end].copy_from_slice(data);
+    }
+    Ok(image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{executable, flatten};
+
+    /// A little-endian AArch64 ELF with segments (physical address, bytes).
+    fn elf(entry: u64, segments: &[(u64, &[u8])]) -> Vec<u8> {
+        let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+        file.resize(16, 0);
+        for half in [2u16, 183] {
+            file.extend_from_slice(&half.to_le_bytes());
+        }
+        file.extend_from_slice(&1u32.to_le_bytes());
+        for word in [entry, 64, 0] {
+            file.extend_from_slice(&word.to_le_bytes());
+        }
+        file.extend_from_slice(&0u32.to_le_bytes());
+        let count = u16::try_from(segments.len()).expect("few");
+        for half in [64u16, 56, count, 64, 0, 0] {
+            file.extend_from_slice(&half.to_le_bytes());
+        }
+        let mut offset = 64 + 56 * u64::from(count);
+        for (address, data) in segments {
+            let len = u64::try_from(data.len()).expect("short");
+            file.extend_from_slice(&1u32.to_le_bytes());
+            file.extend_from_slice(&7u32.to_le_bytes());
+            for word in [offset, *address, *address, len, len, 1] {
+                file.extend_from_slice(&word.to_le_bytes());
+            }
+            offset += len;
+        }
+        for (_, data) in segments {
+            file.extend_from_slice(data);
+        }
+        file
+    }
+
+    #[test]
+    fn segments_are_placed_by_their_addresses_with_zeros_between() {
+        let file = elf(0x1000, &[(0x1004, &[3, 4]), (0x1000, &[1, 2])]);
+        assert_eq!(flatten(&file), Ok(vec![1, 2, 0, 0, 3, 4]));
+    }
+
+    #[test]
+    fn an_entry_that_is_not_the_first_byte_is_refused() {
+        let file = elf(0x1002, &[(0x1000, &[1, 2, 3, 4])]);
+        assert!(flatten(&file).expect_err("refused").contains("entry point 0x1002"));
+    }
+
+    #[test]
+    fn odd_files_are_errors() {
+        assert!(flatten(b"hello").is_err());
+        assert!(flatten(&elf(0, &[])).is_err());
+        assert!(flatten(&elf(0, &[(0, &[1]), (1 << 40, &[2])])).is_err());
+    }
+
+    #[test]
+    fn cargos_messages_name_the_programs() {
+        let line = r#"{"reason":"compiler-artifact","target":{"name":"backend"},"executable":"/t/backend"}"#;
+        assert_eq!(executable(line), Some(("backend".into(), "/t/backend".into())));
+        let library = r#"{"reason":"compiler-artifact","target":{"name":"x"},"executable":null}"#;
+        assert_eq!(executable(library), None);
+        assert_eq!(executable("warning: text"), None);
+    }
+}

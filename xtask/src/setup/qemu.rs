@@ -1,0 +1,69 @@
+//! Owns the check of the QEMU on the PATH. Never installs one: `packages` does where there is none.
+
+use crate::outcome::{Exit, Stop};
+use crate::process;
+use std::time::Duration;
+
+/// The program.
+pub(crate) const PROGRAM: &str = "qemu-system-aarch64";
+const OLDEST: (u32, u32) = (7, 2);
+const HOW: &str = "apt-get install --no-install-recommends qemu-system-arm, or put the folder of a \
+                   newer qemu-system-aarch64 first in PATH";
+
+/// The version line of a QEMU that is new enough.
+pub(crate) fn check() -> Result<String, Stop> {
+    let limit = Duration::from_secs(10);
+    let answer = match process::ask(PROGRAM, &["--version"], limit) {
+        Ok(answer) => answer,
+        Err(stop) if stop.exit == Exit::TimedOut => {
+            return Err(Stop::timed_out(format!(
+                "{PROGRAM} --version did not answer within {} s: this QEMU hangs",
+                limit.as_secs()
+            ))
+            .mend(HOW));
+        }
+        Err(stop) => return Err(stop.mend(HOW)),
+    };
+    let line = answer.all.lines().next().unwrap_or_default().to_owned();
+    if !answer.ok {
+        return Err(Stop::missing(format!("{PROGRAM} --version failed: {line}")).mend(HOW));
+    }
+    match version(&line) {
+        Some(found) if found >= OLDEST => Ok(line),
+        Some((major, minor)) => Err(Stop::missing(format!(
+            "QEMU {major}.{minor} is too old: {}.{} or newer is needed",
+            OLDEST.0, OLDEST.1
+        ))
+        .mend(HOW)),
+        None => {
+            Err(Stop::missing(format!("{PROGRAM} --version says nothing known: {line}")).mend(HOW))
+        }
+    }
+}
+
+/// Major and minor of `QEMU emulator version 7.2.22 (Debian ...)`.
+fn version(line: &str) -> Option<(u32, u32)> {
+    let (_, rest) = line.split_once("version ")?;
+    let mut parts = rest.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn version_lines_of_debian_and_of_a_release_are_read() {
+        let debian = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)";
+        assert_eq!(version(debian), Some((7, 2)));
+        assert_eq!(version("QEMU emulator version 10.0.2"), Some((10, 0)));
+        assert_eq!(version("QEMU emulator version 6.2.0"), Some((6, 2)));
+    }
+
+    #[test]
+    fn other_text_is_no_version() {
+        for text in ["", "hello", "version x.y", "QEMU emulator version 7"] {
+            assert_eq!(version(text), None, "{text}");
+        }
+    }
+}
