@@ -1,0 +1,126 @@
+//! Owns bus addresses and area ids; never knows what memory stands behind them.
+
+use core::fmt;
+use core::num::NonZeroU16;
+
+/// Bits of a bus address below the area id.
+const OFFSET_BITS: u32 = 48;
+
+/// First offset that no longer fits.
+const OFFSET_LIMIT: u64 = 1 << OFFSET_BITS;
+
+/// The number of an area on one link, 1-65535, chosen by the driver side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AreaId(NonZeroU16);
+
+impl AreaId {
+    /// Accepts any id but 0.
+    #[must_use]
+    pub const fn new(raw: u16) -> Option<Self> {
+        match NonZeroU16::new(raw) {
+            Some(id) => Some(Self(id)),
+            None => None,
+        }
+    }
+
+    /// Returns the raw id.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0.get()
+    }
+}
+
+/// An address on the bus: `area_id << 48 | offset` (virtio-msg over FF-A, DEN0153).
+///
+/// Every value can be written down; whether memory stands behind it is for an
+/// [`AreaMap`](crate::mem::AreaMap) to say. Area 0 never has any over FF-A, yet a user of the
+/// queues with plain physical addresses may let its map serve it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BusAddr(u64);
+
+impl BusAddr {
+    /// Builds an address; `None` if the offset has more than 48 bits.
+    #[must_use]
+    pub fn new(area: AreaId, offset: u64) -> Option<Self> {
+        (offset < OFFSET_LIMIT).then(|| Self((u64::from(area.get()) << OFFSET_BITS) | offset))
+    }
+
+    /// Reads the wire form.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// Returns the wire form.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the area's number; `None` for the unused number 0.
+    #[must_use]
+    pub fn area(self) -> Option<AreaId> {
+        let [.., low, high] = self.0.to_le_bytes();
+        AreaId::new(u16::from_le_bytes([low, high]))
+    }
+
+    /// Returns the offset in the area.
+    #[must_use]
+    pub const fn offset(self) -> u64 {
+        self.0 & (OFFSET_LIMIT - 1)
+    }
+
+    /// Moves `bytes` up; `None` if that leaves the area.
+    #[must_use]
+    #[inline]
+    pub const fn checked_add(self, bytes: u64) -> Option<Self> {
+        let Some(offset) = self.offset().checked_add(bytes) else {
+            return None;
+        };
+        if offset < OFFSET_LIMIT {
+            Some(Self((self.0 & !(OFFSET_LIMIT - 1)) | offset))
+        } else {
+            None
+        }
+    }
+
+    /// Reports whether `len` bytes from here stay inside the area's 48 bits.
+    #[must_use]
+    #[inline]
+    pub const fn holds(self, len: u64) -> bool {
+        match self.offset().checked_add(len) {
+            Some(end) => end <= OFFSET_LIMIT,
+            None => false,
+        }
+    }
+}
+
+impl fmt::Display for BusAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#018x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn area_id_sits_above_bit_48() {
+        let at = BusAddr::new(AreaId::new(0x1234).unwrap(), 0x5678).unwrap();
+        assert_eq!(at.get(), 0x1234_0000_0000_5678);
+        assert_eq!((at.area().map(AreaId::get), at.offset()), (Some(0x1234), 0x5678));
+        assert_eq!(BusAddr::from_raw(0x1000).area(), None);
+        assert_eq!(AreaId::new(0), None);
+    }
+
+    #[test]
+    fn moving_never_reaches_the_next_area() {
+        let area = AreaId::new(1).unwrap();
+        assert_eq!(BusAddr::new(area, 1 << 48), None);
+        let last = BusAddr::new(area, (1 << 48) - 1).unwrap();
+        assert_eq!(last.checked_add(1), None);
+        assert_eq!(last.checked_add(u64::MAX), None);
+        assert!(last.holds(1) && !last.holds(2) && !last.holds(u64::MAX));
+    }
+}

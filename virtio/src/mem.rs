@@ -1,0 +1,165 @@
+//! Owns how queues and devices see memory: copies in and out at bus addresses; never a reference.
+
+use crate::addr::BusAddr;
+use core::sync::atomic::{Ordering, fence};
+
+mod words;
+
+pub use words::WordArea;
+
+/// What an access wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Read.
+    Read,
+    /// Write.
+    Write,
+}
+
+/// Why an access is refused. It is always the fault of whoever supplied the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemError {
+    /// Part of the range lies in no mapped area, or beyond the area's end.
+    Outside,
+    /// The area does not allow this access.
+    Permission,
+    /// A ring index does not lie at an even address.
+    Unaligned,
+}
+
+/// The areas of one link: the only way in which this crate touches shared memory.
+///
+/// The other side may change any byte at any time, so an implementor copies with volatile or
+/// atomic accesses and never hands out references. All methods take `&self`, because writing to
+/// shared memory changes nothing that Rust owns. A range is allowed as a whole or not at all: a
+/// refused `write` has written nothing.
+pub trait AreaMap {
+    /// Reports whether all of `[at, at + len)` is mapped and allows `access`.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    fn check(&self, at: BusAddr, len: u64, access: Access) -> Result<(), MemError>;
+
+    /// Copies bytes out of the area. Each byte is read once.
+    ///
+    /// # Errors
+    /// The rule that is broken; `into` is then unspecified.
+    fn read(&self, at: BusAddr, into: &mut [u8]) -> Result<(), MemError>;
+
+    /// Copies bytes into the area. Each byte is written once.
+    ///
+    /// # Errors
+    /// The rule that is broken; nothing was written.
+    fn write(&self, at: BusAddr, from: &[u8]) -> Result<(), MemError>;
+
+    /// Reads a little-endian ring index; what the other side wrote before it is seen after it.
+    ///
+    /// # Errors
+    /// The rule that is broken; [`MemError::Unaligned`] for an odd address.
+    fn load_acquire_u16(&self, at: BusAddr) -> Result<u16, MemError>;
+
+    /// Writes a little-endian ring index; what was written before it is seen with it.
+    ///
+    /// # Errors
+    /// The rule that is broken; [`MemError::Unaligned`] for an odd address.
+    fn store_release_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError>;
+
+    /// Orders earlier stores before later loads (virtio 1.3, 2.7.13.4.1: between the index and
+    /// the other side's notification suppression).
+    #[inline]
+    fn full_fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    /// Reads a little-endian 16-bit value without ordering.
+    ///
+    /// # Errors
+    /// As [`AreaMap::read`].
+    #[inline]
+    fn read_u16(&self, at: BusAddr) -> Result<u16, MemError> {
+        let mut bytes = [0; 2];
+        self.read(at, &mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    /// Reads a little-endian 32-bit value without ordering.
+    ///
+    /// # Errors
+    /// As [`AreaMap::read`].
+    #[inline]
+    fn read_u32(&self, at: BusAddr) -> Result<u32, MemError> {
+        let mut bytes = [0; 4];
+        self.read(at, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Reads a little-endian 64-bit value without ordering.
+    ///
+    /// # Errors
+    /// As [`AreaMap::read`].
+    #[inline]
+    fn read_u64(&self, at: BusAddr) -> Result<u64, MemError> {
+        let mut bytes = [0; 8];
+        self.read(at, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Writes a little-endian 16-bit value without ordering.
+    ///
+    /// # Errors
+    /// As [`AreaMap::write`].
+    #[inline]
+    fn write_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
+        self.write(at, &value.to_le_bytes())
+    }
+
+    /// Writes a little-endian 32-bit value without ordering.
+    ///
+    /// # Errors
+    /// As [`AreaMap::write`].
+    #[inline]
+    fn write_u32(&self, at: BusAddr, value: u32) -> Result<(), MemError> {
+        self.write(at, &value.to_le_bytes())
+    }
+
+    /// Writes a little-endian 64-bit value without ordering.
+    ///
+    /// # Errors
+    /// As [`AreaMap::write`].
+    #[inline]
+    fn write_u64(&self, at: BusAddr, value: u64) -> Result<(), MemError> {
+        self.write(at, &value.to_le_bytes())
+    }
+}
+
+impl<M: AreaMap + ?Sized> AreaMap for &M {
+    #[inline]
+    fn check(&self, at: BusAddr, len: u64, access: Access) -> Result<(), MemError> {
+        (**self).check(at, len, access)
+    }
+
+    #[inline]
+    fn read(&self, at: BusAddr, into: &mut [u8]) -> Result<(), MemError> {
+        (**self).read(at, into)
+    }
+
+    #[inline]
+    fn write(&self, at: BusAddr, from: &[u8]) -> Result<(), MemError> {
+        (**self).write(at, from)
+    }
+
+    #[inline]
+    fn load_acquire_u16(&self, at: BusAddr) -> Result<u16, MemError> {
+        (**self).load_acquire_u16(at)
+    }
+
+    #[inline]
+    fn store_release_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
+        (**self).store_release_u16(at, value)
+    }
+
+    #[inline]
+    fn full_fence(&self) {
+        (**self).full_fence();
+    }
+}

@@ -1,0 +1,278 @@
+//! Owns the virtio-msg messages: what each says and how its bytes lie. Never decides who may send one.
+//!
+//! Layouts: OASIS patch v2 (transport) and the "ALP2" state of Arm DEN0153 (FF-A bus); see
+//! [`dialect`] for what depends on the version, and docs/virtio-msg.md for the whole picture.
+//!
+//! ```
+//! use causeway_virtio::msg::{Body, Message, Request};
+//! let ask = Message { dev_num: 3, token: 7, body: Body::Request(Request::GetDeviceInfo) };
+//! let bytes = ask.encode();
+//! assert_eq!(bytes.bytes(), [0, 2, 3, 0, 7, 0, 8, 0]);
+//! assert_eq!(Message::decode(bytes.bytes()), Ok(ask));
+//! ```
+
+pub mod bus;
+pub mod data;
+pub mod dialect;
+pub mod transport;
+pub(crate) mod wire;
+
+pub use bus::{
+    AreaAttrs, AreaShare, BusFeatures, BusRequest, BusResponse, BusResult, DeviceBitmap,
+    DeviceState, EventMethod, ShareKind, VersionRequest, VersionResponse,
+};
+pub use data::{ConfigBytes, FeatureWords};
+pub use dialect::MAX_MESSAGE_BYTES;
+pub use transport::{
+    BlockRange, ConfigData, ConfigEvent, ConfigRange, DeviceInfo, FeatureBlocks, Request, Response,
+    SetVqueue, Shm, Vqueue, VqueueFlags,
+};
+
+use wire::{Reader, Writer};
+
+/// Bytes in the header of each message.
+pub const HEADER_BYTES: usize = 8;
+
+/// Bytes of a message that fit in x3-x7 of a direct message.
+pub const FRAME_BYTES: usize = 40;
+
+/// Why bytes are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MsgError {
+    /// Fewer bytes than a header, or than `msg_size` says.
+    Short,
+    /// `msg_size` is below the header's or above the dialect's limit.
+    Size,
+    /// The type byte has bits that mean nothing.
+    Type,
+    /// No message has this type and id.
+    Unknown,
+    /// The payload's length is not that of the message.
+    Length,
+    /// A bus message names a device.
+    BusDevice,
+    /// A reserved field is not zero.
+    Reserved,
+    /// A field has none of its documented values.
+    Value,
+}
+
+/// Bits 1:0 of the type byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// 0: a request or event about a device.
+    Request,
+    /// 1: the answer to it.
+    Response,
+    /// 2: a request or event about the bus.
+    BusRequest,
+    /// 3: the answer to it.
+    BusResponse,
+}
+
+impl Kind {
+    /// Returns the type byte.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Request => 0,
+            Self::Response => 1,
+            Self::BusRequest => 2,
+            Self::BusResponse => 3,
+        }
+    }
+
+    /// Names a type byte.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Request),
+            1 => Some(Self::Response),
+            2 => Some(Self::BusRequest),
+            3 => Some(Self::BusResponse),
+            _ => None,
+        }
+    }
+}
+
+/// The first eight bytes of each message, readable even where the rest is malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// Request or response, of a device or of the bus.
+    pub kind: Kind,
+    /// Which message; bit 6: event, bit 7: defined by the bus.
+    pub msg_id: u8,
+    /// The device, 0 for bus messages. Device 0 exists.
+    pub dev_num: u16,
+    /// Chosen by the sender of a request, echoed by its answer.
+    pub token: u16,
+    /// Bytes in the message with this header.
+    pub msg_size: u16,
+}
+
+impl Header {
+    /// Reads the header at the start of `bytes`.
+    ///
+    /// # Errors
+    /// [`MsgError::Short`], [`MsgError::Type`], [`MsgError::Size`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, MsgError> {
+        let mut r = Reader::new(bytes.get(..HEADER_BYTES).ok_or(MsgError::Short)?);
+        let kind = Kind::from_code(r.u8()?).ok_or(MsgError::Type)?;
+        let (msg_id, dev_num, token, msg_size) = (r.u8()?, r.u16()?, r.u16()?, r.u16()?);
+        let size = usize::from(msg_size);
+        if !(HEADER_BYTES..=MAX_MESSAGE_BYTES).contains(&size) {
+            return Err(MsgError::Size);
+        }
+        Ok(Self { kind, msg_id, dev_num, token, msg_size })
+    }
+
+    /// Reports whether the message is an event: it has no answer of its own.
+    #[must_use]
+    pub const fn is_event(&self) -> bool {
+        self.msg_id & 0x40 != 0
+    }
+}
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// About a device.
+    Request(Request),
+    /// The answer of a device.
+    Response(Response),
+    /// About the bus.
+    BusRequest(BusRequest),
+    /// The answer of the bus.
+    BusResponse(BusResponse),
+}
+
+/// One message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The device; 0 in bus messages.
+    pub dev_num: u16,
+    /// Chosen by the sender of a request, echoed by its answer.
+    pub token: u16,
+    /// What it says.
+    pub body: Body,
+}
+
+impl Message {
+    /// Reads the message at the start of `bytes`; what follows it is ignored.
+    ///
+    /// # Errors
+    /// The first rule that is broken. Every input is a message or an error.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MsgError> {
+        let header = Header::decode(bytes)?;
+        let payload =
+            bytes.get(HEADER_BYTES..usize::from(header.msg_size)).ok_or(MsgError::Short)?;
+        let mut r = Reader::new(payload);
+        let body = match header.kind {
+            Kind::Request => Body::Request(Request::decode(header.msg_id, &mut r)?),
+            Kind::Response => Body::Response(Response::decode(header.msg_id, &mut r)?),
+            Kind::BusRequest => Body::BusRequest(BusRequest::decode(header.msg_id, &mut r)?),
+            Kind::BusResponse => Body::BusResponse(BusResponse::decode(header.msg_id, &mut r)?),
+        };
+        r.finish()?;
+        let names_device = match body {
+            Body::Request(_) | Body::Response(_) => true,
+            Body::BusResponse(BusResponse::Error { .. }) => true,
+            Body::BusRequest(_) | Body::BusResponse(_) => false,
+        };
+        if header.dev_num != 0 && !names_device {
+            return Err(MsgError::BusDevice);
+        }
+        Ok(Self { dev_num: header.dev_num, token: header.token, body })
+    }
+
+    /// Writes the message.
+    #[must_use]
+    pub fn encode(&self) -> Encoded {
+        let (kind, msg_id) = match &self.body {
+            Body::Request(m) => (Kind::Request, m.msg_id()),
+            Body::Response(m) => (Kind::Response, m.msg_id()),
+            Body::BusRequest(m) => (Kind::BusRequest, m.msg_id()),
+            Body::BusResponse(m) => (Kind::BusResponse, m.msg_id()),
+        };
+        let mut w = Writer::new();
+        w.u8(kind.code()).u8(msg_id).u16(self.dev_num).u16(self.token).u16(0);
+        match &self.body {
+            Body::Request(m) => m.encode(&mut w),
+            Body::Response(m) => m.encode(&mut w),
+            Body::BusRequest(m) => m.encode(&mut w),
+            Body::BusResponse(m) => m.encode(&mut w),
+        }
+        w.finish()
+    }
+
+    /// The bus's report that the request with this header was not carried out.
+    #[must_use]
+    pub fn error_for(header: &Header) -> Self {
+        Self {
+            dev_num: header.dev_num,
+            token: header.token,
+            body: Body::BusResponse(BusResponse::Error {
+                original_msg_id: u16::from(header.msg_id),
+            }),
+        }
+    }
+}
+
+/// The bytes of one message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Encoded {
+    bytes: [u8; MAX_MESSAGE_BYTES],
+    len: u16,
+}
+
+impl Encoded {
+    pub(crate) const fn new(bytes: [u8; MAX_MESSAGE_BYTES], len: u16) -> Self {
+        Self { bytes, len }
+    }
+
+    /// Returns the message's bytes, `msg_size` of them.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+    }
+
+    /// Returns the words x3-x7 of a direct message; `None` if the message is longer than 40 bytes.
+    #[must_use]
+    pub fn to_frame(&self) -> Option<[u64; 5]> {
+        if usize::from(self.len) > FRAME_BYTES {
+            return None;
+        }
+        let mut words = [0; 5];
+        let (chunks, _) = self.bytes.as_chunks::<8>();
+        for (word, chunk) in words.iter_mut().zip(chunks) {
+            *word = u64::from_le_bytes(*chunk);
+        }
+        Some(words)
+    }
+}
+
+impl AsRef<[u8]> for Encoded {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl core::fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Encoded").field(&self.bytes()).finish()
+    }
+}
+
+/// Returns the 40 bytes that x3-x7 of a direct message carry.
+#[must_use]
+pub fn frame_bytes(words: &[u64; 5]) -> [u8; FRAME_BYTES] {
+    let mut bytes = [0; FRAME_BYTES];
+    let (chunks, _) = bytes.as_chunks_mut::<8>();
+    for (chunk, word) in chunks.iter_mut().zip(words) {
+        *chunk = word.to_le_bytes();
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests;
