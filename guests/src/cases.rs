@@ -1,0 +1,204 @@
+//! Owns the hostile VM's cases and who refuses each with which status; never makes a call.
+//!
+//! A case is one wrong argument (or one class of them). The checked monitor refuses most of them
+//! itself; in its `raw` build the SPMC or the partition must. Both columns are expectations: the
+//! hostile VM prints what it met and fails the case if that differs.
+
+use core::fmt;
+
+/// Who refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The EL2 monitor, by an FFA_ERROR of its own.
+    Monitor,
+    /// The SPMC at EL3, by an FFA_ERROR that the monitor passed on.
+    Spmc,
+    /// The partition, by a status in its answer or a virtio-msg ERROR.
+    Partition,
+    /// Several: a case that makes many different calls, each refused by whom it met.
+    All,
+}
+
+impl Layer {
+    /// Returns the printed name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Monitor => "monitor",
+            Self::Spmc => "spmc",
+            Self::Partition => "partition",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Who refused, and with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The layer.
+    pub layer: Layer,
+    /// The name of the FF-A error or of the partition's status.
+    pub status: &'static str,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "layer={} status={}", self.layer.name(), self.status)
+    }
+}
+
+/// One hostile argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The test's name.
+    pub name: &'static str,
+    /// What the argument is.
+    pub what: &'static str,
+    /// What must happen under the checked monitor.
+    pub checked: Outcome,
+    /// What must happen under the raw monitor.
+    pub raw: Outcome,
+}
+
+const fn by(layer: Layer, status: &'static str) -> Outcome {
+    Outcome { layer, status }
+}
+
+macro_rules! cases {
+    ($($id:ident $name:literal $what:literal : $layer:ident $status:ident, raw $raw_layer:ident $raw_status:ident;)+) => {
+        /// Every case, in the order in which the hostile VM runs them.
+        pub const CASES: &[Case] = &[$($id,)+];
+        $(
+            #[doc = $what]
+            pub const $id: Case = Case {
+                name: concat!("hostile_args/", $name),
+                what: $what,
+                checked: by(Layer::$layer, stringify!($status)),
+                raw: by(Layer::$raw_layer, stringify!($raw_status)),
+            };
+        )+
+    };
+}
+
+cases! {
+    SPOOFED_MESSAGE "spoofed_sender_message" "A direct request that names VM 1 as its sender":
+        Monitor InvalidParameters, raw Partition NoSuchGrant;
+    SPOOFED_HYPERVISOR "spoofed_hypervisor_message" "A direct request that names the hypervisor as its sender":
+        Monitor InvalidParameters, raw Partition NotHypervisor;
+    SPOOFED_SHARE "spoofed_sender_share" "A share whose descriptor names VM 1 as its sender":
+        Monitor InvalidParameters, raw Partition DescriptorMismatch;
+    WRONG_RECEIVER "message_to_another_vm" "A direct request to VM 1 instead of the partition":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    STALE_HANDLE "stale_handle" "STATE of a handle that was reclaimed":
+        Partition NoSuchGrant, raw Partition NoSuchGrant;
+    STALE_RECLAIM "stale_reclaim" "A second reclaim of a handle":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    FOREIGN_HANDLE "foreign_handle" "STATE of VM 1's live handle":
+        Partition NoSuchGrant, raw Partition NoSuchGrant;
+    FOREIGN_RECLAIM "foreign_reclaim" "Reclaim of VM 1's live handle":
+        Monitor InvalidParameters, raw Spmc Denied;
+    FOREIGN_OFFER "foreign_offer" "OFFER of VM 1's live handle":
+        Partition NoSuchGrant, raw Partition NoSuchGrant;
+    INVENTED_HANDLE "invented_handle" "STATE of a handle that never was":
+        Partition NoSuchGrant, raw Partition NoSuchGrant;
+    INVENTED_RECLAIM "invented_reclaim" "Reclaim of a handle that never was":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    OFFER_WITHOUT_SHARE "offer_without_share" "OFFER of a handle for which there was no share":
+        Partition NoSuchGrant, raw Partition NoSuchGrant;
+    OFFER_OTHER_TERMS "offer_other_terms" "OFFER of a share to the partition alone as if VM 2 were a borrower":
+        Partition PolicyPeer, raw Partition PolicyPeer;
+    SECURE_ADDRESS "secure_address" "A share of the secure address 0x0e100000":
+        Monitor InvalidParameters, raw Partition OutsideRam;
+    DEVICE_ADDRESS "device_address" "A share of the UART at 0x09000000":
+        Monitor InvalidParameters, raw Partition OutsideRam;
+    OTHER_VM_MEMORY "other_vm_memory" "A share of a page that VM 1 has granted":
+        Monitor InvalidParameters, raw Spmc Denied;
+    UNALIGNED_ADDRESS "unaligned_address" "A share of an address that is no multiple of 4096":
+        Monitor InvalidParameters, raw Partition DescriptorMalformed;
+    OVERLAPPING_RANGES "overlapping_ranges" "A share that holds one page twice":
+        Monitor InvalidParameters, raw Spmc Denied;
+    EMPTY_RANGE "empty_range" "A share with a range of no page":
+        Monitor InvalidParameters, raw Partition DescriptorMalformed;
+    NO_RANGE "no_range" "A share without any range":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    WRAPPING_RANGE "wrapping_range" "A share whose range wraps round the end of the address space":
+        Monitor InvalidParameters, raw Partition DescriptorMalformed;
+    WRONG_TOTAL "wrong_page_total" "A share whose page total is not the sum of its ranges":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    NO_BORROWER "no_borrower" "A share with nobody":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    SELF_BORROWER "sender_is_borrower" "A share with oneself":
+        Monitor InvalidParameters, raw Partition DescriptorMismatch;
+    UNKNOWN_BORROWER "unknown_borrower" "A share with a VM that does not exist":
+        Monitor InvalidParameters, raw Partition DescriptorMismatch;
+    EXECUTABLE "executable_permission" "A share that asks for execute permission":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    DEVICE_ATTRIBUTES "device_attributes" "A share as device memory":
+        Monitor InvalidParameters, raw Partition BadAttributes;
+    SHARED_TWICE "page_shared_twice" "A second share of a page that is shared":
+        Monitor Denied, raw Spmc Denied;
+    DONATE "donate" "FFA_MEM_DONATE":
+        Monitor NotSupported, raw Monitor NotSupported;
+    FRAGMENT_OVERRUN "fragment_overrun" "A share whose fragment is longer than its total":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    STRAY_FRAGMENT "stray_fragment" "FRAG_TX for a handle of which no fragment is awaited":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    RXTX_FOREIGN "rxtx_of_other_memory" "RXTX_MAP of buffers outside the VM's memory":
+        Monitor InvalidParameters, raw Monitor InvalidParameters;
+    RETRIEVE_FOREIGN "retrieve_foreign" "RETRIEVE of VM 1's live handle":
+        Monitor InvalidParameters, raw Monitor InvalidParameters;
+    NOTIFY_UNBOUND "notification_not_bound" "NOTIFICATION_SET of a bit that its receiver did not bind":
+        Monitor Denied, raw Monitor Denied;
+    UNKNOWN_CALL "unknown_call_number" "A frame with a call number that does not exist":
+        Partition UnknownCall, raw Partition UnknownCall;
+    BAD_VERSION "frame_of_another_version" "A frame of another major version":
+        Partition BadVersion, raw Partition BadVersion;
+    RESERVED_BITS "reserved_bits_set" "A frame with a reserved word set":
+        Partition ReservedNotZero, raw Partition ReservedNotZero;
+    HYPERVISOR_CALL "hypervisor_call" "A call that only the hypervisor may make":
+        Partition NotHypervisor, raw Partition NotHypervisor;
+    BUS_WITHOUT_FIFO "kick_without_fifo" "BUS_KICK without a FIFO":
+        Partition NoBus, raw Partition NoBus;
+    FIFO_INDEX "fifo_index_out_of_range" "A FIFO whose write index lies beyond its depth":
+        Partition FifoBroken, raw Partition FifoBroken;
+    FIFO_HEADER "fifo_header_overwritten" "A FIFO whose header is overwritten while it is in use":
+        Partition FifoBroken, raw Partition FifoBroken;
+    FIFO_MESSAGES "fifo_hostile_messages" "Messages with wrong types, sizes, devices, tokens and areas in a good FIFO":
+        All Refused, raw All Refused;
+    GARBAGE_REGISTERS "garbage_in_every_register" "Thousands of calls of every function id with garbage in every register":
+        All Refused, raw All Refused;
+    GARBAGE_DESCRIPTORS "garbage_descriptors" "Hundreds of shares of descriptors made of garbage":
+        All Refused, raw All Refused;
+    GARBAGE_FRAMES "garbage_frames" "Thousands of frames of every call number with garbage arguments":
+        All Refused, raw All Refused;
+    STILL_WORKING "own_grant_still_works" "After all that, an honest grant of the hostile VM goes through its whole life":
+        All Ok, raw All Ok;
+}
+
+/// The names of all cases, in order.
+pub const NAMES: [&str; CASES.len()] = {
+    let mut names = [""; CASES.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = CASES[index].name;
+        index += 1;
+    }
+    names
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_abi::Status;
+
+    #[test]
+    fn statuses_of_the_partition_are_statuses_of_the_interface() {
+        for case in CASES {
+            for outcome in [case.checked, case.raw] {
+                if outcome.layer == Layer::Partition {
+                    assert!(Status::ALL.iter().any(|s| s.name() == outcome.status), "{case:?}");
+                }
+            }
+        }
+    }
+}
