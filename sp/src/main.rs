@@ -1,2 +1,50 @@
-//! To be written.
+//! The Causeway secure partition: an S-EL1 image for the EL3 SPMC of TF-A. Owns the order of
+//! start-up; decides nothing about grants (`causeway-memshare`) or devices (`causeway-virtio`).
+//!
+//! # Building
+//! ```text
+//! cargo build --release -p causeway-sp --target aarch64-unknown-none-softfloat
+//! rust-objcopy -O binary target/aarch64-unknown-none-softfloat/release/causeway-sp sp.bin
+//! ```
+//! (`aarch64-linux-gnu-objcopy` does as well.) build.rs passes the linker scripts: `image.ld` of
+//! aarch64-rt and `sp.ld`; no RUSTFLAGS and no environment are needed. `sp.bin` is TF-A's BL32,
+//! loaded and entered at 0x0e100000. It needs the partition manifest of bring-up.md with our
+//! `causeway-policy` node in it, and must be built for softfloat: TF-A traps secure FP.
+//!
+//! # Shape
+//! `arch` and `window` hold all `unsafe`. `dispatch` turns registers into tasks, `serve` runs them
+//! on each core, `partition` is the state under the one lock. On the host only what needs no
+//! machine is compiled, for tests; `main` is empty there.
+#![cfg_attr(target_os = "none", no_std)]
+#![cfg_attr(target_os = "none", no_main)]
+#![cfg_attr(
+    not(target_os = "none"),
+    expect(dead_code, reason = "the host compiles only what it can test")
+)]
+
+mod arch;
+mod core_id;
+mod dispatch;
+mod lock;
+mod memory_map;
+mod stage1;
+mod window;
+
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod crash;
+#[cfg(target_os = "none")]
+mod partition;
+#[cfg(target_os = "none")]
+mod serve;
+#[cfg(target_os = "none")]
+mod spmc;
+#[cfg(target_os = "none")]
+mod start;
+
+#[cfg(target_os = "none")]
+use start::{main_core, secondary_core};
+
+#[cfg(not(target_os = "none"))]
 fn main() {}

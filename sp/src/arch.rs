@@ -1,0 +1,19 @@
+//! Owns the touch with the machine: entry, registers, page-table memory, mailbox, UART. All
+//! `unsafe` of the partition is here and in `window`; nothing here decides anything.
+
+pub(crate) mod tables;
+
+#[cfg(target_os = "none")]
+pub(crate) mod entry;
+#[cfg(target_os = "none")]
+pub(crate) mod image;
+#[cfg(target_os = "none")]
+pub(crate) mod mailbox;
+#[cfg(target_os = "none")]
+pub(crate) mod regs;
+#[cfg(target_os = "none")]
+pub(crate) mod smc;
+#[cfg(target_os = "none")]
+pub(crate) mod uart;
+#[cfg(target_os = "none")]
+pub(crate) mod vectors;

@@ -1,0 +1,77 @@
+//! Owns reads and writes of single system registers; never knows why.
+
+use crate::core_id::CoreId;
+use core::arch::asm;
+
+macro_rules! read_register {
+    ($($(#[$doc:meta])* $function:ident = $register:literal;)+) => {
+        $($(#[$doc])*
+        pub(crate) fn $function() -> u64 {
+            let value: u64;
+            // SAFETY: reads one system register that S-EL1 may read; no memory, stack or flags.
+            unsafe {
+                asm!(concat!("mrs {}, ", $register), out(reg) value,
+                    options(nomem, nostack, preserves_flags));
+            }
+            value
+        })+
+    };
+}
+
+read_register! {
+    /// Multiprocessor affinity.
+    mpidr = "mpidr_el1";
+    /// Syndrome of the last exception taken to EL1.
+    esr = "esr_el1";
+    /// Fault address of the last exception taken to EL1.
+    far = "far_el1";
+    /// Return address of the last exception taken to EL1.
+    elr = "elr_el1";
+    /// The memory model's limits.
+    mmfr0 = "id_aa64mmfr0_el1";
+    /// The architecture's counter of time; isb first, so that it is not read early.
+    raw_count = "cntpct_el0";
+    /// Ticks of the counter in a second.
+    counter_frequency = "cntfrq_el0";
+}
+
+/// Returns the counter of time.
+pub(crate) fn now() -> u64 {
+    instruction_barrier();
+    raw_count()
+}
+
+/// Returns the core that runs this.
+///
+/// # Panics
+/// If the core has no name: TF-A would have had to start more cores than its platform has.
+pub(crate) fn this_core() -> CoreId {
+    let Some(core) = CoreId::from_mpidr(mpidr()) else { panic!("a core beyond the platform") };
+    core
+}
+
+fn instruction_barrier() {
+    // SAFETY: a barrier changes no state of the program.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+}
+
+/// Traps every floating-point instruction of this core, so that none can touch the normal world's
+/// registers unseen. The image is built without any.
+pub(crate) fn trap_floating_point() {
+    // SAFETY: CPACR_EL1 = 0 traps FP, SIMD and SVE at EL1 and EL0; this image executes none.
+    unsafe {
+        asm!("msr cpacr_el1, xzr", "isb", options(nostack, preserves_flags));
+    }
+}
+
+/// Raises a non-secure Group 1 SGI. Source: IHI0069, ICC_ASGI1R_EL1.
+pub(crate) fn raise_ns_sgi(core: CoreId, intid: u8) {
+    let value = core.sgi_register(intid);
+    // SAFETY: writes ICC_ASGI1R_EL1 only, which makes an SGI pending for the normal world and
+    // changes nothing of this one. No `nomem`: what the SGI announces must be stored before, which
+    // the barrier in front makes true.
+    unsafe {
+        asm!("dsb ishst", "msr S3_0_C12_C11_6, {}", "isb", in(reg) value,
+            options(nostack, preserves_flags));
+    }
+}

@@ -1,0 +1,38 @@
+//! Owns the secure UART (a PL011 at 0x0904_0000); never decides what is printed.
+
+use arm_pl011_uart::{PL011Registers, Uart, UniqueMmioPointer};
+use core::fmt::{self, Write};
+use core::ptr::NonNull;
+use spin::mutex::SpinMutex;
+
+/// The secure UART of QEMU's virt machine. Mapped for the whole life of the partition.
+pub(crate) const UART_BASE: usize = 0x0904_0000;
+
+/// How often a writer tries to get the UART; a line takes far less.
+const TRIES: u32 = 10_000_000;
+
+static UART: SpinMutex<Option<Uart<'static>>> = SpinMutex::new(None);
+
+/// Makes the UART usable. TF-A does not touch it; QEMU needs no line set-up.
+pub(crate) fn init() {
+    let Some(registers) = NonNull::new(UART_BASE as *mut PL011Registers) else { return };
+    let mut uart = UART.lock();
+    if uart.is_some() {
+        return;
+    }
+    // SAFETY: the address is the secure UART's register page, device memory that is mapped from
+    // before this call to the end; the pointer is made once, and stays inside the lock.
+    let pointer = unsafe { UniqueMmioPointer::new(registers) };
+    *uart = Some(Uart::new(pointer));
+}
+
+/// Prints while nobody else does. Gives up where the UART stays taken: its owner may have crashed.
+pub(crate) fn print(args: fmt::Arguments<'_>) -> fmt::Result {
+    for _ in 0..TRIES {
+        if let Some(mut uart) = UART.try_lock() {
+            return uart.as_mut().map_or(Err(fmt::Error), |uart| uart.write_fmt(args));
+        }
+        core::hint::spin_loop();
+    }
+    Err(fmt::Error)
+}

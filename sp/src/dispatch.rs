@@ -1,0 +1,134 @@
+//! Owns what a message from the SPMC asks of the partition, and how a refusal looks. Never acts;
+//! total: every register file has an outcome.
+
+use causeway_abi::{Frame, Reply, Status};
+use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage, Width};
+use causeway_ffa::{Call, EndpointId, FfaError, Regs, Version};
+
+/// The version that the manifest names and the partition negotiates.
+pub(crate) const VERSION: Version = Version::V1_1;
+
+/// What to do about a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Nobody waits for an answer: call FFA_MSG_WAIT.
+    Wait,
+    /// The SPMC refused what we sent it.
+    Refused(FfaError),
+    /// Send this; no state is concerned.
+    Answer(Regs),
+    /// A frame of the service interface or of the bus.
+    Frame(DirectMessage),
+    /// A framework message about a VM, not yet judged by its sender.
+    Vm(Framework, VmEvent),
+}
+
+/// What a framework message says of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VmEvent {
+    /// It was created.
+    Created(EndpointId),
+    /// It was destroyed.
+    Destroyed(EndpointId),
+}
+
+/// Finds the task of a message. `spmc` is the SPMC's own id: only from there power messages count.
+pub(crate) fn task(regs: &Regs, spmc: EndpointId) -> Task {
+    match Call::decode(regs, VERSION) {
+        Ok(Call::DirectReq(message)) => match message.width {
+            Width::Bits64 => Task::Frame(message),
+            Width::Bits32 => Task::Answer(refuse(&message, Status::BadArgument)),
+        },
+        Ok(Call::FrameworkReq(framework)) => framework_task(framework, spmc),
+        Ok(Call::Error(error)) => Task::Refused(error),
+        // FFA_INTERRUPT, FFA_RUN: nothing is pending here, the context waits again.
+        Ok(_) => Task::Wait,
+        // A direct request that makes no sense still has somebody waiting for its answer.
+        Err(_) => Call::direct_parties(regs).map_or(Task::Wait, |(sender, receiver, width)| {
+            let words = frame_words(regs);
+            let message = DirectMessage { sender, receiver, width, words };
+            Task::Answer(refuse(&message, Status::ReservedNotZero))
+        }),
+    }
+}
+
+fn framework_task(request: Framework, spmc: EndpointId) -> Task {
+    let answer = |message| Task::Answer(Call::FrameworkResp(request.reply(message)).encode());
+    match request.message {
+        FrameworkMessage::PowerPsci { .. } | FrameworkMessage::PowerWarmBoot { .. } => {
+            // Nothing of ours is bound to a core, so every power change is agreed to: but the word
+            // of anybody else is not a power change (-3: PSCI DENIED).
+            let status = if request.sender == spmc { 0 } else { -3 };
+            answer(FrameworkMessage::PowerResp { status })
+        }
+        FrameworkMessage::VmCreated { vm, .. } => Task::Vm(request, VmEvent::Created(vm)),
+        FrameworkMessage::VmDestroyed { vm, .. } => Task::Vm(request, VmEvent::Destroyed(vm)),
+        FrameworkMessage::VersionReq { .. } => {
+            let reply = u32::from_le_bytes(FfaError::NotSupported.code().to_le_bytes());
+            answer(FrameworkMessage::VersionResp { reply })
+        }
+        // Answers in a request: the type in the reply tells the sender nothing more.
+        FrameworkMessage::PowerResp { .. }
+        | FrameworkMessage::VmCreatedResp { .. }
+        | FrameworkMessage::VmDestroyedResp { .. }
+        | FrameworkMessage::VersionResp { .. } => {
+            answer(FrameworkMessage::PowerResp { status: -3 })
+        }
+    }
+}
+
+/// Answers a frame.
+pub(crate) fn answer(message: &DirectMessage, words: Frame) -> Regs {
+    Call::DirectResp(message.reply(words)).encode()
+}
+
+/// Answers a framework message about a VM.
+pub(crate) fn answer_vm(request: &Framework, event: VmEvent, status: Result<(), FfaError>) -> Regs {
+    let message = match event {
+        VmEvent::Created(_) => FrameworkMessage::VmCreatedResp { status },
+        VmEvent::Destroyed(_) => FrameworkMessage::VmDestroyedResp { status },
+    };
+    Call::FrameworkResp(request.reply(message)).encode()
+}
+
+/// Refuses a frame in the language in which it came: a virtio-msg ERROR, or a status.
+pub(crate) fn refuse(message: &DirectMessage, status: Status) -> Regs {
+    let [word, ..] = message.words;
+    let [first, id, d0, d1, t0, t1, _, _] = word.to_le_bytes();
+    let words = if is_bus_message(&message.words) {
+        // Bus message ERROR: response and bus bits, id 0x87, device and token kept, 10 bytes long,
+        // then the refused id. Source: virtio-msg over FF-A, message 0x87.
+        let header = [first | 0x3, 0x87, d0, d1, t0, t1, 10, 0];
+        [u64::from_le_bytes(header), u64::from(id), 0, 0, 0]
+    } else {
+        Reply::refused(first, status).encode()
+    };
+    answer(message, words)
+}
+
+/// Reports whether a frame is a virtio-msg message: its first byte is a message type, 0 to 3.
+pub(crate) fn is_bus_message(frame: &Frame) -> bool {
+    let [first, ..] = frame[0].to_le_bytes();
+    first <= 3
+}
+
+fn frame_words(regs: &Regs) -> Frame {
+    core::array::from_fn(|word| regs.x(word + 3))
+}
+
+/// What a partition that crashed answers to a message: whoever waits learns that it failed; cores
+/// may still be switched off. `None`: nobody waits, call FFA_MSG_WAIT.
+pub(crate) fn answer_of_crashed(regs: &Regs, spmc: EndpointId) -> Option<Regs> {
+    match task(regs, spmc) {
+        Task::Wait | Task::Refused(_) => None,
+        Task::Answer(answer) => Some(answer),
+        Task::Frame(message) => Some(refuse(&message, CRASHED)),
+        Task::Vm(request, event) => Some(answer_vm(&request, event, Err(FfaError::Aborted))),
+    }
+}
+
+/// The status of every call after a crash.
+pub(crate) const CRASHED: Status = Status::SpmcFailure;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Owns the proofs that every message has a defined outcome.
+
+use super::*;
+
+const SPMC: EndpointId = EndpointId::from_raw(0x8000);
+
+fn request(id: u64, parties: u64, rest: [u64; 6]) -> Regs {
+    let [x2, x3, x4, x5, x6, x7] = rest;
+    Regs::from_smc8([id, parties, x2, x3, x4, x5, x6, x7])
+}
+
+#[test]
+fn a_frame_goes_to_the_broker_with_the_id_that_the_spmc_vouches_for() {
+    let regs = request(0xC400_006F, 0x0002_8001, [0, 0x10, 1, 2, 3, 4]);
+    let Task::Frame(message) = task(&regs, SPMC) else { panic!("no frame") };
+    assert_eq!(message.sender.get(), 2);
+    assert_eq!(message.words, [0x10, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_32_bit_frame_is_refused_and_answered_to_its_sender() {
+    let Task::Answer(answer) = task(&request(0x8400_006F, 0x0001_8001, [0, 0x10, 0, 0, 0, 0]), SPMC)
+    else {
+        panic!("no answer")
+    };
+    assert_eq!(answer.x(0), 0x8400_0070);
+    assert_eq!(answer.x(1), 0x8001_0001);
+    assert_eq!(answer.x(3), 0x10 | u64::from(Status::BadArgument.code()) << 16);
+}
+
+#[test]
+fn power_messages_count_only_from_the_spmc() {
+    for (sender, status) in [(0x8000_u64, 0), (0, u64::from(u32::MAX - 2)), (1, 0xffff_fffd)] {
+        let parties = sender << 16 | 0x8001;
+        let psci = request(0x8400_006F, parties, [1 << 31, 0x8400_0002, 0, 0, 0, 0]);
+        let Task::Answer(answer) = task(&psci, SPMC) else { panic!("no answer") };
+        assert_eq!(answer.x(0), 0x8400_0070);
+        assert_eq!(answer.x(1), 0x8001 << 16 | sender);
+        assert_eq!(answer.x(2), 1 << 31 | 2);
+        assert_eq!(answer.x(3), status);
+    }
+}
+
+#[test]
+fn messages_about_vms_are_not_judged_here() {
+    let created = request(0x8400_006F, 0x8001, [1 << 31 | 4, 0, 0, 3, 0, 0]);
+    let Task::Vm(framework, event) = task(&created, SPMC) else { panic!("no VM message") };
+    assert_eq!(event, VmEvent::Created(EndpointId::from_raw(3)));
+    let answer = answer_vm(&framework, event, Err(FfaError::Denied));
+    assert_eq!((answer.x(1), answer.x(2)), (0x8001_0000, 1 << 31 | 5));
+    assert_eq!(answer.x(3), 0xffff_fffa);
+}
+
+#[test]
+fn whoever_waits_gets_an_answer_whatever_else_the_registers_hold() {
+    // A small deterministic walk over odd values in every register.
+    let odd = [0, 1, 3, 0x10, 0xffff, 1 << 31, 1 << 32, u64::MAX, 1 << 31 | 0xff];
+    for id in [0x8400_006F_u64, 0xC400_006F] {
+        for x1 in [0x0001_8001, 0xffff_0001_0003_8001, 0x8001] {
+            for x2 in odd {
+                for x3 in odd {
+                    let regs = request(id, x1, [x2, x3, x3, x2, x3, x2]);
+                    match task(&regs, SPMC) {
+                        Task::Answer(answer) => {
+                            assert_eq!(answer.x(0), id + 1, "{regs:x?}");
+                            assert_eq!(answer.x(1) & 0xffff, x1 >> 16 & 0xffff, "{regs:x?}");
+                            assert!(answer.0[8..].iter().all(|x| *x == 0));
+                        }
+                        Task::Frame(_) => assert_eq!((id, x2), (0xC400_006F, 0)),
+                        Task::Vm(..) => assert!(x2 >> 31 != 0),
+                        Task::Wait | Task::Refused(_) => panic!("unanswered: {regs:x?}"),
+                    }
+                    assert!(answer_of_crashed(&regs, SPMC).is_some());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_request_is_not_answered() {
+    for x0 in [0, 0x8400_0062, 0x8400_006D, 0x8400_006B, 0xdead_beef, u64::MAX] {
+        assert_eq!(task(&request(x0, 0, [0; 6]), SPMC), Task::Wait, "{x0:#x}");
+    }
+    let error = request(0x8400_0060, 0, [0xffff_fffa, 0, 0, 0, 0, 0]);
+    assert_eq!(task(&error, SPMC), Task::Refused(FfaError::Denied));
+}
+
+#[test]
+fn a_refused_bus_message_gets_a_bus_error_with_its_token() {
+    let word = u64::from_le_bytes([2, 0x81, 7, 0, 0x34, 0x12, 34, 0]);
+    let regs = request(0xC400_006F, 0x0001_8001, [0, word, 1, 2, 3, 4]);
+    let answer = answer_of_crashed(&regs, SPMC).unwrap();
+    assert_eq!(answer.x(3).to_le_bytes(), [3, 0x87, 7, 0, 0x34, 0x12, 10, 0]);
+    assert_eq!(answer.x(4), 0x81);
+}

@@ -1,0 +1,35 @@
+//! Owns what the partition's tables hold from the start; never maps shared memory.
+
+use core::ops::Range;
+
+/// The RAM of the normal world on QEMU virt that lies below 4 GiB. A second fence behind the
+/// manifest's windows: no descriptor beyond it is ever written with NS = 1.
+pub(crate) const NORMAL_WORLD_RAM: Range<u64> = 0x4000_0000..0x1_0000_0000;
+
+#[cfg(target_os = "none")]
+mod image_map {
+    use crate::arch::tables::TableStore;
+    use crate::arch::{entry, image, uart};
+    use crate::core_id::{CORES, CoreId};
+    use crate::stage1::{MapRefusal, Stage1, Use};
+
+    static TABLES: TableStore = TableStore::new();
+
+    /// Builds the tables: code, constants, variables, the UART, and every stack without its guard.
+    pub(crate) fn build() -> Result<Stage1, MapRefusal> {
+        let mut tables = Stage1::new(TABLES.take().ok_or(MapRefusal::NoTables)?);
+        tables.map_own(image::text(), Use::Code)?;
+        tables.map_own(image::rodata(), Use::Constants)?;
+        tables.map_own(image::data(), Use::Variables)?;
+        tables.map_own(uart::UART_BASE..uart::UART_BASE + 0x1000, Use::Registers)?;
+        for core in (0..CORES).filter_map(CoreId::new) {
+            for stack in entry::stacks(core) {
+                tables.map_own(stack, Use::Variables)?;
+            }
+        }
+        Ok(tables)
+    }
+}
+
+#[cfg(target_os = "none")]
+pub(crate) use image_map::build;

@@ -1,0 +1,54 @@
+//! Owns the loop of one core: message in, answer out. Never holds a lock while it waits.
+
+use crate::arch::smc;
+use crate::console::log;
+use crate::core_id::CoreId;
+use crate::dispatch::{self, Task};
+use crate::{crash, partition, spmc};
+use causeway_ffa::{Call, Regs};
+
+/// How often in a row the SPMC may refuse what we send before we take it for our bug.
+const MAX_REFUSALS: u32 = 8;
+
+/// Serves for ever.
+pub(crate) fn serve(core: CoreId) -> ! {
+    let mut send = Call::MsgWait.encode();
+    let mut refusals = 0;
+    loop {
+        let received = smc::call(&send);
+        crash::serving(core, &received);
+        let task = dispatch::task(&received, spmc::spmc_id());
+        send = match task {
+            Task::Refused(error) => {
+                refusals += 1;
+                log!("refused by the SPMC: {error:?}");
+                assert!(refusals < MAX_REFUSALS, "the SPMC takes no answer of ours");
+                Call::MsgWait.encode()
+            }
+            Task::Wait | Task::Answer(_) | Task::Frame(_) | Task::Vm(..) => {
+                refusals = 0;
+                outcome(task, &received)
+            }
+        };
+        crash::answered(core);
+    }
+}
+
+/// Carries out a task and returns what to send.
+fn outcome(task: Task, received: &Regs) -> Regs {
+    let done = match task {
+        Task::Wait | Task::Refused(_) => Ok(Call::MsgWait.encode()),
+        Task::Answer(answer) => Ok(answer),
+        Task::Frame(message) => {
+            partition::with(|p| dispatch::answer(&message, p.frame(message.sender, message.words)))
+        }
+        Task::Vm(request, event) => partition::with(|p| {
+            dispatch::answer_vm(&request, event, p.vm_event(request.sender, event))
+        }),
+    };
+    done.unwrap_or_else(|_crashed| {
+        // Another core crashed with the state in its hands: this one joins in refusing.
+        let answer = dispatch::answer_of_crashed(received, spmc::spmc_id());
+        crash::serve_refusals(answer.unwrap_or_else(|| Call::MsgWait.encode()))
+    })
+}

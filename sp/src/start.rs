@@ -1,0 +1,62 @@
+//! Owns the start of each core, up to its first FFA_MSG_WAIT; never serves a call.
+
+use crate::arch::{entry, mailbox, regs, uart, vectors};
+use crate::console::log;
+use crate::core_id::CoreId;
+use crate::partition::{self, BootBlob, Partition};
+use crate::{crash, memory_map, serve, spmc};
+use core::panic::PanicInfo;
+
+/// The first core, on its own stack, with the initial table.
+pub(crate) extern "C" fn main_core(boot_info: u64, core: usize) -> ! {
+    let core = core_named(core);
+    regs::trap_floating_point();
+    vectors::install(core);
+    uart::init();
+    let blob = BootBlob::read(boot_info);
+    let tables = match memory_map::build() {
+        Ok(tables) => tables,
+        Err(refusal) => panic!("own tables: {refusal:?}"),
+    };
+    tables.mark_live();
+    entry::publish_and_enter_tables(tables.root());
+    log!("causeway-sp {} core={}", env!("CARGO_PKG_VERSION"), core.get());
+    if let Err(error) = spmc::negotiate() {
+        panic!("FF-A 1.1 is not spoken: {error:?}");
+    }
+    let own_id = match spmc::learn_ids() {
+        Ok(id) => id,
+        Err(error) => panic!("no id: {error:?}"),
+    };
+    // SAFETY: this is the only call, on the first core, which enters here once.
+    let mailbox = unsafe { mailbox::Mailbox::claim() };
+    let (tx, rx) = mailbox.addresses();
+    if let Err(error) = spmc::map_mailbox(tx, rx) {
+        panic!("RX/TX: {error:?}");
+    }
+    if let Err(error) = spmc::register_secondary_entry(entry::secondary_entry_address()) {
+        panic!("secondary entry: {error:?}");
+    }
+    partition::install(Partition::new(own_id, tables, mailbox, &blob));
+    log!("ready id={own_id}");
+    serve::serve(core)
+}
+
+/// A core that PSCI CPU_ON started, on its own stack, with the initial table.
+pub(crate) extern "C" fn secondary_core(core: usize) -> ! {
+    let core = core_named(core);
+    regs::trap_floating_point();
+    vectors::install(core);
+    entry::enter_published_tables();
+    serve::serve(core)
+}
+
+fn core_named(core: usize) -> CoreId {
+    let Some(core) = CoreId::new(core) else { panic!("core {core} is beyond the platform") };
+    core
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    crash::on_panic(info)
+}
