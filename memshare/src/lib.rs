@@ -60,6 +60,8 @@ pub mod event;
 pub mod grant;
 pub mod ledger;
 pub mod policy;
+mod store;
+mod table;
 
 pub use broker::{Broker, FullBroker};
 pub use event::{

@@ -1,5 +1,9 @@
 //! Owns the policy: who may grant what to whom, and how much; never looks at a live grant.
 
+mod build;
+mod manifest;
+
+use crate::table::List;
 use causeway_abi::{GrantKind, Permission};
 use causeway_ffa::{EndpointId, PageRange};
 
@@ -11,6 +15,8 @@ pub const MAX_PAIRS: usize = 32;
 pub const MAX_WINDOWS: usize = 16;
 /// The most links.
 pub const MAX_LINKS: usize = 16;
+/// VM ids lie below this, so that doorbells fit a bitmap of one word.
+pub const VM_ID_LIMIT: u16 = 64;
 
 /// What a driver VM may see of a backend VM's devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,16 +31,76 @@ pub struct Link {
     pub driver_device: u16,
 }
 
+/// A share of the partition's resources, reserved for one pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Quota {
+    /// Live grants, pending offers included.
+    pub grants: u16,
+    /// 4 KiB pages in them.
+    pub pages: u32,
+    /// Address ranges in them.
+    pub ranges: u16,
+}
+
+/// What one owner may grant to one peer, or to the partition alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PairRule {
+    /// Who grants.
+    pub owner: EndpointId,
+    /// To whom; `None`: a local area.
+    pub peer: Option<EndpointId>,
+    /// Whether FFA_MEM_SHARE is allowed.
+    pub share: bool,
+    /// Whether FFA_MEM_LEND is allowed.
+    pub lend: bool,
+    /// The most that borrowers may be permitted.
+    pub widest: Permission,
+    /// The most pages in one area.
+    pub max_area_pages: u32,
+    /// What all areas of the pair may use together.
+    pub quota: Quota,
+}
+
+impl PairRule {
+    pub(crate) const fn allows_kind(&self, kind: GrantKind) -> bool {
+        match kind {
+            GrantKind::Share => self.share,
+            GrantKind::Lend => self.lend,
+            GrantKind::Donate => false,
+        }
+    }
+
+    pub(crate) const fn allows_permission(&self, permission: Permission) -> bool {
+        match (permission, self.widest) {
+            (Permission::ReadOnly, _) | (Permission::ReadWrite, Permission::ReadWrite) => true,
+            (Permission::ReadWrite, Permission::ReadOnly) => false,
+        }
+    }
+}
+
+/// Whether the hypervisor itself refuses a reclaim while a VM holds its retrieve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReclaimGuard {
+    /// It does not, or nobody promised: only its word, or the VM's destruction, ends a mapping.
+    Partition,
+    /// The manifest states that it does: a peer's release is enough.
+    Hypervisor,
+}
+
 /// Why a policy cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PolicyError {
     /// The blob is no flattened device tree, or is damaged.
     BadTree,
+    /// There is no `causeway-policy` node.
+    NoPolicy,
     /// A property is missing, or has another shape than docs/policy.md says. Names it.
     BadProperty(&'static str),
+    /// A node or property that docs/policy.md does not know: perhaps a misspelt limit.
+    Unexpected,
     /// More entries than the tables hold. Names the kind.
     TooMany(&'static str),
-    /// An id, a pair or a window occurs twice.
+    /// An id, a pair, a window or a link occurs twice. Names the kind.
     Duplicate(&'static str),
     /// A pair or link names a VM that the policy does not describe.
     UnknownVm(EndpointId),
@@ -48,22 +114,32 @@ pub enum PolicyError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     hypervisor: Option<EndpointId>,
+    guard: ReclaimGuard,
+    auditor: Option<EndpointId>,
+    unmap_deadline_ms: u32,
+    vms: List<Option<EndpointId>, MAX_VMS>,
+    pairs: List<Option<PairRule>, MAX_PAIRS>,
+    windows: List<Option<PageRange>, MAX_WINDOWS>,
+    links: List<Option<Link>, MAX_LINKS>,
 }
 
 impl Policy {
+    /// How long a peer may take to let go, unless the manifest says otherwise.
+    pub const DEFAULT_UNMAP_DEADLINE_MS: u32 = 2000;
+
     /// The policy that refuses everything.
     #[must_use]
     pub const fn new() -> Self {
-        Self { hypervisor: None }
-    }
-
-    /// Reads the `causeway-policy` node of a partition manifest (docs/policy.md has the grammar).
-    ///
-    /// # Errors
-    /// See [`PolicyError`]; nothing is taken from a manifest with an error.
-    pub fn from_manifest(dtb: &[u8]) -> Result<Self, PolicyError> {
-        let _ = dtb;
-        Err(PolicyError::BadTree)
+        Self {
+            hypervisor: None,
+            guard: ReclaimGuard::Partition,
+            auditor: None,
+            unmap_deadline_ms: Self::DEFAULT_UNMAP_DEADLINE_MS,
+            vms: List::new(),
+            pairs: List::new(),
+            windows: List::new(),
+            links: List::new(),
+        }
     }
 
     /// The hypervisor's id, if this hypervisor speaks for VMs.
@@ -72,19 +148,42 @@ impl Policy {
         self.hypervisor
     }
 
+    /// Who keeps an owner from reclaiming what a VM maps.
+    #[must_use]
+    pub const fn reclaim_guard(&self) -> ReclaimGuard {
+        self.guard
+    }
+
+    /// The VM that may read the whole ledger.
+    #[must_use]
+    pub const fn auditor(&self) -> Option<EndpointId> {
+        self.auditor
+    }
+
+    /// How long a peer may take to let go.
+    #[must_use]
+    pub const fn unmap_deadline_ms(&self) -> u32 {
+        self.unmap_deadline_ms
+    }
+
     /// Which driver sees which backend's device.
     pub fn links(&self) -> impl Iterator<Item = Link> + '_ {
-        core::iter::empty()
+        self.links.as_slice().iter().copied().flatten()
     }
 
     /// The VMs that the policy describes.
     pub fn vms(&self) -> impl Iterator<Item = EndpointId> + '_ {
-        core::iter::empty()
+        self.vms.as_slice().iter().copied().flatten()
+    }
+
+    /// What each owner may grant to each peer.
+    pub fn pairs(&self) -> impl Iterator<Item = PairRule> + '_ {
+        self.pairs.as_slice().iter().copied().flatten()
     }
 
     /// The RAM windows, sorted, without neighbours that touch.
     pub fn windows(&self) -> impl Iterator<Item = PageRange> + '_ {
-        core::iter::empty()
+        self.windows.as_slice().iter().copied().flatten()
     }
 
     /// Whether the policy has a rule for this pair that allows kind and permission.
@@ -96,8 +195,38 @@ impl Policy {
         kind: GrantKind,
         permission: Permission,
     ) -> bool {
-        let _ = (owner, peer, kind, permission);
-        false
+        self.pairs().any(|p| {
+            p.owner == owner
+                && p.peer == peer
+                && p.allows_kind(kind)
+                && p.allows_permission(permission)
+        })
+    }
+
+    /// The place of a VM in the broker's tables.
+    pub(crate) fn vm_index(&self, vm: EndpointId) -> Option<u8> {
+        let at = self.vms.as_slice().iter().position(|v| *v == Some(vm))?;
+        u8::try_from(at).ok()
+    }
+
+    pub(crate) fn vm_at(&self, index: u8) -> Option<EndpointId> {
+        self.vms.as_slice().get(usize::from(index)).copied().flatten()
+    }
+
+    /// The place and the rule of a pair.
+    pub(crate) fn pair(
+        &self,
+        owner: EndpointId,
+        peer: Option<EndpointId>,
+    ) -> Option<(u8, PairRule)> {
+        let (at, rule) =
+            self.pairs().enumerate().find(|(_, p)| p.owner == owner && p.peer == peer)?;
+        Some((u8::try_from(at).ok()?, rule))
+    }
+
+    /// Whether the whole range lies in one window.
+    pub(crate) fn in_window(&self, range: PageRange) -> bool {
+        self.windows().any(|w| w.contains(range))
     }
 }
 
@@ -106,3 +235,6 @@ impl Default for Policy {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! Owns fixed-size tables: a list that blanks what it drops, and a bit set. Never allocates.
+
+/// A value that fills unused places, so that equal contents make equal tables.
+pub(crate) trait Blank: Copy {
+    /// The filler.
+    const BLANK: Self;
+}
+
+impl Blank for u16 {
+    const BLANK: Self = 0;
+}
+
+impl<T: Copy> Blank for Option<T> {
+    const BLANK: Self = None;
+}
+
+/// Up to `N` items in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct List<T, const N: usize> {
+    items: [T; N],
+    len: usize,
+}
+
+impl<T: Blank, const N: usize> List<T, N> {
+    pub(crate) const fn new() -> Self {
+        Self { items: [T::BLANK; N], len: 0 }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[T] {
+        self.items.get(..self.len).unwrap_or(&[])
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        self.items.get_mut(..self.len).unwrap_or(&mut [])
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends; `false` if full.
+    pub(crate) fn push(&mut self, item: T) -> bool {
+        self.insert(self.len, item)
+    }
+
+    /// Inserts before position `at`; `false` if full or beyond the end.
+    pub(crate) fn insert(&mut self, at: usize, item: T) -> bool {
+        let Some(slice) = self.items.get_mut(at..=self.len) else { return false };
+        slice.rotate_right(1);
+        if let Some(place) = slice.first_mut() {
+            *place = item;
+        }
+        self.len = self.len.saturating_add(1);
+        true
+    }
+
+    /// Removes the item at position `at`, if there is one.
+    pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
+        let slice = self.items.get_mut(at..self.len)?;
+        let item = *slice.first()?;
+        slice.rotate_left(1);
+        if let Some(place) = slice.last_mut() {
+            *place = T::BLANK;
+        }
+        self.len = self.len.saturating_sub(1);
+        Some(item)
+    }
+
+    /// Keeps the items that `keep` approves, in order.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        let mut kept = 0_usize;
+        for from in 0..self.len {
+            let Some(item) = self.items.get(from).copied() else { break };
+            if !keep(&item) {
+                continue;
+            }
+            if let Some(place) = self.items.get_mut(kept) {
+                *place = item;
+            }
+            kept = kept.saturating_add(1);
+        }
+        if let Some(tail) = self.items.get_mut(kept..self.len) {
+            tail.fill(T::BLANK);
+        }
+        self.len = kept;
+    }
+
+    /// Merges sorted `new` into this sorted list from the back: linear. `false` if it does not fit.
+    pub(crate) fn merge(&mut self, new: &[T], mut before: impl FnMut(&T, &T) -> bool) -> bool {
+        let Some(total) = self.len.checked_add(new.len()).filter(|t| *t <= N) else { return false };
+        let (mut old_left, mut new_left, mut to) = (self.len, new.len(), total);
+        while let Some(from_new) = new_left.checked_sub(1) {
+            let (Some(n), Some(place)) = (new.get(from_new), to.checked_sub(1)) else { break };
+            let old_at = old_left.checked_sub(1);
+            let old = old_at.and_then(|at| self.items.get(at)).copied();
+            let item = match old {
+                Some(o) if before(n, &o) => {
+                    old_left = old_left.saturating_sub(1);
+                    o
+                }
+                Some(_) | None => {
+                    new_left = from_new;
+                    *n
+                }
+            };
+            if let Some(slot) = self.items.get_mut(place) {
+                *slot = item;
+            }
+            to = place;
+        }
+        self.len = total;
+        true
+    }
+}
+
+/// A set of small numbers, `64 * W` of them at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Bits<const W: usize>([u64; W]);
+
+impl<const W: usize> Bits<W> {
+    pub(crate) const fn new() -> Self {
+        Self([0; W])
+    }
+
+    /// The members of either set.
+    pub(crate) fn union(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
+        self
+    }
+
+    pub(crate) fn set(&mut self, number: u16) {
+        if let Some(word) = self.0.get_mut(usize::from(number >> 6)) {
+            *word |= 1 << (number & 63);
+        }
+    }
+
+    pub(crate) fn clear(&mut self, number: u16) {
+        if let Some(word) = self.0.get_mut(usize::from(number >> 6)) {
+            *word &= !(1 << (number & 63));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|w| *w == 0)
+    }
+
+    /// The smallest member that is not below `from`.
+    pub(crate) fn next_from(&self, from: u16) -> Option<u16> {
+        let mut mask = u64::MAX << (from & 63);
+        for (index, word) in self.0.iter().enumerate().skip(usize::from(from >> 6)) {
+            let left = word & mask;
+            if left != 0 {
+                let base = u16::try_from(index.checked_mul(64)?).ok()?;
+                return base.checked_add(u16::try_from(left.trailing_zeros()).ok()?);
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+
+    /// Every member in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        let mut from = Some(0_u16);
+        core::iter::from_fn(move || {
+            let found = self.next_from(from?)?;
+            from = found.checked_add(1);
+            Some(found)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_blanks_what_it_drops() {
+        let mut list = List::<u16, 4>::new();
+        let empty = list;
+        for n in [3, 1, 2] {
+            assert!(list.push(n));
+        }
+        assert!(list.insert(1, 9));
+        assert!(!list.push(5));
+        assert_eq!(list.as_slice(), [3, 9, 1, 2]);
+        assert_eq!(list.remove(0), Some(3));
+        assert_eq!(list.remove(3), None);
+        list.retain(|n| *n == 1);
+        assert_eq!(list.as_slice(), [1]);
+        assert_eq!(list.remove(0), Some(1));
+        assert_eq!(list, empty);
+    }
+
+    #[test]
+    fn merging_keeps_the_order() {
+        for split in 0_u32..64 {
+            let (mut list, mut new) = (List::<u16, 6>::new(), Vec::new());
+            for n in 0..6_u16 {
+                if split & (1 << n) != 0 { new.push(n) } else { assert!(list.push(n)) }
+            }
+            assert!(list.merge(&new, |a, b| a < b));
+            assert_eq!(list.as_slice(), [0, 1, 2, 3, 4, 5]);
+            assert!(!list.merge(&[7], |a, b| a < b));
+        }
+    }
+
+    #[test]
+    fn bits_come_back_in_order() {
+        let mut bits = Bits::<3>::new();
+        for n in [0, 63, 64, 130, 191, 192] {
+            bits.set(n);
+        }
+        assert_eq!(bits.iter().collect::<Vec<_>>(), [0, 63, 64, 130, 191]);
+        bits.clear(63);
+        assert_eq!(bits.next_from(1), Some(64));
+        assert_eq!(bits.next_from(500), None);
+    }
+}
