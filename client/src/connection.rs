@@ -1,0 +1,278 @@
+//! Owns the way to the partition: version, identity, buffers, service calls; never knows why a call is made.
+//!
+//! One [`Connection`] serves a whole VM. Everything else borrows it: grants, the bus, doorbells.
+//! Its methods take `&self` and may be called from several threads; an interrupt handler must not
+//! call them, since it could interrupt the holder of the buffers' lock.
+
+pub(crate) mod exchange;
+mod mailbox;
+mod transfer;
+
+pub use mailbox::Mailbox;
+pub(crate) use transfer::receiver;
+pub use transfer::{MAX_RANGES, RetrieveTerms, Retrieved};
+
+use crate::conduit::Conduit;
+use crate::error::{Error, Rule, unheard};
+use arrayvec::ArrayVec;
+use causeway_abi::{Call, Frame, Reply, SERVICE_UUID, Status, VERSION_MAJOR, VERSION_MINOR};
+use causeway_ffa::call::{DirectMessage, InfoForm};
+use causeway_ffa::partition_info::PartitionInfos;
+use causeway_ffa::{Answer, EndpointId, MemHandle, Uuid, Version, Width};
+use core::fmt;
+use mailbox::Turn;
+use spin::mutex::SpinMutex;
+
+/// The FF-A version that this library speaks. TF-A's EL3 SPMC takes memory calls of no later one.
+const VERSION: Version = Version::V1_1;
+
+/// How often a call that ends in [`Status::Busy`] is repeated.
+const BUSY_TRIES: u32 = 16;
+
+/// Handles that could not be reclaimed on drop and are tried again by [`Connection::sweep`].
+const STRANDED: usize = 16;
+
+/// What the partition said about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceInfo {
+    /// Minor version of the service interface.
+    pub minor: u16,
+    /// Feature bits.
+    pub features: u64,
+    /// Largest number of 4 KiB pages in one area.
+    pub max_pages: u64,
+    /// Largest number of ranges in one area.
+    pub max_ranges: u64,
+}
+
+/// A VM's connection with the Causeway partition.
+///
+/// ```
+/// use causeway_client::connection::{Connection, Mailbox, OpenFailed};
+/// use causeway_client::conduit::Conduit;
+///
+/// fn greet(conduit: &dyn Conduit, mailbox: Mailbox) -> Result<(), OpenFailed> {
+///     let connection = Connection::open(conduit, mailbox)?;
+///     println!("VM {} talks to partition {}", connection.id(), connection.partition());
+///     println!("areas may have {} pages", connection.service().max_pages);
+///     Ok(())
+/// }
+/// ```
+pub struct Connection<'c> {
+    conduit: &'c dyn Conduit,
+    mailbox: SpinMutex<Option<Mailbox>>,
+    id: EndpointId,
+    partition: EndpointId,
+    service: ServiceInfo,
+    stranded: SpinMutex<Stranded>,
+}
+
+#[derive(Default)]
+struct Stranded {
+    handles: ArrayVec<MemHandle, STRANDED>,
+    lost: usize,
+}
+
+/// A connection that could not be opened; what was set up has been taken down again.
+#[derive(Debug)]
+pub struct OpenFailed {
+    /// Why.
+    pub error: Error,
+    /// The buffers; `None` if the hypervisor would not give them back.
+    pub mailbox: Option<Mailbox>,
+}
+
+impl<'c> Connection<'c> {
+    /// Opens a connection with the partition that offers Causeway's service.
+    ///
+    /// # Errors
+    /// [`OpenFailed`] with the first thing that went wrong.
+    pub fn open(conduit: &'c dyn Conduit, mailbox: Mailbox) -> Result<Self, OpenFailed> {
+        let id = match exchange::negotiate(conduit).and_then(|()| exchange::own_id(conduit)) {
+            Ok(id) => id,
+            Err(error) => return Err(OpenFailed { error, mailbox: Some(mailbox) }),
+        };
+        if let Err(error) = mailbox.map(conduit) {
+            return Err(OpenFailed { error, mailbox: Some(mailbox) });
+        }
+        let mut connection = Self {
+            conduit,
+            mailbox: SpinMutex::new(Some(mailbox)),
+            id,
+            partition: EndpointId::default(),
+            service: ServiceInfo { minor: 0, features: 0, max_pages: 0, max_ranges: 0 },
+            stranded: SpinMutex::default(),
+        };
+        match connection.find_partition().and_then(|found| {
+            connection.partition = found;
+            connection.ask_service()
+        }) {
+            Ok(service) => {
+                connection.service = service;
+                Ok(connection)
+            }
+            Err(error) => Err(OpenFailed { error, mailbox: connection.take_down().ok() }),
+        }
+    }
+
+    /// Closes the connection and gives the buffers back.
+    ///
+    /// # Errors
+    /// The hypervisor's refusal; the buffers then stay its own.
+    pub fn close(mut self) -> Result<Mailbox, Error> {
+        self.take_down()
+    }
+
+    /// Returns this VM's id.
+    #[must_use]
+    pub const fn id(&self) -> EndpointId {
+        self.id
+    }
+
+    /// Returns the partition's id.
+    #[must_use]
+    pub const fn partition(&self) -> EndpointId {
+        self.partition
+    }
+
+    /// Returns what the partition said about itself.
+    #[must_use]
+    pub const fn service(&self) -> ServiceInfo {
+        self.service
+    }
+
+    /// Makes a call of the service interface and returns its results, x4-x7.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the partition's status, or what went wrong on the way.
+    pub fn call(&self, call: Call) -> Result<[u64; 4], Error> {
+        let number = call.id();
+        for _ in 0..BUSY_TRIES {
+            let reply = Reply::decode(&self.direct(call.encode())?)
+                .ok_or(Error::partition(Rule::AnswerValues))?;
+            if reply.call_number != number.number() {
+                return Err(Error::partition(Rule::AnswerNumber));
+            }
+            match reply.status {
+                Status::Ok => return Ok(reply.results),
+                Status::Busy => {}
+                status => return Err(Error::Refused { call: number, status }),
+            }
+        }
+        Err(Error::Refused { call: number, status: Status::Busy })
+    }
+
+    /// Sends five words to the partition and returns its five words. [`Connection::call`] and the
+    /// bus use it; a test may send anything.
+    ///
+    /// # Errors
+    /// [`Error::Ffa`], or what was wrong with the answer.
+    pub fn direct(&self, words: Frame) -> Result<Frame, Error> {
+        let request = DirectMessage {
+            sender: self.id,
+            receiver: self.partition,
+            width: Width::Bits64,
+            words,
+        };
+        let answer = exchange::resumed(self.conduit, &causeway_ffa::Call::DirectReq(request))?;
+        let Answer::DirectResp(message) = answer else {
+            return Err(Error::hypervisor(Rule::AnswerForm));
+        };
+        if message.sender != self.partition || message.receiver != self.id {
+            return Err(Error::hypervisor(Rule::AnswerParties));
+        }
+        Ok(message.words)
+    }
+
+    /// Returns how many grants were dropped and could not be reclaimed yet. Their pages are lost
+    /// until [`Connection::sweep`] succeeds, and never reused by this library.
+    #[must_use]
+    pub fn stranded(&self) -> usize {
+        let stranded = self.stranded.lock();
+        stranded.handles.len().saturating_add(stranded.lost)
+    }
+
+    /// Tries again to reclaim what was stranded; returns how many are left.
+    pub fn sweep(&self) -> usize {
+        let handles = self.stranded.lock().handles.take();
+        for handle in handles {
+            if self.reclaim(handle).is_err() {
+                self.strand(handle);
+            }
+        }
+        self.stranded()
+    }
+
+    /// Notes a handle that could not be reclaimed.
+    pub(crate) fn strand(&self, handle: MemHandle) {
+        let mut stranded = self.stranded.lock();
+        if stranded.handles.try_push(handle).is_err() {
+            stranded.lost = stranded.lost.saturating_add(1);
+        }
+    }
+
+    /// Takes the buffers for one sequence.
+    fn turn(&self) -> Result<Turn<'_>, Error> {
+        Turn::take(self.conduit, self.mailbox.lock())
+    }
+
+    pub(crate) fn conduit(&self) -> &dyn Conduit {
+        self.conduit
+    }
+
+    fn find_partition(&self) -> Result<EndpointId, Error> {
+        let uuid = Uuid::from_bytes(SERVICE_UUID);
+        let mut turn = self.turn()?;
+        let call = causeway_ffa::Call::PartitionInfoGet { uuid, form: InfoForm::Descriptors };
+        let Answer::Success(success) = turn.call(&call)? else {
+            return Err(Error::hypervisor(Rule::AnswerForm));
+        };
+        let mut page = [0; mailbox::PAGE];
+        turn.received().copy(&mut page);
+        let malformed = Error::hypervisor(Rule::PartitionInfo);
+        let infos = PartitionInfos::parse(&page, success.w(2), success.w(3), VERSION)
+            .map_err(|_| malformed)?;
+        let mut found = None;
+        for info in infos {
+            // The 1.1 descriptors carry the UUID only where none was asked for.
+            let ours = info.uuid.is_nil() || info.uuid == uuid;
+            if ours && found.replace(info.id).is_some() {
+                return Err(Error::hypervisor(Rule::OnePartition));
+            }
+        }
+        found.ok_or(Error::hypervisor(Rule::OnePartition))
+    }
+
+    fn ask_service(&self) -> Result<ServiceInfo, Error> {
+        let [version, features, max_pages, max_ranges] =
+            self.call(Call::Version { minor: VERSION_MINOR })?;
+        let value =
+            u32::try_from(version).map_err(|_| Error::partition(Rule::AnswerValues))?.to_le_bytes();
+        let [n0, n1, j0, j1] = value;
+        if u16::from_le_bytes([j0, j1]) != VERSION_MAJOR {
+            return Err(Error::partition(Rule::InterfaceVersion));
+        }
+        Ok(ServiceInfo { minor: u16::from_le_bytes([n0, n1]), features, max_pages, max_ranges })
+    }
+
+    fn take_down(&mut self) -> Result<Mailbox, Error> {
+        let mailbox = self.mailbox.get_mut().take();
+        let mailbox = mailbox.ok_or(Error::caller(Rule::AnswerForm))?;
+        mailbox.unmap(self.conduit)?;
+        Ok(mailbox)
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        // Whoever wants the buffers back calls `close`; here they are only taken from the
+        // hypervisor, and a refusal leaves them with it.
+        unheard(self.take_down());
+    }
+}
+
+impl fmt::Debug for Connection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({} with {})", self.id, self.partition)
+    }
+}
