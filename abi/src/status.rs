@@ -103,6 +103,8 @@ statuses! {
     AlreadyLive = 30, "A VM id may be created only when it is not live.";
     /// Policy allows the peer, but it was destroyed and not created anew; try again later.
     PeerNotLive = 31, "The peer must be live.";
+    /// The partition crashed and refuses everything until the platform is reset.
+    PartitionFailed = 32, "The partition must not have crashed.";
 }
 
 #[cfg(test)]
