@@ -1,8 +1,14 @@
 //! Owns the choice of program by the job of the command line; never a job's content.
 
+mod bystander;
 mod fault;
+mod fifo;
+mod hostile;
 mod lock;
+mod mapped_attrs;
 mod revoke;
+mod third_party;
+mod two_cores;
 mod unaccepted;
 
 use crate::rt::{Boot, signal};
@@ -17,6 +23,10 @@ pub fn frontend(boot: &Boot) {
             "unaccepted" => unaccepted::owner,
             "fault_after_relinquish" => fault::relinquish_owner,
             "fault_on_lend" => fault::lend_owner,
+            "third_party" => third_party::owner,
+            "hostile_args" => hostile::owner,
+            "two_cores" => two_cores::first,
+            "mapped_attrs" => mapped_attrs::owner,
             _ => return None,
         })
     });
@@ -31,6 +41,9 @@ pub fn backend(boot: &Boot) {
             "unaccepted" => unaccepted::peer,
             "fault_after_relinquish" => fault::relinquish_peer,
             "fault_on_lend" => fault::lend_peer,
+            "third_party" => third_party::peer,
+            "hostile_args" => hostile::peer,
+            "mapped_attrs" => mapped_attrs::peer,
             _ => return None,
         })
     });
@@ -38,7 +51,14 @@ pub fn backend(boot: &Boot) {
 
 /// What VM 3 does.
 pub fn hostile(boot: &Boot) {
-    run(boot, |_job| None);
+    run(boot, |job| {
+        Some(match job {
+            "third_party" => third_party::hostile,
+            "hostile_args" => hostile::attacker,
+            "two_cores" => two_cores::second,
+            _ => return None,
+        })
+    });
 }
 
 type Program = fn(&Boot);

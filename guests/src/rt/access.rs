@@ -18,6 +18,18 @@ pub fn read_u8(address: u64) -> u8 {
     value.to_le_bytes()[0]
 }
 
+/// Reads two bytes at an aligned address.
+#[must_use]
+pub fn read_u16(address: u64) -> u16 {
+    let value: u32;
+    // SAFETY: as for `read_u8`.
+    unsafe {
+        asm!("ldrh {v:w}, [{a}]", a = in(reg) address, v = out(reg) value, options(nostack, readonly));
+    };
+    let [low, high, ..] = value.to_le_bytes();
+    u16::from_le_bytes([low, high])
+}
+
 /// Reads eight bytes at an aligned address.
 #[must_use]
 pub fn read_u64(address: u64) -> u64 {
@@ -37,6 +49,28 @@ pub fn write_u64(address: u64, value: u64) {
     assert!(is_shareable(address), "write outside the shareable pages: {address:#x}");
     // SAFETY: the address lies in pages of which this program holds no reference and no object.
     unsafe { asm!("str {v}, [{a}]", a = in(reg) address, v = in(reg) value, options(nostack)) };
+}
+
+/// Writes a byte; same limits as [`write_u64`].
+///
+/// # Panics
+/// As [`write_u64`].
+pub fn write_u8(address: u64, value: u8) {
+    assert!(is_shareable(address), "write outside the shareable pages: {address:#x}");
+    let value = u32::from(value);
+    // SAFETY: as for `write_u64`.
+    unsafe { asm!("strb {v:w}, [{a}]", a = in(reg) address, v = in(reg) value, options(nostack)) };
+}
+
+/// Writes two bytes at an aligned address; same limits as [`write_u64`].
+///
+/// # Panics
+/// As [`write_u64`].
+pub fn write_u16(address: u64, value: u16) {
+    assert!(is_shareable(address), "write outside the shareable pages: {address:#x}");
+    let value = u32::from(value);
+    // SAFETY: as for `write_u64`.
+    unsafe { asm!("strh {v:w}, [{a}]", a = in(reg) address, v = in(reg) value, options(nostack)) };
 }
 
 fn is_shareable(address: u64) -> bool {

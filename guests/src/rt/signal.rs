@@ -92,8 +92,8 @@ pub fn take_from_partition() -> bool {
     FROM_PARTITION.swap(0, Ordering::Relaxed) != 0
 }
 
-fn wait_for(bits: u64, what: &str, whom: u16) {
-    let came = time::wait_until(PATIENCE_MILLIS, || {
+fn wait_for(bits: u64, what: &str, whom: u16, millis: u64) {
+    let came = time::wait_until(millis, || {
         fetch();
         take_from_vms(bits) != 0
     });
@@ -109,7 +109,7 @@ pub fn send(receiver: u16, word: u64) {
         let bits = (u64::from(byte) | STROBE) << shift(own_id());
         let sent = time::wait_until(PATIENCE_MILLIS, || set(receiver, bits));
         assert!(sent, "VM {receiver} never bound its bits");
-        wait_for(ACKNOWLEDGE << shift(receiver), "acknowledgement", receiver);
+        wait_for(ACKNOWLEDGE << shift(receiver), "acknowledgement", receiver, PATIENCE_MILLIS);
     }
 }
 
@@ -119,9 +119,18 @@ pub fn send(receiver: u16, word: u64) {
 /// If none comes in time.
 #[must_use]
 pub fn receive(sender: u16) -> u64 {
+    receive_within(sender, PATIENCE_MILLIS)
+}
+
+/// Receives a word from another VM that may take longer than usual.
+///
+/// # Panics
+/// If none comes in time.
+#[must_use]
+pub fn receive_within(sender: u16, millis: u64) -> u64 {
     let mut bytes = [0; 8];
     for byte in &mut bytes {
-        wait_for(STROBE << shift(sender), "word", sender);
+        wait_for(STROBE << shift(sender), "word", sender, millis);
         let data = take_from_vms(DATA << shift(sender)) >> shift(sender);
         *byte = data.to_le_bytes()[0];
         let sent =
