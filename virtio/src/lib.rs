@@ -28,6 +28,7 @@ pub mod addr;
 pub mod fifo;
 pub mod mem;
 pub mod msg;
+pub mod queue;
 pub mod types;
 
 pub use addr::{AreaId, BusAddr};

@@ -1,0 +1,239 @@
+//! Owns the device side of split rings. Never trusts an index, a descriptor or a length of the driver.
+
+use super::super::{Chain, Head, QueueConfig, QueueError, Segment};
+use super::{DESC_BYTES, Desc, INDIRECT, NEXT, NO_NOTIFY, Places, WRITE, up};
+use crate::addr::BusAddr;
+use crate::mem::AreaMap;
+
+/// The device side of a split queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitDevice {
+    at: Places,
+    /// Available index up to which chains were taken.
+    next_avail: u16,
+    /// Available index as last read: spares reading it for every chain of a batch.
+    seen_avail: u16,
+    /// Used index up to which chains were completed.
+    next_used: u16,
+    /// Used index at the last decision about a notification.
+    notified: u16,
+    failed: bool,
+}
+
+impl SplitDevice {
+    pub(crate) fn new<M: AreaMap + ?Sized>(
+        mem: &M,
+        config: QueueConfig,
+    ) -> Result<Self, QueueError> {
+        config.check(mem)?;
+        let at = Places::new(config);
+        Ok(Self { at, next_avail: 0, seen_avail: 0, next_used: 0, notified: 0, failed: false })
+    }
+
+    pub(crate) const fn config(&self) -> &QueueConfig {
+        &self.at.config
+    }
+
+    pub(crate) const fn in_flight(&self) -> u16 {
+        self.next_avail.wrapping_sub(self.next_used)
+    }
+
+    pub(crate) const fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// Runs one step; an error ends the queue.
+    #[inline]
+    fn step<T>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        if self.failed {
+            return Err(QueueError::Failed);
+        }
+        let result = run(self);
+        self.failed = result.is_err();
+        result
+    }
+
+    #[inline]
+    pub(crate) fn take<M: AreaMap + ?Sized, const N: usize>(
+        &mut self,
+        mem: &M,
+        chain: &mut Chain<N>,
+    ) -> Result<Option<Head>, QueueError> {
+        self.step(|queue| {
+            chain.clear();
+            if !queue.refill(mem)? {
+                return Ok(None);
+            }
+            let head = mem.read_u16(queue.at.avail_entry(queue.next_avail))?;
+            queue.walk(mem, head, chain)?;
+            queue.next_avail = queue.next_avail.wrapping_add(1);
+            Ok(Some(Head::new(head)))
+        })
+    }
+
+    /// Reports whether a chain waits, reading the index if none is known of.
+    #[inline]
+    fn refill<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<bool, QueueError> {
+        if self.seen_avail == self.next_avail {
+            self.look(mem)?;
+        }
+        Ok(self.seen_avail != self.next_avail)
+    }
+
+    /// Reads the available index. It may only move forward, and what the driver has offered and
+    /// not yet got back is never more than the queue has entries.
+    fn look<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<(), QueueError> {
+        let index = mem.load_acquire_u16(self.at.avail_index())?;
+        let forward =
+            index.wrapping_sub(self.next_used) >= self.seen_avail.wrapping_sub(self.next_used);
+        if index.wrapping_sub(self.next_used) > self.at.size() || !forward {
+            return Err(QueueError::IndexJump);
+        }
+        self.seen_avail = index;
+        Ok(())
+    }
+
+    /// Copies the chain that begins at `head`. Each descriptor is read once; the number of reads
+    /// is bounded by the queue's size whatever the `next` fields say.
+    #[inline]
+    fn walk<M: AreaMap + ?Sized, const N: usize>(
+        &self,
+        mem: &M,
+        head: u16,
+        chain: &mut Chain<N>,
+    ) -> Result<(), QueueError> {
+        let mut index = head;
+        while chain.count() < usize::from(self.at.size()) {
+            if index >= self.at.size() {
+                return Err(QueueError::DescriptorIndex);
+            }
+            let desc = read_desc(mem, self.at.desc(index))?;
+            if desc.flags & INDIRECT != 0 {
+                return self.walk_table(mem, desc, chain);
+            }
+            append(chain, desc)?;
+            if desc.flags & NEXT == 0 {
+                return Ok(());
+            }
+            index = desc.next;
+        }
+        Err(QueueError::Loop)
+    }
+
+    /// Copies the descriptors of an indirect table: the last link of a chain (2.7.5.3).
+    fn walk_table<M: AreaMap + ?Sized, const N: usize>(
+        &self,
+        mem: &M,
+        link: Desc,
+        chain: &mut Chain<N>,
+    ) -> Result<(), QueueError> {
+        let whole = u64::from(link.len).is_multiple_of(DESC_BYTES) && link.len != 0;
+        if !self.at.indirect() || link.flags & NEXT != 0 || !whole {
+            return Err(QueueError::Indirect);
+        }
+        if !link.addr.holds(u64::from(link.len)) {
+            return Err(QueueError::WildAddress);
+        }
+        let entries = u64::from(link.len) / DESC_BYTES;
+        let mut index = 0;
+        while chain.count() < usize::from(self.at.size()) {
+            if u64::from(index) >= entries {
+                return Err(QueueError::DescriptorIndex);
+            }
+            let at = up(link.addr, u64::from(index).wrapping_mul(DESC_BYTES));
+            let desc = read_desc(mem, at)?;
+            if desc.flags & INDIRECT != 0 {
+                return Err(QueueError::Indirect);
+            }
+            append(chain, desc)?;
+            if desc.flags & NEXT == 0 {
+                return Ok(());
+            }
+            index = desc.next;
+        }
+        Err(QueueError::Loop)
+    }
+
+    #[inline]
+    pub(crate) fn complete<M: AreaMap + ?Sized>(
+        &mut self,
+        mem: &M,
+        head: Head,
+        written: u32,
+    ) -> Result<(), QueueError> {
+        self.step(|queue| {
+            if queue.in_flight() == 0 {
+                return Err(QueueError::Completed);
+            }
+            let [h0, h1] = head.index().to_le_bytes();
+            let [w0, w1, w2, w3] = written.to_le_bytes();
+            let element = [h0, h1, 0, 0, w0, w1, w2, w3];
+            mem.write(queue.at.used_entry(queue.next_used), &element)?;
+            let after = queue.next_used.wrapping_add(1);
+            mem.store_release_u16(queue.at.used_index(), after)?;
+            queue.next_used = after;
+            Ok(())
+        })
+    }
+
+    #[inline]
+    pub(crate) fn should_notify<M: AreaMap + ?Sized>(
+        &mut self,
+        mem: &M,
+    ) -> Result<bool, QueueError> {
+        self.step(|queue| {
+            let (new, old) = (queue.next_used, queue.notified);
+            if new == old {
+                return Ok(false);
+            }
+            mem.full_fence();
+            queue.notified = new;
+            if queue.at.event_index() {
+                let event = mem.read_u16(queue.at.used_event())?;
+                return Ok(super::passes(event, new, old));
+            }
+            Ok(mem.read_u16(queue.at.avail_flags())? & NO_NOTIFY == 0)
+        })
+    }
+
+    pub(crate) fn arm<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<bool, QueueError> {
+        self.step(|queue| {
+            if queue.at.event_index() {
+                mem.write_u16(queue.at.avail_event(), queue.next_avail)?;
+            } else {
+                mem.write_u16(queue.at.used_flags(), 0)?;
+            }
+            mem.full_fence();
+            queue.look(mem)?;
+            Ok(queue.seen_avail != queue.next_avail)
+        })
+    }
+
+    pub(crate) fn disarm<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<(), QueueError> {
+        self.step(|queue| {
+            // With the event index, an old `avail_event` already keeps the driver quiet.
+            if !queue.at.event_index() {
+                mem.write_u16(queue.at.used_flags(), NO_NOTIFY)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[inline]
+fn read_desc<M: AreaMap + ?Sized>(mem: &M, at: BusAddr) -> Result<Desc, QueueError> {
+    let mut bytes = [0; 16];
+    mem.read(at, &mut bytes)?;
+    Ok(Desc::from_bytes(bytes))
+}
+
+#[inline]
+fn append<const N: usize>(chain: &mut Chain<N>, desc: Desc) -> Result<(), QueueError> {
+    if !desc.addr.holds(u64::from(desc.len)) {
+        return Err(QueueError::WildAddress);
+    }
+    chain.push(Segment { addr: desc.addr, len: desc.len }, desc.flags & WRITE != 0)
+}
