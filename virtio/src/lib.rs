@@ -25,6 +25,7 @@
 )]
 
 pub mod addr;
+pub mod device;
 pub mod fifo;
 pub mod mem;
 pub mod msg;

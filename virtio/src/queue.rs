@@ -47,6 +47,8 @@ pub enum QueueError {
     Order,
     /// A used element names no chain in flight, or more bytes than that chain has room for.
     Used,
+    /// A chain is no request that the device could even answer.
+    Request,
     /// More buffers were completed than taken.
     Completed,
     /// No free descriptors.

@@ -1,0 +1,117 @@
+//! Owns what all devices have in common: the model that a device author writes, and the server
+//! that answers virtio-msg messages with it. Never routes a message, never waits.
+//!
+//! # How to write a device
+//! Implement [`DeviceModel`]: say what the device is, which features and queues it has, and what
+//! to do with the chains of a queue. [`rng`] is the smallest example (one queue, no
+//! configuration), [`block`] the next. Then give the model to a [`DeviceServer`] per link, pass it
+//! each message of that link, and call [`DeviceServer::serve`] when a queue is kicked:
+//!
+//! ```
+//! # use causeway_virtio::device::{DeviceServer, rng::{EntropySource, NoEntropy, Rng}};
+//! # use causeway_virtio::msg::{Body, Message, Request, Response};
+//! # use causeway_virtio::{AreaId, mem::WordArea, DeviceId};
+//! # use core::sync::atomic::AtomicU16;
+//! struct Counter(u8);
+//! impl EntropySource for Counter {
+//!     fn fill(&mut self, into: &mut [u8]) -> Result<(), NoEntropy> {
+//!         into.fill_with(|| { self.0 = self.0.wrapping_add(1); self.0 });
+//!         Ok(())
+//!     }
+//! }
+//! let words: Vec<AtomicU16> = (0..4096).map(|_| AtomicU16::new(0)).collect();
+//! let areas = WordArea::new(AreaId::new(1).unwrap(), &words);
+//! let mut server: DeviceServer<_, 1> = DeviceServer::new(Rng::new(Counter(0)));
+//! let ask = Message { dev_num: 0, token: 5, body: Body::Request(Request::GetDeviceInfo) };
+//! let answer = server.answer(&areas, &ask).unwrap();
+//! let Body::Response(Response::GetDeviceInfo(info)) = answer.body else { panic!() };
+//! assert_eq!((answer.token, info.device_id), (5, DeviceId::ENTROPY.get()));
+//! ```
+
+pub mod block;
+pub mod cursor;
+pub mod rng;
+mod server;
+
+pub use cursor::{Cursor, Run};
+pub use server::{DeviceServer, Served};
+
+use crate::mem::AreaMap;
+use crate::queue::{DeviceQueue, QueueError, QueueSize};
+use crate::types::{DeviceId, Features};
+
+/// What a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Kind of device.
+    pub device: DeviceId,
+    /// Vendor.
+    pub vendor: u32,
+    /// Name, or zero.
+    pub uuid: [u8; 16],
+}
+
+/// Whether a write to the configuration space took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It did.
+    Yes,
+    /// It did not, and nothing changed.
+    No,
+}
+
+/// A device, without anything of its transport.
+pub trait DeviceModel {
+    /// Returns what the device is.
+    fn identity(&self) -> Identity;
+
+    /// Returns the features of this kind of device. Those of the rings and of the transport are
+    /// the server's.
+    fn features(&self) -> Features {
+        Features::NONE
+    }
+
+    /// Returns the bytes of the configuration space.
+    fn config_len(&self) -> u32 {
+        0
+    }
+
+    /// Copies from the configuration space. The server has checked that `offset` and the length of
+    /// `into` lie within [`DeviceModel::config_len`].
+    fn read_config(&self, offset: u32, into: &mut [u8]) {
+        let _: u32 = offset;
+        into.fill(0);
+    }
+
+    /// Writes to the configuration space; checked as for [`DeviceModel::read_config`].
+    fn write_config(&mut self, offset: u32, from: &[u8]) -> Applied {
+        let _: (u32, &[u8]) = (offset, from);
+        Applied::No
+    }
+
+    /// Returns the number of queues.
+    fn queue_count(&self) -> u16;
+
+    /// Returns the most entries of a queue.
+    fn max_queue_size(&self, index: u16) -> QueueSize;
+
+    /// Learns the negotiated features, each time that the driver has set FEATURES_OK.
+    fn start(&mut self, features: Features) {
+        let _: Features = features;
+    }
+
+    /// Serves up to `budget` chains of a queue and returns how many it completed.
+    ///
+    /// # Errors
+    /// What the driver broke: the server then sets DEVICE_NEEDS_RESET.
+    fn serve<M: AreaMap + ?Sized>(
+        &mut self,
+        mem: &M,
+        index: u16,
+        queue: &mut DeviceQueue,
+        budget: u32,
+    ) -> Result<u32, QueueError>;
+
+    /// Forgets what the driver did.
+    fn reset(&mut self) {}
+}
