@@ -57,7 +57,7 @@ mod tests {
     use crate::PageAddr;
 
     fn range(page: u64, count: u32) -> PageRange {
-        PageRange::new(PageAddr::new(page * 4096).unwrap(), count).unwrap()
+        PageRange::new(PageAddr::new(page << 12).unwrap(), count).unwrap()
     }
 
     fn both(ranges: &[PageRange]) -> Result<(), DescriptorError> {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_pairwise_check_is_bounded() {
-        let mut many: Vec<PageRange> = (0..PAIRWISE_MAX as u64).map(|p| range(2 * p, 1)).collect();
+        let mut many: Vec<PageRange> = (0..256).map(|p| range(p << 1, 1)).collect();
         many.reverse();
         assert_eq!(both(&many), Ok(()));
         many.push(range(0x10_0000, 1));
