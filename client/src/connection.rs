@@ -233,7 +233,7 @@ impl<'c> Connection<'c> {
         let infos = PartitionInfos::parse(&page, success.w(2), success.w(3), VERSION)
             .map_err(|_| malformed)?;
         let mut found = None;
-        for info in infos {
+        for info in infos.iter() {
             // The 1.1 descriptors carry the UUID only where none was asked for.
             let ours = info.uuid.is_nil() || info.uuid == uuid;
             if ours && found.replace(info.id).is_some() {

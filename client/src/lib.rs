@@ -11,12 +11,16 @@
     clippy::panic
 )]
 
+pub mod backend;
 pub mod borrow;
+pub mod bus;
 pub mod conduit;
 pub mod connection;
 pub mod doorbell;
 pub mod error;
 pub mod grant;
+#[cfg(feature = "guest")]
+pub mod guest;
 pub mod memory;
 pub mod wait;
 

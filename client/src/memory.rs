@@ -2,6 +2,7 @@
 //! mapped. Never makes a reference into it and never decides who may use it.
 
 mod copy;
+mod fifo;
 mod map;
 mod pages;
 mod window;

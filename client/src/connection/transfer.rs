@@ -88,7 +88,7 @@ impl Connection<'_> {
             VERSION,
             terms.owner,
             terms.handle,
-            terms.kind,
+            Some(terms.kind),
             terms.tag,
             &receivers,
         );

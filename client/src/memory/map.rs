@@ -4,10 +4,11 @@
 use super::Window;
 use causeway_abi::Permission;
 use causeway_ffa::PageRange;
+use core::fmt;
 use core::ptr::{self, NonNull};
 
 /// Makes retrieved memory accessible to this program.
-pub trait Mapper {
+pub trait Mapper: fmt::Debug {
     /// Maps ranges of the caller's (intermediate physical) address space next to each other, with
     /// no more than `permission`. `None` if this mapper can't.
     fn map(&self, ranges: &[PageRange], permission: Permission) -> Option<Window>;

@@ -1,0 +1,273 @@
+//! Owns the device side's memory: which grants it holds and which area of which driver each is.
+//! Never serves a device and never accepts what its policy does not.
+//!
+//! A backend VM serves several drivers. Each driver numbers its areas by itself, so the table is
+//! keyed by (driver, area id), and [`LinkMemory`] shows one driver's areas to a device.
+
+use crate::borrow::{Borrowed, Offer, offered};
+use crate::bus::Incoming;
+use crate::connection::Connection;
+use crate::error::{Error, Rule, unheard};
+use crate::memory::{Mapper, OutOfWindow, Window};
+use arrayvec::ArrayVec;
+use causeway_abi::{Call, GrantSummary, LifeState, Status};
+use causeway_ffa::{EndpointId, MemHandle};
+use causeway_virtio::msg::{AreaShare, Body, BusRequest, BusResponse, BusResult};
+use causeway_virtio::{Access, AreaId, AreaMap, BusAddr, MemError};
+
+/// What a look at the offers brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// Offers that were accepted and mapped.
+    pub accepted: u32,
+    /// Offers that policy rejected.
+    pub rejected: u32,
+    /// Offers that policy liked but that could not be accepted or mapped.
+    pub failed: u32,
+}
+
+/// The grants that a backend VM holds; at most `AREAS` at a time.
+#[derive(Debug)]
+pub struct Backend<'c, const AREAS: usize> {
+    connection: &'c Connection<'c>,
+    mapper: &'c dyn Mapper,
+    held: ArrayVec<Held<'c>, AREAS>,
+}
+
+#[derive(Debug)]
+struct Held<'c> {
+    memory: Borrowed<'c>,
+    /// The id under which its owner knows it, once it has said so.
+    area: Option<AreaId>,
+}
+
+impl Held<'_> {
+    fn owner(&self) -> EndpointId {
+        self.memory.summary().owner
+    }
+}
+
+impl<'c, const AREAS: usize> Backend<'c, AREAS> {
+    /// Starts with nothing held.
+    #[must_use]
+    pub const fn new(connection: &'c Connection<'c>, mapper: &'c dyn Mapper) -> Self {
+        Self { connection, mapper, held: ArrayVec::new_const() }
+    }
+
+    /// Returns how many grants are held.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Looks through the offers: what `policy` likes is accepted, retrieved and mapped, the rest
+    /// is rejected. An offer that fails on the way does not keep the others waiting.
+    ///
+    /// # Errors
+    /// What went wrong with the list itself.
+    pub fn admit(
+        &mut self,
+        mut policy: impl FnMut(&GrantSummary) -> Verdict,
+    ) -> Result<Admitted, Error> {
+        let mut outcome = Admitted::default();
+        for handle in offered(self.connection) {
+            let handle = handle?;
+            if self.held.iter().any(|held| held.memory.handle() == handle) {
+                continue;
+            }
+            let count = match self.consider(handle, &mut policy) {
+                Ok(Verdict::Accept) => &mut outcome.accepted,
+                Ok(Verdict::Reject) => &mut outcome.rejected,
+                Err(_) => &mut outcome.failed,
+            };
+            *count = count.saturating_add(1);
+        }
+        Ok(outcome)
+    }
+
+    fn consider(
+        &mut self,
+        handle: MemHandle,
+        policy: &mut impl FnMut(&GrantSummary) -> Verdict,
+    ) -> Result<Verdict, Error> {
+        let offer = Offer::inspect(self.connection, handle)?;
+        let verdict = if self.held.is_full() { Verdict::Reject } else { policy(&offer.summary()) };
+        match verdict {
+            Verdict::Accept => {
+                let mapped = offer.accept()?.map(self.mapper).map_err(|failed| failed.error)?;
+                let held = Held { memory: mapped, area: None };
+                self.held.try_push(held).map_err(|_| Error::caller(Rule::NoRoom))?;
+            }
+            Verdict::Reject => offer.reject()?,
+        }
+        Ok(verdict)
+    }
+
+    /// Answers the bus requests that concern memory. `None` for everything else.
+    pub fn answer(&mut self, incoming: &Incoming) -> Option<BusResponse> {
+        let Body::BusRequest(request) = incoming.message.body else { return None };
+        match request {
+            BusRequest::AreaShare(share) => {
+                let result = self.bind(incoming.far, &share);
+                Some(BusResponse::AreaShare { area: share.area, result })
+            }
+            BusRequest::AreaUnshare { area } => {
+                let result = self.unbind(incoming.far, area);
+                Some(BusResponse::AreaUnshare { area, result })
+            }
+            BusRequest::GetDevices { .. }
+            | BusRequest::Ping { .. }
+            | BusRequest::EventDevice { .. }
+            | BusRequest::Version(_)
+            | BusRequest::Reset
+            | BusRequest::EventPoll
+            | BusRequest::EventConfigure { .. }
+            | BusRequest::FifoConfigure { .. }
+            | BusRequest::EventAreaRelease { .. } => None,
+        }
+    }
+
+    /// Notes under which id `driver` knows a grant that is held.
+    pub fn bind(&mut self, driver: EndpointId, share: &AreaShare) -> BusResult {
+        if self.position(driver, share.area).is_some() {
+            return BusResult::Error;
+        }
+        let found = self.held.iter_mut().find(|held| {
+            held.owner() == driver
+                && held.memory.handle() == share.handle
+                && held.memory.summary().page_count == share.page_count
+        });
+        match found {
+            Some(held) if held.area.is_none() => {
+                held.area = Some(share.area);
+                BusResult::Ok
+            }
+            Some(_) | None => BusResult::Error,
+        }
+    }
+
+    /// Unmaps and releases the grant behind an area id. The answer goes out after that.
+    pub fn unbind(&mut self, driver: EndpointId, area: AreaId) -> BusResult {
+        let Some(held) = self.position(driver, area).and_then(|at| self.held.pop_at(at)) else {
+            return BusResult::Error;
+        };
+        match held.memory.release() {
+            Ok(_) => BusResult::Ok,
+            Err(_) => BusResult::Error,
+        }
+    }
+
+    /// Lets go of every grant that its owner has revoked or that has ended; returns how many.
+    pub fn let_go_of_revoked(&mut self) -> usize {
+        let before = self.held.len();
+        let connection = self.connection;
+        self.held.retain(|held| {
+            let handle = held.memory.handle();
+            match connection.call(Call::State { handle }).map(|[state, ..]| u8::try_from(state)) {
+                Ok(Ok(code)) => match LifeState::from_code(code) {
+                    Some(LifeState::Offered | LifeState::Accepted | LifeState::Active) => true,
+                    Some(LifeState::Releasing | LifeState::AwaitingUnmap | LifeState::Released) => {
+                        false
+                    }
+                    None => true,
+                },
+                Err(Error::Refused { status: Status::NoSuchGrant, .. }) => false,
+                Ok(Err(_)) | Err(_) => true,
+            }
+        });
+        before.saturating_sub(self.held.len())
+    }
+
+    /// Lets go of everything that `driver` granted: its end, or its reset.
+    pub fn let_go_of(&mut self, driver: EndpointId) -> usize {
+        let before = self.held.len();
+        self.held.retain(|held| held.owner() != driver);
+        before.saturating_sub(self.held.len())
+    }
+
+    /// Shows the areas of one driver.
+    #[must_use]
+    pub const fn memory(&self, driver: EndpointId) -> LinkMemory<'_, 'c, AREAS> {
+        LinkMemory { backend: self, driver }
+    }
+
+    fn position(&self, driver: EndpointId, area: AreaId) -> Option<usize> {
+        self.held.iter().position(|held| held.owner() == driver && held.area == Some(area))
+    }
+}
+
+/// What a policy says to an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Take it up.
+    Accept,
+    /// Decline it.
+    Reject,
+}
+
+/// The areas of one driver, as a device sees them.
+#[derive(Debug)]
+pub struct LinkMemory<'b, 'c, const AREAS: usize> {
+    backend: &'b Backend<'c, AREAS>,
+    driver: EndpointId,
+}
+
+fn outside(_: OutOfWindow) -> MemError {
+    MemError::Outside
+}
+
+impl<const AREAS: usize> LinkMemory<'_, '_, AREAS> {
+    fn window(&self, at: BusAddr, access: Access) -> Result<&Window, MemError> {
+        let area = at.area();
+        let held = self
+            .backend
+            .held
+            .iter()
+            .find(|held| area.is_some() && held.area == area && held.owner() == self.driver)
+            .ok_or(MemError::Outside)?;
+        if access == Access::Write && !held.memory.is_writable() {
+            return Err(MemError::Permission);
+        }
+        held.memory.window().ok_or(MemError::Outside)
+    }
+
+    fn index(&self, at: BusAddr, access: Access) -> Result<&Window, MemError> {
+        if !at.offset().is_multiple_of(2) {
+            return Err(MemError::Unaligned);
+        }
+        self.window(at, access)
+    }
+}
+
+impl<const AREAS: usize> AreaMap for LinkMemory<'_, '_, AREAS> {
+    fn check(&self, at: BusAddr, len: u64, access: Access) -> Result<(), MemError> {
+        let window = self.window(at, access)?;
+        let size = u64::try_from(window.len_bytes()).map_err(|_| MemError::Outside)?;
+        let end = at.offset().checked_add(len).ok_or(MemError::Outside)?;
+        if end <= size { Ok(()) } else { Err(MemError::Outside) }
+    }
+
+    fn read(&self, at: BusAddr, into: &mut [u8]) -> Result<(), MemError> {
+        self.window(at, Access::Read)?.read(at.offset(), into).map_err(outside)
+    }
+
+    fn write(&self, at: BusAddr, from: &[u8]) -> Result<(), MemError> {
+        self.window(at, Access::Write)?.write(at.offset(), from).map_err(outside)
+    }
+
+    fn load_acquire_u16(&self, at: BusAddr) -> Result<u16, MemError> {
+        self.index(at, Access::Read)?.load_acquire_u16(at.offset()).map_err(outside)
+    }
+
+    fn store_release_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
+        self.index(at, Access::Write)?.store_release_u16(at.offset(), value).map_err(outside)
+    }
+}
+
+impl<const AREAS: usize> Drop for Backend<'_, AREAS> {
+    fn drop(&mut self) {
+        for held in self.held.drain(..) {
+            unheard(held.memory.release());
+        }
+    }
+}

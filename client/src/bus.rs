@@ -1,0 +1,282 @@
+//! Owns a VM's end of the virtio-msg bus: its message FIFO, requests and what comes in; never a device's meaning.
+//!
+//! A VM has one [`Bus`], whatever roles it plays: its drivers send requests on it, and the devices
+//! that it serves receive theirs from it. The FIFO lies in an area of two pages that is granted to
+//! the partition alone; a BUS_KICK call tells the partition to look, its doorbell tells us.
+//!
+//! Area ids are chosen by the driver side. This library takes one id for one grant of a VM, over
+//! all its links.
+
+mod driver;
+mod frame;
+mod setup;
+
+pub use driver::{DeviceList, MAX_DEVICES};
+pub use setup::NoBus;
+
+use crate::connection::Connection;
+use crate::error::{Awaited, Error, Rule};
+use crate::grant::Grant;
+use crate::memory::{Pages, Window};
+use crate::wait::{Bound, Wait};
+use arrayvec::ArrayVec;
+use causeway_abi::Call;
+use causeway_ffa::EndpointId;
+use causeway_virtio::fifo::{DEPTH, Fifo, FifoError, Slot};
+use causeway_virtio::msg::{
+    Body, BusRequest, BusResponse, DeviceState, Header, Kind, Message, Request,
+};
+use core::fmt;
+use spin::mutex::SpinMutex;
+
+/// Messages that came in while an answer was awaited.
+const INBOX: usize = 32;
+
+/// Rests between two kicks while an answer is awaited: in case the partition could not push.
+const KICK_EVERY: u32 = 8;
+
+/// A message that came in by itself: a request for a device that this VM serves, or an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The message.
+    pub message: Message,
+    /// The VM on the far side of the link, where the partition names it (0 otherwise).
+    pub far: EndpointId,
+}
+
+/// What a kick brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kicked {
+    /// Messages that the partition has taken.
+    pub taken: u64,
+    /// Messages that wait in the partition for room in the FIFO.
+    pub waiting: u64,
+}
+
+/// A VM's end of the bus.
+pub struct Bus<'c> {
+    connection: &'c Connection<'c>,
+    wait: &'c dyn Wait,
+    bound: Bound,
+    max_areas: u16,
+    state: SpinMutex<State<'c>>,
+}
+
+struct State<'c> {
+    /// `None` once the FIFO has been given back.
+    grant: Option<Grant<'c>>,
+    fifo: Fifo,
+    token: u16,
+    inbox: ArrayVec<Incoming, INBOX>,
+    /// Messages that nobody can use: malformed, or answers that nobody awaits any more.
+    dropped: u64,
+}
+
+impl<'c> Bus<'c> {
+    /// Returns how many areas the bus lets this VM bind.
+    #[must_use]
+    pub const fn max_areas(&self) -> u16 {
+        self.max_areas
+    }
+
+    /// Returns the connection below.
+    #[must_use]
+    pub const fn connection(&self) -> &'c Connection<'c> {
+        self.connection
+    }
+
+    /// Returns how many messages could not be used.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.state.lock().dropped
+    }
+
+    /// Tells the partition to look at the FIFO.
+    ///
+    /// # Errors
+    /// What went wrong with the call.
+    pub fn kick(&self) -> Result<Kicked, Error> {
+        let [taken, waiting, ..] = self.connection.call(Call::BusKick)?;
+        Ok(Kicked { taken, waiting })
+    }
+
+    /// Sends a request and waits for its answer. Other messages that come in meanwhile are kept
+    /// for [`Bus::receive`].
+    ///
+    /// # Errors
+    /// [`Error::BusError`] if the bus or the device answers ERROR, [`Error::TimedOut`], or what
+    /// went wrong on the way. A late answer is dropped.
+    pub fn exchange(&self, dev_num: u16, body: Body) -> Result<Body, Error> {
+        let token = {
+            let mut state = self.state.lock();
+            state.token = state.token.checked_add(1).unwrap_or(1);
+            state.token
+        };
+        self.send(&Message { dev_num, token, body })?;
+        let mut looks = 0u32;
+        let answer = self.bound.until(self.wait, || {
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(KICK_EVERY) {
+                self.kick()?;
+            }
+            self.state.lock().await_answer(token)
+        })?;
+        let answer = answer.ok_or(Error::TimedOut(Awaited::BusAnswer))?;
+        if let Body::BusResponse(BusResponse::Error { original_msg_id }) = answer.body {
+            return Err(Error::BusError { msg_id: original_msg_id });
+        }
+        if answer.dev_num != dev_num {
+            return Err(Error::peer(Rule::MessageKind));
+        }
+        Ok(answer.body)
+    }
+
+    /// Takes the next message that came in by itself.
+    ///
+    /// # Errors
+    /// [`Rule::Fifo`] if the partition broke the FIFO; the bus is then dead.
+    pub fn receive(&self) -> Result<Option<Incoming>, Error> {
+        self.state.lock().next_incoming()
+    }
+
+    /// Answers a request that came in.
+    ///
+    /// # Errors
+    /// [`Rule::FifoFull`], or what went wrong on the way.
+    pub fn respond(&self, to: &Incoming, body: Body) -> Result<(), Error> {
+        let names_device = match body {
+            Body::Request(_) | Body::Response(_) => true,
+            Body::BusResponse(BusResponse::Error { .. }) => true,
+            Body::BusRequest(_) | Body::BusResponse(_) => false,
+        };
+        let dev_num = if names_device { to.message.dev_num } else { 0 };
+        self.send(&Message { dev_num, token: to.message.token, body })
+    }
+
+    /// Tells the bus that this VM serves a device, or serves it no more.
+    ///
+    /// # Errors
+    /// [`Rule::FifoFull`], or what went wrong on the way.
+    pub fn announce(&self, dev_num: u16, state: DeviceState) -> Result<(), Error> {
+        let body = Body::BusRequest(BusRequest::EventDevice { dev_num, state });
+        self.send(&Message { dev_num: 0, token: 0, body })
+    }
+
+    /// Sends an event about a device (a used buffer or a changed configuration, say).
+    ///
+    /// # Errors
+    /// [`Rule::FifoFull`], or what went wrong on the way.
+    pub fn event(&self, dev_num: u16, event: Request) -> Result<(), Error> {
+        self.send(&Message { dev_num, token: 0, body: Body::Request(event) })
+    }
+
+    /// Puts a message into the FIFO and kicks. A full FIFO is waited for.
+    fn send(&self, message: &Message) -> Result<(), Error> {
+        let slot = Slot::new(&message.encode(), EndpointId::default());
+        let pushed = self.bound.until(self.wait, || {
+            let pushed = self.state.lock().push(&slot)?;
+            // Full or not, the partition has something to take.
+            self.kick()?;
+            Ok(pushed.then_some(()))
+        })?;
+        pushed.ok_or(Error::partition(Rule::FifoFull))
+    }
+}
+
+impl fmt::Debug for Bus<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bus({:?})", self.connection)
+    }
+}
+
+impl<'c> State<'c> {
+    fn window<'g>(grant: &'g Option<Grant<'c>>) -> Result<&'g Window, Error> {
+        grant.as_ref().and_then(Grant::window).ok_or(Error::caller(Rule::Fifo))
+    }
+
+    /// Appends a slot; false if there is no room.
+    fn push(&mut self, slot: &Slot) -> Result<bool, Error> {
+        match self.fifo.push(Self::window(&self.grant)?, slot) {
+            Ok(()) => Ok(true),
+            Err(FifoError::Full) => Ok(false),
+            Err(error) => Err(broken(error)),
+        }
+    }
+
+    fn pop(&mut self) -> Result<Option<Slot>, Error> {
+        self.fifo.pop(Self::window(&self.grant)?).map_err(broken)
+    }
+
+    /// Looks for the answer with `token` among what has come in, and keeps the rest.
+    fn await_answer(&mut self, token: u16) -> Result<Option<Message>, Error> {
+        for _ in 0..DEPTH {
+            if self.inbox.is_full() {
+                return Err(Error::caller(Rule::NoRoom));
+            }
+            let Some(slot) = self.pop()? else { return Ok(None) };
+            match sort(&slot) {
+                Sorted::Answer(message) if message.token == token => return Ok(Some(message)),
+                Sorted::MalformedAnswer { token: theirs } if theirs == token => {
+                    return Err(Error::peer(Rule::MessageForm));
+                }
+                Sorted::Incoming(incoming) => self.inbox.push(incoming),
+                Sorted::Answer(_) | Sorted::MalformedAnswer { .. } | Sorted::Useless => {
+                    self.dropped = self.dropped.saturating_add(1);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_incoming(&mut self) -> Result<Option<Incoming>, Error> {
+        if let Some(first) = self.inbox.pop_at(0) {
+            return Ok(Some(first));
+        }
+        for _ in 0..DEPTH {
+            let Some(slot) = self.pop()? else { return Ok(None) };
+            match sort(&slot) {
+                Sorted::Incoming(incoming) => return Ok(Some(incoming)),
+                Sorted::Answer(_) | Sorted::MalformedAnswer { .. } | Sorted::Useless => {
+                    self.dropped = self.dropped.saturating_add(1);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the first kept message that `matching` likes.
+    fn take_kept(&mut self, matching: impl Fn(&Message) -> bool) -> Option<Incoming> {
+        let at = self.inbox.iter().position(|kept| matching(&kept.message))?;
+        self.inbox.pop_at(at)
+    }
+}
+
+/// What a slot turned out to be.
+enum Sorted {
+    Answer(Message),
+    MalformedAnswer { token: u16 },
+    Incoming(Incoming),
+    Useless,
+}
+
+fn sort(slot: &Slot) -> Sorted {
+    let Ok(header) = Header::decode(slot.message_bytes()) else { return Sorted::Useless };
+    let answers = match header.kind {
+        Kind::Response | Kind::BusResponse => true,
+        Kind::Request | Kind::BusRequest => false,
+    };
+    match (Message::decode(slot.message_bytes()), answers) {
+        (Ok(message), true) => Sorted::Answer(message),
+        (Ok(message), false) => Sorted::Incoming(Incoming { message, far: slot.far() }),
+        (Err(_), true) => Sorted::MalformedAnswer { token: header.token },
+        (Err(_), false) => Sorted::Useless,
+    }
+}
+
+fn broken(error: FifoError) -> Error {
+    match error {
+        FifoError::TooSmall => Error::caller(Rule::TooSmall),
+        FifoError::Full => Error::partition(Rule::FifoFull),
+        FifoError::Header | FifoError::Index | FifoError::Closed => Error::partition(Rule::Fifo),
+    }
+}

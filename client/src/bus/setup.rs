@@ -1,0 +1,114 @@
+//! Owns how the bus is opened and closed; never carries a message of a device.
+
+use super::{Bus, Error, Fifo, Grant, Pages, Rule, State, broken, frame};
+use crate::connection::Connection;
+use crate::grant::NotClosed;
+use crate::wait::{Bound, Wait};
+use arrayvec::ArrayVec;
+use causeway_abi::{GrantKind, GrantTerms, Permission};
+use causeway_ffa::Version;
+use causeway_virtio::fifo::{self, FIFO_PAGES, Side};
+use causeway_virtio::msg::dialect::{BUS_VERSION, TRANSPORT_REVISION};
+use causeway_virtio::msg::{BusFeatures, BusRequest, BusResponse, BusResult, VersionRequest};
+use spin::mutex::SpinMutex;
+
+/// A bus that could not be opened, or not be closed.
+#[derive(Debug)]
+pub struct NoBus<'c> {
+    /// Why.
+    pub error: Error,
+    /// The FIFO's pages; `None` if they could not be reclaimed
+    /// (see [`Connection::stranded`]).
+    pub pages: Option<Pages<'c>>,
+}
+
+impl<'c> Bus<'c> {
+    /// Grants `pages` (two of them) to the partition as this VM's message FIFO and configures the
+    /// bus. `wait` and `bound` also rule every later request.
+    ///
+    /// # Errors
+    /// [`NoBus`]; what was set up has been taken down again.
+    pub fn open(
+        connection: &'c Connection<'c>,
+        pages: Pages<'c>,
+        wait: &'c dyn Wait,
+        bound: Bound,
+    ) -> Result<Self, NoBus<'c>> {
+        let prepared = fifo::format(pages.window()).map_err(broken);
+        let prepared = prepared.and_then(|()| ask_version(connection));
+        let max_areas = match prepared {
+            Ok(max_areas) => max_areas,
+            Err(error) => return Err(NoBus { error, pages: Some(pages) }),
+        };
+        let terms =
+            GrantTerms { peer: None, kind: GrantKind::Share, permission: Permission::ReadWrite };
+        let grant = Grant::offer(connection, pages, terms)
+            .map_err(|refused| NoBus { error: refused.error, pages: refused.pages })?;
+        match configure(connection, &grant) {
+            Ok(fifo) => {
+                let inbox = ArrayVec::new();
+                let state = State { grant: Some(grant), fifo, token: 0, inbox, dropped: 0 };
+                Ok(Self { connection, wait, bound, max_areas, state: SpinMutex::new(state) })
+            }
+            Err(error) => {
+                let pages = grant.close(wait, bound).ok();
+                Err(NoBus { error, pages })
+            }
+        }
+    }
+
+    /// Takes the bus down and gives the FIFO's pages back. Devices and areas must be gone before.
+    ///
+    /// # Errors
+    /// [`NoBus`]; the bus is gone either way.
+    pub fn close(self) -> Result<Pages<'c>, NoBus<'c>> {
+        let (wait, bound) = (self.wait, self.bound);
+        let connection = self.connection;
+        let grant = self.state.into_inner().grant;
+        let grant = grant.ok_or(NoBus { error: Error::caller(Rule::Fifo), pages: None })?;
+        let reset = match frame::ask(connection, BusRequest::Reset) {
+            Ok(BusResponse::Reset { result: BusResult::Ok }) => Ok(()),
+            Ok(BusResponse::Reset { result }) => Err(Error::BusRefused(result)),
+            Ok(_) => Err(Error::partition(Rule::MessageKind)),
+            Err(error) => Err(error),
+        };
+        match (grant.close(wait, bound), reset) {
+            (Ok(pages), Ok(())) => Ok(pages),
+            (Ok(pages), Err(error)) => Err(NoBus { error, pages: Some(pages) }),
+            (Err(NotClosed { error, .. }), _) => Err(NoBus { error, pages: None }),
+        }
+    }
+}
+
+/// Agrees on the bus version; returns how many areas may be bound.
+fn ask_version(connection: &Connection<'_>) -> Result<u16, Error> {
+    let request = BusRequest::Version(VersionRequest {
+        bus_version: BUS_VERSION,
+        transport_revision: TRANSPORT_REVISION,
+        ffa_version: Version::V1_1.raw(),
+    });
+    let BusResponse::Version(version) = frame::ask(connection, request)? else {
+        return Err(Error::partition(Rule::MessageKind));
+    };
+    let has_fifo = version.bus_features.get() & BusFeatures::FIFO.get() != 0;
+    if version.bus_version != BUS_VERSION || !has_fifo {
+        return Err(Error::partition(Rule::InterfaceVersion));
+    }
+    Ok(version.max_areas)
+}
+
+fn configure(connection: &Connection<'_>, grant: &Grant<'_>) -> Result<Fifo, Error> {
+    let window = grant.window().ok_or(Error::caller(Rule::Fifo))?;
+    let request = BusRequest::FifoConfigure {
+        handle: grant.handle(),
+        page_count: FIFO_PAGES,
+        driver_notif_id: 0,
+    };
+    match frame::ask(connection, request)? {
+        BusResponse::FifoConfigure { result: BusResult::Ok, .. } => {
+            Fifo::attach(window, Side::Driver).map_err(broken)
+        }
+        BusResponse::FifoConfigure { result, .. } => Err(Error::BusRefused(result)),
+        _ => Err(Error::partition(Rule::MessageKind)),
+    }
+}

@@ -1,0 +1,43 @@
+//! Owns what virtio-drivers needs to run unmodified on brokered memory; never a driver's logic.
+//!
+//! virtio-drivers takes two things from its platform:
+//!
+//! - a `Transport`: [`MsgTransport`] speaks virtio-msg over the [`Bus`](crate::bus::Bus);
+//! - a `Hal`, whose functions have no `self`. Here each link has a marker type that names its
+//!   [`DmaPool`], a `static` which the guest declares, and [`AreaHal`] goes by that type. Two links
+//!   have two types and two pools, so no memory of one driver is ever shown to another's device.
+//!
+//! ```
+//! use causeway_client::guest::{AreaHal, DmaPool, Link};
+//!
+//! static DISK_MEMORY: DmaPool = DmaPool::new();
+//!
+//! /// The link to the VM that serves our disk.
+//! struct Disk;
+//!
+//! impl Link for Disk {
+//!     fn pool() -> &'static DmaPool {
+//!         &DISK_MEMORY
+//!     }
+//! }
+//!
+//! /// What `VirtIOBlk` takes: `VirtIOBlk::<DiskHal, _>::new(transport)`.
+//! type DiskHal = AreaHal<Disk>;
+//! ```
+//!
+//! The trait functions of virtio-drivers can't return errors in some places (setting a queue up,
+//! sharing a buffer). What goes wrong there is kept in a [`Health`] that the guest looks at, and
+//! in the pool's [`PoolStats`].
+
+mod bitmap;
+mod buffer;
+mod hal;
+mod health;
+mod pool;
+mod transport;
+
+pub use buffer::DmaBuffer;
+pub use hal::{AreaHal, Link};
+pub use health::Health;
+pub use pool::{Bounce, DmaPool, POOL_AREAS, POOL_PAGES, PoolBusy, PoolStats};
+pub use transport::{Kick, MsgTransport};
