@@ -1,21 +1,30 @@
 //! Owns the start and the end of `cargo xtask`: the command line, the panic hook, the exit status,
 //! the last line of stdout. Never does the work itself.
 
+mod boot;
 mod cli;
+mod disk;
 mod image;
 mod interrupt;
+mod lines;
 mod outcome;
 mod paths;
 mod process;
+mod run;
 mod say;
 mod setup;
+mod suite;
 mod tfa;
+mod verdict;
 
 use clap::Parser;
 use cli::{Action, CleanArgs, Cli};
 use outcome::{Exit, Stop, files};
 use setup::Consent;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 fn main() -> ExitCode {
     install_panic_hook();
@@ -30,7 +39,11 @@ fn main() -> ExitCode {
         Action::Image(args) => finish(image_command(consent(args.yes))),
         Action::Doctor(args) => finish(setup::doctor(consent(args.yes))),
         Action::Clean(args) => finish(clean(args)),
-        Action::Run(_) | Action::Test(_) => finish(Err(Stop::usage("not available yet"))),
+        Action::Run(args) => {
+            note_json(args.json.as_deref());
+            finish(run::run(&args, consent(args.set_up.yes)))
+        }
+        Action::Test(args) => suite::test(&args, consent(args.set_up.yes)).into(),
     }
 }
 
@@ -60,13 +73,49 @@ fn command_line_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return Exit::Passed.into();
     }
-    say::line("FAIL: wrong usage of the command line");
+    let reason = "wrong usage of the command line";
+    note_json(json_in(std::env::args_os()).as_deref());
+    write_json_failure(reason);
+    say::line(&format!("FAIL: {reason}"));
     Exit::Usage.into()
+}
+
+/// Where the JSON file of this run goes, known even when the run itself never begins.
+static JSON: OnceLock<PathBuf> = OnceLock::new();
+
+fn note_json(file: Option<&Path>) {
+    if let Some(file) = file {
+        // The first one said counts; there is only one.
+        drop(JSON.set(file.to_path_buf()));
+    }
+}
+
+fn write_json_failure(reason: &str) {
+    if let Some(file) = JSON.get()
+        && let Err(stop) = run::result::RunResult::write_failure(file, reason)
+    {
+        say::stop(&stop);
+    }
+}
+
+/// The value of `--json` on a command line that could not be understood.
+fn json_in(args: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let args: Vec<OsString> = args.collect();
+    let is_run = args.get(1).is_some_and(|command| command == "run");
+    args.iter().enumerate().filter(|_| is_run).find_map(|(index, arg)| {
+        let arg = arg.to_str()?;
+        match arg.strip_prefix("--json")? {
+            "" => args.get(index + 1).map(PathBuf::from),
+            rest => rest.strip_prefix('=').map(PathBuf::from),
+        }
+    })
 }
 
 fn image_command(consent: Consent) -> Result<(), Stop> {
     setup::for_images(consent)?;
-    image::make(&[image::Variant::Honest])
+    image::make(&[image::Variant::Honest])?;
+    say::line(&run::line_for_images()?);
+    Ok(())
 }
 
 fn clean(args: CleanArgs) -> Result<(), Stop> {
@@ -92,6 +141,7 @@ fn install_panic_hook() {
             .or_else(|| info.payload().downcast_ref::<String>().cloned())
             .unwrap_or_default();
         say::note(&format!("xtask: this is a bug of xtask: {what} ({place})"));
+        write_json_failure("this is a bug of xtask");
         say::line("FAIL: this is a bug of xtask");
         std::process::exit(i32::from(Exit::Failed.code()));
     }));

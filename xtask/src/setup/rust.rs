@@ -32,6 +32,19 @@ pub(crate) fn target(name: &str) -> Result<(), Stop> {
     rustup(&["target", "add", name], &how)
 }
 
+/// Adds a component of the toolchain in force where its command is not there.
+pub(crate) fn component(name: &str, command: &str) -> Result<(), Stop> {
+    if process::ask("cargo", &[command, "--version"], QUESTION)?.ok {
+        return Ok(());
+    }
+    let how = format!("rustup component add {name}");
+    if paths::on_path("rustup").is_none() {
+        return Err(Stop::missing(format!("cargo {command} is missing")).mend(how));
+    }
+    say::progress(&format!("adding {name}: {how}"));
+    rustup(&["component", "add", name], &how)
+}
+
 /// The version of a Miri that can run, installed into the nightly toolchain if need be.
 pub(crate) fn miri() -> Result<String, Stop> {
     if let Some(version) = miri_version()? {

@@ -1,0 +1,211 @@
+//! Owns one boot of the machine in QEMU: the arguments, the child, its logs, its end. Never judges
+//! what the logs say.
+
+pub(crate) mod config;
+mod tail;
+
+use crate::outcome::{Stop, files};
+use crate::process::{self, Step};
+use crate::setup::qemu;
+use crate::{interrupt, paths};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tail::Tail;
+
+/// Where QEMU puts the disk image.
+pub(crate) const DISK_ADDRESS: u64 = 0x5000_0000;
+const CONFIG_ADDRESS: u64 = 0x4800_0000;
+const POLL: Duration = Duration::from_millis(20);
+
+/// One machine to boot.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    /// The flash image.
+    pub(crate) flash: PathBuf,
+    /// QEMU's name of the CPU.
+    pub(crate) cpu: &'static str,
+    /// How many cores.
+    pub(crate) smp: u32,
+    /// The boot configuration's file.
+    pub(crate) config: PathBuf,
+    /// The disk image, if there is one.
+    pub(crate) disk: Option<PathBuf>,
+    /// Where the two serial lines go: a file for normal world and monitor, one for the partition.
+    pub(crate) serial: [PathBuf; 2],
+}
+
+impl Machine {
+    /// QEMU's arguments.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut list: Vec<String> = [
+            "-M",
+            "virt,secure=on,virtualization=on,gic-version=3",
+            "-cpu",
+            self.cpu,
+            "-smp",
+            &self.smp.to_string(),
+            "-m",
+            "3G",
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+            "-nic",
+            "none",
+            "-no-reboot",
+            "-bios",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        list.push(self.flash.display().to_string());
+        let loaded = [(Some(&self.config), CONFIG_ADDRESS), (self.disk.as_ref(), DISK_ADDRESS)];
+        for (file, address) in loaded {
+            if let Some(file) = file {
+                // A comma in a file's name is written twice in a QEMU option.
+                let file = file.display().to_string().replace(',', ",,");
+                list.push("-device".to_owned());
+                list.push(format!("loader,file={file},addr={address:#x},force-raw=on"));
+            }
+        }
+        for file in &self.serial {
+            list.push("-serial".to_owned());
+            list.push(format!("file:{}", file.display()));
+        }
+        list
+    }
+
+    /// The whole command, to be pasted into a shell.
+    pub(crate) fn command_line(&self) -> String {
+        let mut words = vec![qemu::PROGRAM.to_owned()];
+        words.extend(self.arguments().iter().map(|word| quoted(word)));
+        words.join(" ")
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+%@".contains(c);
+    if word.chars().all(plain) && !word.is_empty() {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// What the machine printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Logs {
+    /// UART0: firmware, monitor and VMs.
+    pub(crate) normal: Vec<String>,
+    /// The secure UART: the partition.
+    pub(crate) secure: Vec<String>,
+    /// QEMU's run time.
+    pub(crate) wall: Duration,
+}
+
+/// Boots the machine and waits for its end; `on_line` sees each line of UART0 as it comes.
+pub(crate) fn boot(
+    machine: &Machine,
+    dir: &Path,
+    limit: Duration,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<Logs, Stop> {
+    files::make_dir(dir)?;
+    files::write(&dir.join("qemu.cmd"), format!("{}\n", machine.command_line()))?;
+    let log = dir.join("qemu.log");
+    let started = Instant::now();
+    let mut running = qemu_step(machine, &log, limit).start()?;
+    let mut normal = Tail::of(&machine.serial[0]);
+    let mut secure = Tail::of(&machine.serial[1]);
+    let status = loop {
+        let status = running.poll()?;
+        normal.read(on_line)?;
+        secure.read(&mut |_| ())?;
+        if status.is_some() {
+            break status;
+        }
+        if interrupt::asked() {
+            return Err(Stop::interrupted());
+        }
+        if running.late() {
+            let last = normal.lines().last().map_or("nothing at all", String::as_str);
+            return Err(Stop::timed_out(format!(
+                "QEMU did not end within {} s; its last line was: {} (logs: {})",
+                limit.as_secs(),
+                crate::say::printable(last),
+                dir.display()
+            ))
+            .mend("a slow machine needs --timeout S; otherwise read the logs"));
+        }
+        std::thread::sleep(POLL);
+    };
+    normal.close(on_line);
+    secure.close(&mut |_| ());
+    match status {
+        Some(status) if !status.success() => {
+            process::show_tail(&log);
+            let told = process::told(status);
+            Err(Stop::failed(format!("QEMU {told} (log: {})", log.display())))
+        }
+        Some(_) | None => Ok(Logs {
+            normal: normal.into_lines(),
+            secure: secure.into_lines(),
+            wall: started.elapsed(),
+        }),
+    }
+}
+
+/// QEMU by way of setpriv, so that the kernel ends it even if this tool is killed.
+fn qemu_step(machine: &Machine, log: &Path, limit: Duration) -> Step {
+    let what = "QEMU";
+    let step = if paths::on_path("setpriv").is_some() {
+        Step::new(what, "setpriv", log).args(["--pdeathsig", "KILL", "--", qemu::PROGRAM])
+    } else {
+        Step::new(what, qemu::PROGRAM, log)
+    };
+    step.args(machine.arguments()).limit(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Machine, quoted};
+
+    fn machine() -> Machine {
+        Machine {
+            flash: "/t/flash.bin".into(),
+            cpu: "max",
+            smp: 4,
+            config: "/t/boot.txt".into(),
+            disk: Some("/t/a,b.img".into()),
+            serial: ["/r/ns.log".into(), "/r/secure.log".into()],
+        }
+    }
+
+    #[test]
+    fn the_line_has_the_machine_that_was_seen_working() {
+        let line = machine().command_line();
+        for part in [
+            "qemu-system-aarch64 -M virt,secure=on,virtualization=on,gic-version=3 -cpu max ",
+            " -smp 4 -m 3G ",
+            " -nic none ",
+            " -bios /t/flash.bin ",
+            " -device loader,file=/t/boot.txt,addr=0x48000000,force-raw=on ",
+            " -serial file:/r/ns.log -serial file:/r/secure.log",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+
+    #[test]
+    fn a_comma_in_a_files_name_does_not_end_the_option() {
+        let line = machine().command_line();
+        assert!(line.contains("loader,file=/t/a,,b.img,addr=0x50000000,force-raw=on"), "{line}");
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("/t/x.bin"), "/t/x.bin");
+        assert_eq!(quoted("/my disk"), "'/my disk'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

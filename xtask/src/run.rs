@@ -1,0 +1,177 @@
+//! Owns `cargo xtask run`: from the options to the verdict, the table and the JSON file. Never
+//! judges itself: `verdict` does.
+
+pub(crate) mod result;
+
+use crate::boot::config::Config;
+use crate::boot::{self, Machine};
+use crate::cli::{Cpu, RunArgs};
+use crate::disk::{BUILT_IN_BYTES, Disk};
+use crate::image::{self, Variant};
+use crate::lines::{Line, Source};
+use crate::outcome::{Stop, files};
+use crate::setup::{self, Consent};
+use crate::verdict::{self, Broken, Report, Transfer};
+use crate::{paths, say};
+use causeway_guests::jobs::{Job, TRANSFER};
+use result::RunResult;
+use std::path::Path;
+use std::time::Duration;
+
+const SHOWN_LINES: u32 = 200;
+
+/// Runs the demo; the JSON file is written whatever happens.
+pub(crate) fn run(args: &RunArgs, consent: Consent) -> Result<(), Stop> {
+    let mut result = RunResult::default();
+    let outcome = attempt(args, consent, &mut result);
+    let outcome = match (outcome, &args.json) {
+        (outcome, None) => outcome,
+        (outcome, Some(file)) => {
+            let reason = outcome.as_ref().err().map(|stop| stop.reason.as_str());
+            let written = result.write(file, reason);
+            outcome.and(written)
+        }
+    };
+    if outcome.is_ok() {
+        say::line(&result.table());
+    }
+    outcome
+}
+
+fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(), Stop> {
+    check_options(args)?;
+    let disk = args.disk.as_deref().map(Disk::open).transpose()?;
+    result.tell_disk(disk.as_ref());
+    setup::for_images(consent)?;
+    image::make(&[Variant::Honest])?;
+    let disk = match disk {
+        Some(disk) => disk,
+        None => Disk::built_in(BUILT_IN_BYTES)?,
+    };
+    result.tell_disk(Some(&disk));
+    let dir = paths::runs().join(paths::stamp("run"));
+    result.tell_machine(args.cpu, args.smp, &dir);
+    say::progress(&format!(
+        "booting {} cores of {}; {} bytes to move; logs in {}",
+        args.smp,
+        args.cpu.name(),
+        disk.bytes,
+        dir.display()
+    ));
+    let plan = Plan {
+        job: &TRANSFER,
+        variant: Variant::Honest,
+        cpu: args.cpu,
+        smp: args.smp,
+        limit: Duration::from_secs(args.timeout),
+        disk: Some(&disk),
+    };
+    let mut shown = 0;
+    let ran = plan.boot(&dir, &mut |line| show(line, &mut shown))?;
+    result.tell_transfer(&ran.transfer, ran.wall);
+    match ran.broken.first() {
+        None => Ok(()),
+        Some(first) => {
+            say::line(&result.table());
+            for broken in &ran.broken {
+                say::note(&format!("  not as it must be: {}", say::printable(&broken.to_string())));
+            }
+            let mend = format!("the logs are in {}; see docs/troubleshooting.md", dir.display());
+            Err(Stop::failed(say::printable(&first.to_string())).mend(mend))
+        }
+    }
+}
+
+fn check_options(args: &RunArgs) -> Result<(), Stop> {
+    if args.demo != TRANSFER.name {
+        return Err(Stop::usage(format!("--demo {}: not available yet", args.demo))
+            .mend("leave it out, or say --demo transfer"));
+    }
+    for (name, file) in [("--report", &args.report), ("--trace", &args.trace)] {
+        if file.is_some() {
+            return Err(Stop::usage(format!("{name}: not available yet")).mend("leave it out"));
+        }
+    }
+    Ok(())
+}
+
+/// Shows what the monitor and the VMs say while it is said; what the table tells is left out.
+fn show(text: &str, shown: &mut u32) {
+    let line = Line::normal(text);
+    let talk = match line.source {
+        Source::Vm(_) | Source::Monitor => line.fields("RESULT").is_none(),
+        Source::Partition | Source::Firmware => false,
+    };
+    if talk && *shown <= SHOWN_LINES {
+        *shown += 1;
+        say::progress(if *shown > SHOWN_LINES { "(more lines are in the log)" } else { text });
+    }
+}
+
+/// The QEMU line that boots target/image/ as it stands: the transfer of the built-in disk image.
+pub(crate) fn line_for_images() -> Result<String, Stop> {
+    let dir = paths::image();
+    let disk = Disk::built_in(BUILT_IN_BYTES)?;
+    let cores = 4;
+    let machine = Machine {
+        flash: Variant::Honest.flash(),
+        cpu: Cpu::Max.name(),
+        smp: cores,
+        config: dir.join("boot.txt"),
+        disk: Some(disk.path),
+        serial: [dir.join("normal.log"), dir.join("secure.log")],
+    };
+    let text = Config::of(&TRANSFER, cores, disk.bytes).text().map_err(Stop::failed)?;
+    files::write(&machine.config, text)?;
+    Ok(machine.command_line())
+}
+
+/// One boot of one job.
+pub(crate) struct Plan<'a> {
+    /// The job.
+    pub(crate) job: &'a Job,
+    /// Which images.
+    pub(crate) variant: Variant,
+    /// Which CPU.
+    pub(crate) cpu: Cpu,
+    /// How many cores.
+    pub(crate) smp: u32,
+    /// QEMU's time.
+    pub(crate) limit: Duration,
+    /// The disk, where the job needs one.
+    pub(crate) disk: Option<&'a Disk>,
+}
+
+/// What came of it.
+pub(crate) struct Ran {
+    /// Every broken condition.
+    pub(crate) broken: Vec<Broken>,
+    /// The numbers.
+    pub(crate) transfer: Transfer,
+    /// QEMU's run time.
+    pub(crate) wall: Duration,
+}
+
+impl Plan<'_> {
+    /// Writes the boot configuration, boots, judges.
+    pub(crate) fn boot(&self, dir: &Path, on_line: &mut dyn FnMut(&str)) -> Result<Ran, Stop> {
+        files::make_dir(dir)?;
+        let config = Config::of(self.job, self.smp, self.disk.map_or(0, |disk| disk.bytes));
+        let machine = Machine {
+            flash: self.variant.flash(),
+            cpu: self.cpu.name(),
+            smp: self.smp,
+            config: dir.join("boot.txt"),
+            disk: self.disk.map(|disk| disk.path.clone()),
+            serial: [dir.join("normal.log"), dir.join("secure.log")],
+        };
+        files::write(&machine.config, config.text().map_err(Stop::failed)?)?;
+        let logs = boot::boot(&machine, dir, self.limit, on_line)?;
+        let transfer = Transfer::of(&logs);
+        let mut broken = verdict::of_job(self.job, &Report::of(&logs));
+        if let Some(disk) = self.disk {
+            broken.extend(verdict::of_transfer(disk, disk.has_changed(), &transfer));
+        }
+        Ok(Ran { broken, transfer, wall: logs.wall })
+    }
+}

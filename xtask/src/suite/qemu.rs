@@ -1,0 +1,96 @@
+//! Owns the QEMU part: each job of the guests' table is a boot of its own; the transfer boots on
+//! every machine of the matrix. Never knows what a job does: the table says what must be seen.
+
+use super::Context;
+use super::tally::Tally;
+use crate::cli::Cpu;
+use crate::disk::Disk;
+use crate::image::Variant;
+use crate::outcome::{Exit, Stop};
+use crate::run::Plan;
+use crate::verdict::{Broken, noticed};
+use causeway_guests::jobs::{JOBS, Job, MonitorBuild, TRANSFER, Verdict};
+use std::path::Path;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const DISK_BYTES: u64 = 4 << 20;
+const USUAL: (Cpu, u32) = (Cpu::Max, 4);
+const MATRIX: [(Cpu, u32); 6] = [
+    USUAL,
+    (Cpu::Max, 1),
+    (Cpu::Max, 2),
+    (Cpu::CortexA57, 1),
+    (Cpu::CortexA57, 2),
+    (Cpu::CortexA57, 4),
+];
+
+pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
+    let disk = Disk::built_in(DISK_BYTES)?;
+    let before = tally.count();
+    for job in JOBS {
+        let machines = if job.name == TRANSFER.name { &MATRIX[..] } else { &MATRIX[..1] };
+        for (cpu, smp) in machines {
+            let name = format!("qemu::{} ({}, {smp} cores)", job.name, cpu.name());
+            if context.filter.is_some_and(|text| !name.contains(text)) {
+                continue;
+            }
+            let plan = Plan {
+                job,
+                variant: match job.monitor {
+                    MonitorBuild::Checked => Variant::Honest,
+                    MonitorBuild::Raw => Variant::Raw,
+                },
+                cpu: *cpu,
+                smp: *smp,
+                limit: LIMIT,
+                disk: job.needs_disk.then_some(&disk),
+            };
+            let folder = format!("{}-{}-{smp}", job.name, cpu.name());
+            one(&name, &plan, &context.dir.join(folder), tally)?;
+        }
+    }
+    if tally.count() == before {
+        return Err(Stop::failed("no QEMU test has such a name"));
+    }
+    Ok(())
+}
+
+fn one(name: &str, plan: &Plan<'_>, dir: &Path, tally: &mut Tally) -> Result<(), Stop> {
+    let ran = match plan.boot(dir, &mut |_| ()) {
+        Ok(ran) => ran,
+        Err(stop) if stop.exit == Exit::Interrupted => return Err(stop),
+        Err(stop) => {
+            tally.failed(name, &stop.reason, Some(dir));
+            return Ok(());
+        }
+    };
+    match plan.job.verdict {
+        Verdict::MustFail(sabotage) => match noticed(sabotage, &ran.broken) {
+            Ok(()) => tally.passed(&format!("{name} fails as it must")),
+            Err(why) => tally.failed(name, &why, Some(dir)),
+        },
+        Verdict::Passes => {
+            if (plan.cpu, plan.smp) == USUAL {
+                named_tests(plan.job, &ran.broken, dir, tally);
+            }
+            match ran.broken.first() {
+                None => tally.passed(name),
+                Some(first) => tally.failed(name, &first.to_string(), Some(dir)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The tests that the VMs of a job run, each by its name.
+fn named_tests(job: &Job, broken: &[Broken], dir: &Path, tally: &mut Tally) {
+    for name in job.tests.iter().copied().flatten() {
+        let why = broken.iter().find_map(|broken| broken.of_test(name));
+        let full = format!("qemu::{}::{name}", job.name);
+        match why {
+            None => tally.passed(&full),
+            Some(why) => tally.failed(&full, why, Some(dir)),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Owns the judgement of a boot: which conditions of a pass are broken. Never boots or prints.
+//!
+//! What a line does not say is broken, not zero: a number that nobody printed cannot pass.
+
+mod report;
+
+pub(crate) use report::{Report, Transfer};
+
+use crate::disk::Disk;
+use causeway_guests::jobs::{End, Job, Sabotage};
+use std::fmt;
+
+/// One condition that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Somebody crashed; the line.
+    Crash(String),
+    /// Nobody printed this.
+    Unsaid(&'static str),
+    /// Somebody printed two results.
+    SaidTwice(&'static str),
+    /// A result's status, or the status of an END line.
+    Status(&'static str, String),
+    /// A test that did not pass: its name, and why.
+    Test(String, String),
+    /// A line of the monitor that should be there more often: text, wanted, seen.
+    MonitorLine(String, u32, usize),
+    /// Not the whole image was read: wanted, read.
+    Bytes(u64, u64),
+    /// The digest differs: the file's, the guest's.
+    Digest(String, String),
+    /// The file was written to during the run.
+    FileChanged,
+    /// Calls of the partition during the transfer.
+    PartitionCalls(u64),
+    /// Payload that somebody copied.
+    Copied(u64),
+    /// Payload that was bounced.
+    Bounced(u64),
+    /// The medium gave less than the image: wanted, given.
+    Medium(u64, u64),
+    /// VM 1 maps the medium.
+    MediumMapped(u64),
+    /// What the write check said.
+    WriteCheck(String),
+    /// A count that cannot be zero in a run that did its job.
+    Zero(&'static str),
+}
+
+impl Broken {
+    /// Why the test of this name did not pass, if this is about it.
+    pub(crate) fn of_test(&self, wanted: &str) -> Option<&str> {
+        if let Self::Test(name, why) = self
+            && name == wanted
+        {
+            return Some(why);
+        }
+        None
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crash(line) => write!(f, "a crash was reported: {line}"),
+            Self::Unsaid(what) => write!(f, "{what} is missing from the logs"),
+            Self::SaidTwice(what) => write!(f, "{what} is in the logs more than once"),
+            Self::Status(who, status) => write!(f, "{who} ended with status {status}"),
+            Self::Test(name, why) => write!(f, "test {name}: {why}"),
+            Self::MonitorLine(text, wanted, seen) => {
+                write!(f, "the monitor printed {text:?} {seen} times, not {wanted}")
+            }
+            Self::Bytes(wanted, read) => write!(f, "the frontend read {read} of {wanted} bytes"),
+            Self::Digest(host, guest) => {
+                write!(f, "the digests differ: the file has {host}, the frontend read {guest}")
+            }
+            Self::FileChanged => f.write_str("the disk file was changed during the run"),
+            Self::PartitionCalls(n) => {
+                write!(f, "the partition was called {n} times during the transfer")
+            }
+            Self::Copied(n) => write!(f, "{n} bytes of payload were copied"),
+            Self::Bounced(n) => write!(f, "{n} bytes of payload were bounced"),
+            Self::Medium(wanted, given) => {
+                write!(f, "the medium gave {given} bytes; the image has {wanted}")
+            }
+            Self::MediumMapped(n) => write!(f, "the frontend maps {n} pages of the medium"),
+            Self::WriteCheck(said) => write!(f, "the write check said {said}"),
+            Self::Zero(what) => write!(f, "{what} is 0"),
+        }
+    }
+}
+
+/// Every broken condition of a job's tests, ends and lines, worst first; empty is a pass.
+pub(crate) fn of_job(job: &Job, report: &Report) -> Vec<Broken> {
+    let mut broken: Vec<Broken> = report.crashes.iter().cloned().map(Broken::Crash).collect();
+    for (vm, expected) in job.tests.iter().enumerate() {
+        let said = report.tests.get(vm).map_or(&[][..], Vec::as_slice);
+        for name in *expected {
+            match said.iter().filter(|test| test.name == *name).count() {
+                0 => broken.push(Broken::Test((*name).to_owned(), "did not run".to_owned())),
+                1 => {}
+                _ => broken.push(Broken::Test((*name).to_owned(), "ran twice".to_owned())),
+            }
+        }
+        for test in said {
+            if let Err(why) = &test.outcome {
+                broken.push(Broken::Test(test.name.clone(), why.clone()));
+            } else if !expected.contains(&test.name.as_str()) {
+                broken.push(Broken::Test(test.name.clone(), "is not expected here".to_owned()));
+            }
+        }
+    }
+    for line in job.monitor_lines {
+        let seen = report.monitor_lines.iter().filter(|said| said.contains(line.text)).count();
+        if seen < usize::try_from(line.at_least).unwrap_or(usize::MAX) {
+            broken.push(Broken::MonitorLine(line.text.to_owned(), line.at_least, seen));
+        }
+    }
+    ends(job, report, &mut broken);
+    broken
+}
+
+fn ends(job: &Job, report: &Report, broken: &mut Vec<Broken>) {
+    let names = ["VM 1's END line", "VM 2's END line", "VM 3's END line", "the monitor's END line"];
+    for (index, (name, said)) in names.into_iter().zip(&report.ends).enumerate() {
+        // Where VM 1's end is everybody's, the others are killed before they can say theirs.
+        let may_be_silent = job.end == End::Vm1 && (index == 1 || index == 2);
+        match said {
+            None if may_be_silent => {}
+            None => broken.push(Broken::Unsaid(name)),
+            Some(status) if status == "ok" => {}
+            Some(status) => broken.push(Broken::Status(name, status.clone())),
+        }
+    }
+}
+
+/// Every broken condition of a transfer of this disk; empty is a pass.
+pub(crate) fn of_transfer(disk: &Disk, file_changed: bool, transfer: &Transfer) -> Vec<Broken> {
+    let mut broken = transfer.disorder.clone();
+    let statuses = [
+        ("the frontend's result", &transfer.front_status),
+        ("the backend's result", &transfer.back_status),
+    ];
+    for (who, status) in statuses {
+        match status.as_deref() {
+            Some("ok") => {}
+            Some(status) => broken.push(Broken::Status(who, status.to_owned())),
+            None => broken.push(Broken::Unsaid(who)),
+        }
+    }
+    let mut check =
+        |value: Option<u64>, name: &'static str, wrong: &dyn Fn(u64) -> Option<Broken>| {
+            broken.extend(match value {
+                Some(value) => wrong(value),
+                None => Some(Broken::Unsaid(name)),
+            });
+        };
+    let zero = |n: u64, broken: Broken| (n != 0).then_some(broken);
+    check(transfer.bytes, "bytes", &|n| (n != disk.bytes).then_some(Broken::Bytes(disk.bytes, n)));
+    check(transfer.partition_calls_during_transfer, "partition_calls_during_transfer", &|n| {
+        zero(n, Broken::PartitionCalls(n))
+    });
+    check(transfer.copied_bytes(), "copied_bytes", &|n| zero(n, Broken::Copied(n)));
+    check(transfer.bounced_bytes, "bounced_bytes", &|n| zero(n, Broken::Bounced(n)));
+    check(transfer.medium_bytes, "medium_bytes", &|n| {
+        (n < disk.bytes).then_some(Broken::Medium(disk.bytes, n))
+    });
+    check(transfer.medium_mapped_by_vm1, "medium_mapped_by_vm1", &|n| {
+        zero(n, Broken::MediumMapped(n))
+    });
+    let counts = [
+        (transfer.grants, "grants"),
+        (transfer.requests, "requests"),
+        (transfer.doorbells, "doorbells"),
+    ];
+    for (count, name) in counts {
+        check(count, name, &|n| (n == 0).then_some(Broken::Zero(name)));
+    }
+    match transfer.sha256_guest.as_deref() {
+        None => broken.push(Broken::Unsaid("sha256")),
+        Some(guest) if guest == disk.sha256 => {}
+        Some(guest) => broken.push(Broken::Digest(disk.sha256.clone(), guest.to_owned())),
+    }
+    match transfer.write_check.as_deref() {
+        None => broken.push(Broken::Unsaid("write_check")),
+        Some("ok") => {}
+        Some(said) => broken.push(Broken::WriteCheck(said.to_owned())),
+    }
+    if file_changed {
+        broken.push(Broken::FileChanged);
+    }
+    broken
+}
+
+/// Whether a sabotaged run failed for the reason it was sabotaged for, and for no other.
+pub(crate) fn noticed(sabotage: Sabotage, broken: &[Broken]) -> Result<(), String> {
+    let is_it = |broken: &Broken| match sabotage {
+        Sabotage::Digest => matches!(broken, Broken::Digest(..)),
+        Sabotage::PartitionCalls => matches!(broken, Broken::PartitionCalls(_)),
+        Sabotage::BouncedBytes => matches!(broken, Broken::Bounced(_)),
+    };
+    if broken.is_empty() {
+        return Err("the sabotage was not noticed: the run passed".to_owned());
+    }
+    match broken.iter().find(|broken| !is_it(broken)) {
+        None => Ok(()),
+        Some(other) => Err(format!("the run failed for another reason: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
