@@ -179,6 +179,16 @@ fn a_crash_of_the_partition_fails_a_run_that_otherwise_passed() {
 }
 
 #[test]
+fn the_firmwares_panic_at_power_off_is_no_crash_but_an_earlier_one_is() {
+    assert_eq!(judged(&TRANSFER, good(), &["[sp] up", "PANIC at PC : 0x0e0a0f00"]), []);
+    let broken = judged(&TRANSFER, good(), &["PANIC at PC : 0x0e0a0f00", "[sp] up"]);
+    assert!(matches!(broken.as_slice(), [Broken::Crash(_)]), "{broken:?}");
+    let lines = with("[mon] END status=ok", "");
+    let broken = judged(&TRANSFER, lines, &["[sp] up", "PANIC at PC : 0x0e0a0f00"]);
+    assert!(matches!(broken.as_slice(), [Broken::Crash(_), Broken::Unsaid(_)]), "{broken:?}");
+}
+
+#[test]
 fn a_later_good_end_does_not_cover_an_earlier_bad_one() {
     let mut lines = with("[vm1] END status=ok", "[vm1] END status=fail");
     lines.push("[vm1] END status=ok".into());
