@@ -153,10 +153,11 @@ impl<'c> Connection<'c> {
             if reply.call_number != number.number() {
                 return Err(Error::partition(Rule::AnswerNumber));
             }
-            match reply.status {
-                Status::Ok => return Ok(reply.results),
-                Status::Busy => {}
-                status => return Err(Error::Refused { call: number, status }),
+            if reply.status == Status::Ok {
+                return Ok(reply.results);
+            }
+            if reply.status != Status::Busy {
+                return Err(Error::Refused { call: number, status: reply.status });
             }
         }
         Err(Error::Refused { call: number, status: Status::Busy })

@@ -77,7 +77,7 @@ mod tests {
             self.0.get()
         }
         fn rest(&self) {
-            self.0.set(self.0.get() + 400);
+            self.0.set(self.0.get().saturating_add(400));
         }
     }
 

@@ -65,10 +65,13 @@ impl Bus<'_> {
         let attrs =
             AreaAttrs::new(base.get() | kind.code()).ok_or(Error::caller(Rule::AreaShape))?;
         let share = AreaShare { area, handle: grant.handle(), tag: 0, page_count, attrs };
-        match self.bus_exchange(BusRequest::AreaShare(share))? {
-            BusResponse::AreaShare { area: theirs, result } if theirs == area => accepted(result),
-            _ => Err(Error::partition(Rule::MessageKind)),
+        if let BusResponse::AreaShare { area: theirs, result } =
+            self.bus_exchange(BusRequest::AreaShare(share))?
+            && theirs == area
+        {
+            return accepted(result);
         }
+        Err(Error::partition(Rule::MessageKind))
     }
 
     /// Unbinds an area id. When this returns, the device side has unmapped and released the grant.
@@ -76,10 +79,13 @@ impl Bus<'_> {
     /// # Errors
     /// [`Error::BusRefused`] (busy while a queue uses the area), or what went wrong with the request.
     pub fn unshare_area(&self, area: AreaId) -> Result<(), Error> {
-        match self.bus_exchange(BusRequest::AreaUnshare { area })? {
-            BusResponse::AreaUnshare { area: theirs, result } if theirs == area => accepted(result),
-            _ => Err(Error::partition(Rule::MessageKind)),
+        if let BusResponse::AreaUnshare { area: theirs, result } =
+            self.bus_exchange(BusRequest::AreaUnshare { area })?
+            && theirs == area
+        {
+            return accepted(result);
         }
+        Err(Error::partition(Rule::MessageKind))
     }
 
     /// Sends a request to a device and returns its answer.

@@ -66,12 +66,7 @@ impl<'c> Bus<'c> {
         let connection = self.connection;
         let grant = self.state.into_inner().grant;
         let grant = grant.ok_or(NoBus { error: Error::caller(Rule::Fifo), pages: None })?;
-        let reset = match frame::ask(connection, BusRequest::Reset) {
-            Ok(BusResponse::Reset { result: BusResult::Ok }) => Ok(()),
-            Ok(BusResponse::Reset { result }) => Err(Error::BusRefused(result)),
-            Ok(_) => Err(Error::partition(Rule::MessageKind)),
-            Err(error) => Err(error),
-        };
+        let reset = reset(connection);
         match (grant.close(wait, bound), reset) {
             (Ok(pages), Ok(())) => Ok(pages),
             (Ok(pages), Err(error)) => Err(NoBus { error, pages: Some(pages) }),
@@ -97,6 +92,16 @@ fn ask_version(connection: &Connection<'_>) -> Result<u16, Error> {
     Ok(version.max_areas)
 }
 
+fn reset(connection: &Connection<'_>) -> Result<(), Error> {
+    let BusResponse::Reset { result } = frame::ask(connection, BusRequest::Reset)? else {
+        return Err(Error::partition(Rule::MessageKind));
+    };
+    match result {
+        BusResult::Ok => Ok(()),
+        BusResult::Error | BusResult::Busy => Err(Error::BusRefused(result)),
+    }
+}
+
 fn configure(connection: &Connection<'_>, grant: &Grant<'_>) -> Result<Fifo, Error> {
     let window = grant.window().ok_or(Error::caller(Rule::Fifo))?;
     let request = BusRequest::FifoConfigure {
@@ -104,11 +109,11 @@ fn configure(connection: &Connection<'_>, grant: &Grant<'_>) -> Result<Fifo, Err
         page_count: FIFO_PAGES,
         driver_notif_id: 0,
     };
-    match frame::ask(connection, request)? {
-        BusResponse::FifoConfigure { result: BusResult::Ok, .. } => {
-            Fifo::attach(window, Side::Driver).map_err(broken)
-        }
-        BusResponse::FifoConfigure { result, .. } => Err(Error::BusRefused(result)),
-        _ => Err(Error::partition(Rule::MessageKind)),
+    let BusResponse::FifoConfigure { result, .. } = frame::ask(connection, request)? else {
+        return Err(Error::partition(Rule::MessageKind));
+    };
+    match result {
+        BusResult::Ok => Fifo::attach(window, Side::Driver).map_err(broken),
+        BusResult::Error | BusResult::Busy => Err(Error::BusRefused(result)),
     }
 }

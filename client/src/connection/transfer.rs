@@ -51,18 +51,18 @@ impl Connection<'_> {
         let mut sent = fill(&mut turn, &builder, 0)?;
         let mut answer = turn.call(&Call::MemSend { kind, lengths: lengths(total, sent)? })?;
         loop {
-            match answer {
-                Answer::Success(success) if sent == total => {
-                    return success.handle().ok_or(Error::hypervisor(Rule::AnswerValues));
+            if let Answer::Success(success) = answer {
+                let handle = success.handle().ok_or(Error::hypervisor(Rule::AnswerValues))?;
+                if sent == total {
+                    return Ok(handle);
                 }
-                Answer::MemFragRx { handle, offset, .. } if sent < total => {
-                    let next = next_fragment(&mut turn, &builder, handle, (offset, sent));
-                    let (length, later) = next.inspect_err(|_| self.abandon(handle))?;
-                    sent = length;
-                    answer = later;
-                }
-                _ => return Err(Error::hypervisor(Rule::AnswerForm)),
+                self.abandon(handle);
             }
+            let Answer::MemFragRx { handle, offset, .. } = answer else {
+                return Err(Error::hypervisor(Rule::AnswerForm));
+            };
+            let next = next_fragment(&mut turn, &builder, handle, (offset, sent));
+            (sent, answer) = next.inspect_err(|_| self.abandon(handle))?;
         }
     }
 
@@ -115,10 +115,10 @@ impl Connection<'_> {
             .map_err(|_| Error::caller(Rule::AreaShape))?;
         let mut turn = self.turn()?;
         turn.fill(bytes.get(..length).unwrap_or(&bytes))?;
-        match turn.call(&Call::MemRelinquish)? {
-            Answer::Success(_) => Ok(()),
-            _ => Err(Error::hypervisor(Rule::AnswerForm)),
-        }
+        let Answer::Success(_) = turn.call(&Call::MemRelinquish)? else {
+            return Err(Error::hypervisor(Rule::AnswerForm));
+        };
+        Ok(())
     }
 
     /// Tries to make the receiver forget a half-sent transaction.
@@ -154,7 +154,7 @@ fn next_fragment(
     handle: MemHandle,
     (wanted, sent): (u32, u32),
 ) -> Result<(u32, Answer), Error> {
-    if wanted != sent {
+    if wanted != sent || sent >= builder.total_len() {
         return Err(Error::hypervisor(Rule::AnswerValues));
     }
     let length = fill(turn, builder, sent)?;

@@ -121,35 +121,39 @@ impl<'c> MsgTransport<'c> {
     }
 
     fn queue(&self, queue: u16) -> Option<Vqueue> {
-        match self.ask(Request::GetVqueue { index: u32::from(queue) })? {
-            Response::GetVqueue(answer) if answer.index == u32::from(queue) => Some(answer),
-            _ => self.unfit(Rule::MessageKind),
+        let index = u32::from(queue);
+        if let Response::GetVqueue(answer) = self.ask(Request::GetVqueue { index })?
+            && answer.index == index
+        {
+            return Some(answer);
         }
+        self.unfit(Rule::MessageKind)
     }
 
     fn feature_word(&self, index: u32) -> Option<u32> {
         if index >= self.info.num_feature_blocks {
             return Some(0);
         }
-        match self.ask(Request::GetDeviceFeatures(BlockRange { index, count: 1 }))? {
-            Response::GetDeviceFeatures(blocks) if blocks.index == index => {
-                match blocks.words.as_slice() {
-                    [word] => Some(*word),
-                    _ => self.unfit(Rule::MessageKind),
-                }
-            }
-            _ => self.unfit(Rule::MessageKind),
+        let range = BlockRange { index, count: 1 };
+        if let Response::GetDeviceFeatures(blocks) = self.ask(Request::GetDeviceFeatures(range))?
+            && blocks.index == index
+            && let [word] = blocks.words.as_slice()
+        {
+            return Some(*word);
         }
+        self.unfit(Rule::MessageKind)
     }
 
     /// Reads a part of the configuration space, at most what one message carries.
     fn config_part(&self, offset: u32, len: u32) -> Option<ConfigData> {
-        match self.ask(Request::GetConfig(ConfigRange { offset, len }))? {
-            Response::GetConfig(data) if data.offset == offset && data.data.len_bytes() == len => {
-                Some(data)
-            }
-            _ => self.unfit(Rule::MessageKind),
+        let range = ConfigRange { offset, len };
+        if let Response::GetConfig(data) = self.ask(Request::GetConfig(range))?
+            && data.offset == offset
+            && data.data.len_bytes() == len
+        {
+            return Some(data);
         }
+        self.unfit(Rule::MessageKind)
     }
 
     /// Reads the whole configuration space, all parts of one generation.

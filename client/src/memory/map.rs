@@ -53,7 +53,7 @@ impl Mapper for IdentityMapper {
         Some(unsafe { Window::new(base, len_bytes) })
     }
 
-    fn unmap(&self, window: Window) {
-        drop(window);
+    fn unmap(&self, _window: Window) {
+        // The stage-1 tables stay; the hypervisor takes the stage-2 mapping away.
     }
 }
