@@ -1,30 +1,148 @@
 //! Owns the broker's state and its one entry, `step`; never acts.
 
-use crate::event::{Event, MAX_NOTICES, Next, Step};
-use crate::grant::{GrantId, GrantView};
-use crate::policy::Policy;
-use causeway_abi::{Permission, Status};
-use causeway_ffa::{EndpointId, MemHandle, PageRange};
+mod area;
+mod close;
+mod hypervisor;
+mod offer;
+mod owner;
+mod peer;
+mod query;
+mod vm;
 
-/// The broker with the image's table sizes.
-pub type FullBroker = Broker<640, 4608, 10>;
+pub use query::{STATS_VM_PAGES, features};
+pub use vm::DESTROY_BATCH;
 
-/// The state machine. `GRANTS` live grants, `RANGES` address ranges in all, `WORDS` must be
-/// `GRANTS.div_ceil(64)`.
+use crate::event::{Doorbell, Event, Next, Notice, Out, RetrieveRequest, Step, VmVerdict};
+use crate::grant::{Grant, GrantId, Party};
+use crate::ledger::{Action, Record};
+use crate::policy::{MAX_VMS, Policy, PolicyError};
+use crate::store::Store;
+use causeway_abi::{Call, CallId, Frame, Reply, Status};
+use causeway_ffa::EndpointId;
+
+/// The broker with the image's table sizes: more grants and ranges than the EL3 SPMC's descriptor
+/// store holds (64 KiB: 546 one-page transactions, or one of 4,089 ranges).
+pub type FullBroker = Broker<1152, 6144, 18>;
+
+/// Whether a VM lives, as far as the hypervisor told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Life {
+    /// Named by the policy and never spoken of: lives, for not every hypervisor announces the VMs
+    /// that it starts with.
+    Assumed,
+    Live,
+    /// Destroyed, but grants of its still have to be let go.
+    Dying,
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Vm {
+    life: Life,
+    incarnation: u32,
+    /// Bit 1 of EVENTS.
+    changed: bool,
+    /// Bit 2 of EVENTS.
+    bus: bool,
+}
+
+/// Which call lets a grant go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Cause {
+    Revoke,
+    Reject,
+    Release,
+    HypUnmapped,
+}
+
+/// What the sequence under way waits for. One at a time: the image holds its lock over each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Pending {
+    Nothing,
+    /// The retrieve of an offer.
+    Offer {
+        vm: u8,
+        pair: u8,
+        request: RetrieveRequest,
+    },
+    /// Giving back what a refused offer had retrieved.
+    Undo {
+        vm: u8,
+        request: RetrieveRequest,
+        status: Status,
+    },
+    /// Giving back the partition's lock.
+    Close {
+        slot: u16,
+        caller: EndpointId,
+        cause: Cause,
+    },
+    /// Mapping a local area for its first use.
+    Map {
+        slot: u16,
+    },
+    /// Unmapping a local area after its last use.
+    Unmap {
+        slot: u16,
+    },
+    /// Letting go of what a destroyed VM owned or borrowed.
+    Destroy {
+        vm: u8,
+        slot: u16,
+        left: u8,
+    },
+}
+
+/// The state machine: at most `GRANTS` live grants and `RANGES` address ranges in all; `WORDS`
+/// must be `GRANTS.div_ceil(64)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> {
     policy: Policy,
+    partition: EndpointId,
+    /// How long a peer may take to let go.
+    unmap_ticks: u64,
+    store: Store<GRANTS, RANGES, WORDS>,
+    vms: [Vm; MAX_VMS],
+    pending: Pending,
+    doorbell: Option<Doorbell>,
+    /// VMs to ring, bit n for VM n, until the hypervisor polls.
+    bells: u64,
+    /// The hypervisor was told that there is work and has not polled since.
+    attention: bool,
+    /// Where the next poll looks for a grant to unmap, so that each gets its turn.
+    poll_from: u16,
+    /// No grant that is releasing has an earlier deadline.
+    expire_at: u64,
+}
+
+/// Who calls, once known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    Hypervisor,
+    Vm(u8),
 }
 
 impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS, RANGES, WORDS> {
     /// An empty broker that knows no VM: for a `static`. Call [`Broker::configure`] once.
     #[must_use]
     pub const fn new() -> Self {
-        Self { policy: Policy::new() }
+        Self {
+            policy: Policy::new(),
+            partition: EndpointId::from_raw(0),
+            unmap_ticks: 0,
+            store: Store::new(),
+            vms: [Vm { life: Life::Dead, incarnation: 0, changed: false, bus: false }; MAX_VMS],
+            pending: Pending::Nothing,
+            doorbell: None,
+            bells: 0,
+            attention: false,
+            poll_from: 0,
+            expire_at: u64::MAX,
+        }
     }
 
     /// Takes the policy; `partition` is the partition's own id (FFA_ID_GET), `ticks_per_ms` the
-    /// counter's frequency / 1000.
+    /// counter's frequency / 1000. To be called once, on a new broker.
     ///
     /// # Errors
     /// If the policy reserves more than the tables hold; the broker then stays closed to everybody.
@@ -33,16 +151,16 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         policy: &Policy,
         partition: EndpointId,
         ticks_per_ms: u64,
-    ) -> Result<(), crate::policy::PolicyError> {
-        let _ = (partition, ticks_per_ms);
+    ) -> Result<(), PolicyError> {
+        policy.check(GRANTS, RANGES)?;
         self.policy = *policy;
+        self.partition = partition;
+        self.unmap_ticks = u64::from(policy.unmap_deadline_ms()).saturating_mul(ticks_per_ms);
+        self.store.reserve(policy);
+        for (vm, _) in self.vms.iter_mut().zip(policy.vms()) {
+            vm.life = Life::Assumed;
+        }
         Ok(())
-    }
-
-    /// The one entry: takes an event, returns effects. Total and bounded; see the crate's example.
-    pub fn step(&mut self, now_ticks: u64, event: Event<'_>) -> Step {
-        let _ = (now_ticks, event);
-        Step::new([None; MAX_NOTICES], Next::Idle)
     }
 
     /// The policy in force.
@@ -51,70 +169,265 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         &self.policy
     }
 
-    /// Whether `vm` is a live VM of the policy. To be asked before a virtio-msg frame of its is
-    /// handled.
-    ///
-    /// # Errors
-    /// [`Status::UnknownCaller`].
-    pub fn check_caller(&self, vm: EndpointId) -> Result<(), Status> {
-        let _ = vm;
-        Err(Status::UnknownCaller)
+    /// The one entry: takes an event, returns effects. Total and bounded; see the crate's example.
+    pub fn step(&mut self, now_ticks: u64, event: Event<'_>) -> Step {
+        let mut out = Out::new();
+        let next = self.dispatch(now_ticks, event, &mut out);
+        Step::new(out, next)
     }
 
-    /// Finds the grant that `owner` made to `device_side` (`None`: to the partition) under
-    /// `handle`. For AREA_SHARE and FIFO_CONFIGURE.
-    ///
-    /// # Errors
-    /// [`Status::NoSuchGrant`] for a foreign, stale or invented handle or another peer;
-    /// [`Status::WrongState`] unless it is accepted or active.
-    pub fn resolve(
+    fn dispatch(&mut self, now: u64, event: Event<'_>, out: &mut Out) -> Next {
+        match event {
+            Event::Frame { caller, frame } => {
+                self.expire(now, out);
+                let [number, ..] = first_word(&frame).to_le_bytes();
+                let result = match self.caller(caller) {
+                    Ok(who) => {
+                        Call::decode(&frame).and_then(|c| self.call(now, caller, who, c, out))
+                    }
+                    Err(status) => Err(status),
+                };
+                self.answer(caller, number, result, out)
+            }
+            Event::Call { caller, call } => {
+                self.expire(now, out);
+                let who = self.caller(caller);
+                let result = who.and_then(|who| self.call(now, caller, who, call, out));
+                self.answer(caller, call.id().number(), result, out)
+            }
+            Event::VmCreated { caller, vm } => {
+                self.expire(now, out);
+                let result = self.vm_created(caller, vm, out);
+                self.verdict(caller, result, out)
+            }
+            Event::VmDestroyed { caller, vm } => {
+                self.expire(now, out);
+                let result = self.vm_destroyed(now, caller, vm, out);
+                self.verdict(caller, result, out)
+            }
+            Event::Use { grant } => {
+                self.begin_use(grant, out).unwrap_or_else(|s| Next::Used(Err(s)))
+            }
+            Event::Unuse { grant } => {
+                self.end_use(grant, out).unwrap_or_else(|s| Next::Used(Err(s)))
+            }
+            Event::BusWaiting { vm } => {
+                self.bus_waiting(vm, out);
+                Next::Idle
+            }
+            Event::Tick => {
+                self.expire(now, out);
+                Next::Idle
+            }
+            Event::Retrieved(result) => self.retrieved(result, out),
+            Event::Relinquished(result) => self.relinquished(result, out),
+            Event::Mapped(result) => self.mapped(result, out),
+            Event::Unmapped(result) => self.unmapped(result, out),
+            Event::Continue => self.resume(now, out),
+        }
+    }
+
+    fn call(
+        &mut self,
+        now: u64,
+        caller: EndpointId,
+        who: Caller,
+        call: Call,
+        out: &mut Out,
+    ) -> Result<Next, Status> {
+        self.free_for_call()?;
+        let vm = |who| match who {
+            Caller::Vm(vm) => Ok(vm),
+            Caller::Hypervisor => Err(Status::UnknownCaller),
+        };
+        let hypervisor = match who {
+            Caller::Hypervisor => Ok(()),
+            Caller::Vm(_) => Err(Status::NotHypervisor),
+        };
+        match call {
+            Call::Version { .. } => Ok(self.version(caller)),
+            Call::Features { call_number } => Ok(query::has_call(call_number)),
+            Call::Events => Ok(self.events(vm(who)?)),
+            Call::Stats { page } => hypervisor.and_then(|()| self.stats(page)),
+            Call::Offer { handle, terms, tag } => self.offer(vm(who)?, handle, terms, tag),
+            Call::Revoke { handle } => self.revoke(now, vm(who)?, handle, out),
+            Call::State { handle } => self.state(now, vm(who)?, handle),
+            Call::List { cursor } => Ok(self.list(vm(who)?, cursor)),
+            Call::Inspect { handle, range_index } => self.inspect(vm(who)?, handle, range_index),
+            Call::Accept { handle, seen } => self.accept(vm(who)?, handle, seen, out),
+            Call::Reject { handle, generation } => self.reject(vm(who)?, handle, generation),
+            Call::Release { handle } => self.release(now, vm(who)?, handle, out),
+            Call::HypRegister { sgi, core } => {
+                hypervisor.map(|()| self.hyp_register(caller, Doorbell { sgi, core }, out))
+            }
+            Call::HypPoll => hypervisor.map(|()| self.hyp_poll(now, out)),
+            Call::HypMapping { handle, vm } => {
+                hypervisor.and_then(|()| self.hyp_mapping(handle, vm, out))
+            }
+            Call::HypUnmapped { handle, vm } => {
+                hypervisor.and_then(|()| self.hyp_unmapped(caller, handle, vm, out))
+            }
+            Call::BusKick => {
+                let vm = vm(who)?;
+                if let Some(state) = self.vms.get_mut(usize::from(vm)) {
+                    state.bus = false;
+                }
+                Ok(Next::BusKick { vm: caller })
+            }
+        }
+    }
+
+    fn free_for_call(&self) -> Result<(), Status> {
+        if self.pending == Pending::Nothing { Ok(()) } else { Err(Status::Busy) }
+    }
+
+    fn caller(&self, id: EndpointId) -> Result<Caller, Status> {
+        if self.policy.hypervisor() == Some(id) {
+            return Ok(Caller::Hypervisor);
+        }
+        self.live_vm(id).map(Caller::Vm).ok_or(Status::UnknownCaller)
+    }
+
+    fn live_vm(&self, id: EndpointId) -> Option<u8> {
+        self.policy.vm_index(id).filter(|vm| self.is_live(*vm))
+    }
+
+    fn is_live(&self, vm: u8) -> bool {
+        self.vms.get(usize::from(vm)).is_some_and(|v| match v.life {
+            Life::Assumed | Life::Live => true,
+            Life::Dying | Life::Dead => false,
+        })
+    }
+
+    /// A VM in its present life.
+    fn party(&self, vm: u8) -> Party {
+        let incarnation = self.vms.get(usize::from(vm)).map_or(0, |v| v.incarnation);
+        Party { vm, incarnation }
+    }
+
+    /// Whether this life of the VM is the present one.
+    fn lives(&self, party: Party) -> bool {
+        self.is_live(party.vm) && self.party(party.vm) == party
+    }
+
+    fn id_of(&self, vm: u8) -> EndpointId {
+        // Only places in the policy's table are ever stored.
+        self.policy.vm_at(vm).unwrap_or_default()
+    }
+
+    /// The grant of this VM, in its present life, as owner or peer.
+    fn own(&self, vm: u8, handle: causeway_ffa::MemHandle) -> Result<(u16, &Grant), Status> {
+        let slot = self.store.find(handle).ok_or(Status::NoSuchGrant)?;
+        let grant = self.store.grant(slot).ok_or(Status::NoSuchGrant)?;
+        let me = self.party(vm);
+        let mine = grant.owner == me || grant.peer == Some(me);
+        if mine { Ok((slot, grant)) } else { Err(Status::NoSuchGrant) }
+    }
+
+    /// Ends a call: a refusal goes into the ledger and changes nothing else.
+    fn answer(
         &self,
-        owner: EndpointId,
-        device_side: Option<EndpointId>,
-        handle: MemHandle,
-    ) -> Result<GrantView, Status> {
-        let _ = (owner, device_side, handle);
-        Err(Status::NoSuchGrant)
+        caller: EndpointId,
+        number: u8,
+        result: Result<Next, Status>,
+        out: &mut Out,
+    ) -> Next {
+        result.unwrap_or_else(|status| {
+            out.push(Notice::Ledger(refusal(caller, number, status)));
+            Next::Reply(Reply::refused(number, status).encode())
+        })
     }
 
-    /// Shows a grant; `None` if the name is stale.
+    fn verdict(&self, caller: EndpointId, result: Result<Next, Status>, out: &mut Out) -> Next {
+        result.unwrap_or_else(|status| {
+            out.push(Notice::Ledger(refusal(caller, 0, status)));
+            Next::VmReply(VmVerdict::Refused(status))
+        })
+    }
+
+    /// Makes a VM look: sets its doorbell and, if nothing was waiting, the hypervisor's.
+    fn ring(&mut self, vm: u8, out: &mut Out) {
+        let id = self.id_of(vm).get();
+        self.bells |= 1_u64.checked_shl(u32::from(id)).unwrap_or(0);
+        self.call_hypervisor(out);
+    }
+
+    /// Tells a party, if it still lives, that a grant of its changed.
+    fn tell(&mut self, party: Party, out: &mut Out) {
+        if !self.lives(party) {
+            return;
+        }
+        if let Some(vm) = self.vms.get_mut(usize::from(party.vm)) {
+            vm.changed = true;
+        }
+        self.ring(party.vm, out);
+    }
+
+    fn call_hypervisor(&mut self, out: &mut Out) {
+        if self.attention {
+            return;
+        }
+        self.attention = true;
+        if let Some(doorbell) = self.doorbell {
+            out.push(Notice::RingHypervisor(doorbell));
+        }
+    }
+
+    fn log(&self, grant: &Grant, subject: u8, action: Action, out: &mut Out) {
+        out.push(Notice::Ledger(Record {
+            subject: self.id_of(subject),
+            owner: Some(self.id_of(grant.owner.vm)),
+            peer: grant.peer.map(|p| self.id_of(p.vm)),
+            handle: Some(grant.handle),
+            generation: grant.generation,
+            page_count: grant.extent.page_count,
+            action,
+            fold: grant.extent.fold,
+        }));
+    }
+
+    fn log_vm(&self, vm: EndpointId, incarnation: u32, action: Action, out: &mut Out) {
+        out.push(Notice::Ledger(Record {
+            generation: incarnation,
+            action,
+            ..refusal(vm, 0, Status::Ok)
+        }));
+    }
+
+    /// A copy with what must not tell states apart: generations are those of a first use. For
+    /// walks over all states.
     #[must_use]
-    pub fn view(&self, grant: GrantId) -> Option<GrantView> {
-        let _ = grant;
-        None
+    pub fn canonical(&self) -> Self {
+        let mut copy = self.clone();
+        copy.store.forget_generations();
+        copy
     }
+}
 
-    /// Whether `len` bytes at `offset` lie in the usable grant and it permits `access`. `len` 0 is
-    /// never inside.
-    #[must_use]
-    pub fn permits(&self, grant: GrantId, offset: u64, len: u64, access: Permission) -> bool {
-        self.translate(grant, offset, len, access).is_some()
-    }
+/// A successful answer.
+fn ok(id: CallId, results: [u64; 4]) -> Next {
+    Next::Reply(Reply::ok(id.number(), results).encode())
+}
 
-    /// Like [`Broker::permits`]; returns the physical address of the first byte and how many of
-    /// the `len` bytes lie there without a gap.
-    #[must_use]
-    pub fn translate(
-        &self,
-        grant: GrantId,
-        offset: u64,
-        len: u64,
-        access: Permission,
-    ) -> Option<(u64, u64)> {
-        let _ = (grant, offset, len, access);
-        None
-    }
+fn id_of_slot(slot: u16, grant: &Grant) -> GrantId {
+    GrantId { slot, generation: grant.generation }
+}
 
-    /// The ranges of a grant in order; none if the name is stale.
-    pub fn ranges(&self, grant: GrantId) -> impl Iterator<Item = PageRange> + '_ {
-        let _ = grant;
-        core::iter::empty()
-    }
+const fn first_word(frame: &Frame) -> u64 {
+    let [word, ..] = *frame;
+    word
+}
 
-    /// The next moment at which [`Event::Tick`] would change something.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<u64> {
-        None
+const fn refusal(subject: EndpointId, call_number: u8, status: Status) -> Record {
+    Record {
+        subject,
+        owner: None,
+        peer: None,
+        handle: None,
+        generation: 0,
+        page_count: 0,
+        action: Action::Refused { call_number, status },
+        fold: 0,
     }
 }
 
@@ -125,3 +438,6 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Default
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

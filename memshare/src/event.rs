@@ -51,8 +51,8 @@ pub enum Event<'a> {
         grant: GrantId,
     },
     /// The bus has put messages for this VM into its FIFO, which was empty before, or could not
-    /// put them there: rings the VM's doorbell and sets bit 2 of its EVENTS until BUS_KICK or
-    /// EVENTS. Answered by [`Next::Idle`].
+    /// put them there: rings the VM's doorbell and sets bit 2 of its EVENTS until its next BUS_KICK.
+    /// Answered by [`Next::Idle`].
     BusWaiting {
         /// The VM.
         vm: EndpointId,
@@ -67,6 +67,8 @@ pub enum Event<'a> {
     Mapped(Result<(), MapFailed>),
     /// The result of [`Next::Unmap`].
     Unmapped(Result<(), MapFailed>),
+    /// The answer to [`Next::Continue`].
+    Continue,
 }
 
 /// The partition's own stage 1 could not be changed; it is as it was before.
@@ -209,6 +211,8 @@ pub enum Next {
         /// Its pages: [`crate::Broker::ranges`].
         grant: GrantId,
     },
+    /// Nothing to do but to come back with [`Event::Continue`]: keeps each step small.
+    Continue,
     /// The end: answer the direct request with these words.
     Reply(Frame),
     /// The end: answer the framework message.
@@ -246,7 +250,28 @@ impl Step {
         self.next
     }
 
-    pub(crate) const fn new(notices: [Option<Notice>; MAX_NOTICES], next: Next) -> Self {
-        Self { notices, next }
+    pub(crate) const fn new(out: Out, next: Next) -> Self {
+        Self { notices: out.notices, next }
+    }
+}
+
+/// Collects the notices of one step.
+#[derive(Debug)]
+pub(crate) struct Out {
+    notices: [Option<Notice>; MAX_NOTICES],
+    count: usize,
+}
+
+impl Out {
+    pub(crate) const fn new() -> Self {
+        Self { notices: [None; MAX_NOTICES], count: 0 }
+    }
+
+    pub(crate) fn push(&mut self, notice: Notice) {
+        debug_assert!(self.count < MAX_NOTICES, "a step has more notices than MAX_NOTICES");
+        if let Some(place) = self.notices.get_mut(self.count) {
+            *place = Some(notice);
+            self.count = self.count.saturating_add(1);
+        }
     }
 }

@@ -35,6 +35,7 @@
 //!                 let result = self.mmu.unmap(self.broker.ranges(grant));
 //!                 self.broker.step(now(), Event::Unmapped(result))
 //!             }
+//!             Next::Continue          => self.broker.step(now(), Event::Continue),
 //!             Next::Reply(frame)      => return Answer::Frame(frame),
 //!             Next::VmReply(verdict)  => return Answer::Framework(verdict),
 //!             Next::BusKick { vm }    => return Answer::Frame(self.bus.kick(vm)),
@@ -69,5 +70,5 @@ pub use event::{
     Security, Step, VmVerdict,
 };
 pub use grant::{GrantId, GrantView};
-pub use ledger::{Action, Ledger, Record};
+pub use ledger::{Action, Entry, Ledger, Lost, Record};
 pub use policy::Policy;

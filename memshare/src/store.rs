@@ -177,10 +177,6 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         self.by_handle.as_slice().iter().filter_map(|slot| self.grant(*slot))
     }
 
-    pub(crate) const fn live_count(&self) -> usize {
-        self.by_handle.len()
-    }
-
     /// Enters a grant whose extent was staged and found disjoint. `None`, and no change, if there
     /// is no room (which [`Store::has_free_slot`] and the quotas exclude).
     pub(crate) fn insert(&mut self, mut grant: Grant) -> Option<GrantId> {

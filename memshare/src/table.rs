@@ -30,14 +30,6 @@ impl<T: Blank, const N: usize> List<T, N> {
         self.items.get(..self.len).unwrap_or(&[])
     }
 
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
-        self.items.get_mut(..self.len).unwrap_or(&mut [])
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.len
-    }
-
     /// Appends; `false` if full.
     pub(crate) fn push(&mut self, item: T) -> bool {
         self.insert(self.len, item)

@@ -54,6 +54,10 @@ impl Policy {
         if rule.peer == Some(rule.owner) {
             return Err(PolicyError::BadProperty("peer"));
         }
+        // A range's page count has 28 bits where it is packed into one word.
+        if rule.max_area_pages >= 1 << 28 {
+            return Err(PolicyError::BadProperty("max-area-pages"));
+        }
         if self.pair(rule.owner, rule.peer).is_some() {
             return Err(PolicyError::Duplicate("grant"));
         }
@@ -114,6 +118,9 @@ impl Policy {
             link.backend.map_or(Ok(()), known)?;
         }
         self.auditor.map_or(Ok(()), known)?;
+        if self.vms().any(|vm| self.hypervisor == Some(vm)) {
+            return Err(PolicyError::Duplicate("hypervisor-id"));
+        }
         let speaks = self.hypervisor.is_some() || self.guard == ReclaimGuard::Hypervisor;
         if !speaks && self.pairs().any(|p| p.peer.is_some()) {
             return Err(PolicyError::NoHypervisor);

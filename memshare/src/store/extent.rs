@@ -171,10 +171,8 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         let more = extent.range_count.saturating_sub(1);
         let from = usize::from(extent.rest_at);
         let to = from.saturating_add(usize::from(more));
-        for place in self.rest.get_mut(from..to).unwrap_or_default() {
-            if let Some(rest) = place {
-                rest.slot = Some(slot);
-            }
+        for rest in self.rest.get_mut(from..to).unwrap_or_default().iter_mut().flatten() {
+            rest.slot = Some(slot);
         }
         if let Some(arena) = self.arenas.get_mut(usize::from(pair)) {
             arena.used = arena.used.saturating_add(more);

@@ -68,7 +68,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn check_against(store: &Small, model: &[(u64, u16, u8, Vec<PageRange>)]) {
-    assert_eq!(store.live_count(), model.len());
+    assert_eq!(store.live().count(), model.len());
     for (handle, slot, pair, list) in model {
         assert_eq!(store.find(MemHandle::new(*handle).unwrap()), Some(*slot));
         let extent = store.grant(*slot).unwrap().extent;

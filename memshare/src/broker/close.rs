@@ -1,0 +1,149 @@
+//! Owns how a grant ends: quiesced, past its deadline, let go. A failed step leaves it as it was.
+
+use super::{Broker, Cause, Pending, id_of_slot, ok};
+use crate::event::{Next, Notice, Out};
+use crate::grant::{Grant, Mapping, Stage};
+use crate::ledger::Action;
+use causeway_abi::{CallId, LifeState, Status};
+use causeway_ffa::{EndpointId, FfaError};
+
+/// How many deadlines one step looks after; the others count all the same ([`super::owner::life_at`])
+/// and are seen by the next steps.
+const EXPIRE_PER_STEP: usize = 2;
+
+impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
+    /// Begins to let a grant go that nobody maps.
+    pub(super) fn close(
+        &mut self,
+        slot: u16,
+        grant: &Grant,
+        caller: EndpointId,
+        cause: Cause,
+    ) -> Next {
+        self.pending = Pending::Close { slot, caller, cause };
+        Next::Relinquish(grant.handle)
+    }
+
+    pub(super) fn relinquished(&mut self, result: Result<(), FfaError>, out: &mut Out) -> Next {
+        match self.pending {
+            Pending::Undo { request, status, .. } => self.undone(request, status, result, out),
+            Pending::Close { slot, caller, cause } => {
+                self.pending = Pending::Nothing;
+                self.closed(slot, caller, cause, result, out)
+            }
+            Pending::Destroy { vm, slot, left } => self.destroyed_one(vm, slot, left, result, out),
+            Pending::Nothing
+            | Pending::Offer { .. }
+            | Pending::Map { .. }
+            | Pending::Unmap { .. } => Next::Idle,
+        }
+    }
+
+    fn closed(
+        &mut self,
+        slot: u16,
+        caller: EndpointId,
+        cause: Cause,
+        result: Result<(), FfaError>,
+        out: &mut Out,
+    ) -> Next {
+        let id = match cause {
+            Cause::Revoke => CallId::Revoke,
+            Cause::Reject => CallId::Reject,
+            Cause::Release => CallId::Release,
+            Cause::HypUnmapped => CallId::HypUnmapped,
+        };
+        if result.is_err() {
+            return self.answer(caller, id.number(), Err(Status::SpmcFailure), out);
+        }
+        let released = u64::from(LifeState::Released.code());
+        let answer = match cause {
+            Cause::Revoke | Cause::Release => [released, 0, 0, 0],
+            Cause::Reject | Cause::HypUnmapped => [0; 4],
+        };
+        let grant = self.store.grant(slot).filter(|_| cause == Cause::HypUnmapped);
+        if let Some(grant) = grant {
+            let subject = grant.peer.map_or(grant.owner.vm, |p| p.vm);
+            self.log(grant, subject, Action::Unmapped, out);
+        }
+        self.forget(slot, self.policy.vm_index(caller), out);
+        ok(id, answer)
+    }
+
+    /// The lock is gone: the name dies. `by` is the VM that caused it and needs no telling.
+    pub(super) fn forget(&mut self, slot: u16, by: Option<u8>, out: &mut Out) {
+        let Some(grant) = self.store.remove(slot) else { return };
+        if grant.use_count > 0 {
+            out.push(Notice::AreaLost(id_of_slot(slot, &grant)));
+        }
+        self.log(&grant, by.unwrap_or(grant.owner.vm), Action::Moved(LifeState::Released), out);
+        for party in [Some(grant.owner), grant.peer].into_iter().flatten() {
+            if by != Some(party.vm) {
+                self.tell(party, out);
+            }
+        }
+    }
+
+    /// A grant that its peer may still map is on its way out: its ring is dead from now on, and the
+    /// peer has until the deadline.
+    pub(super) fn quiesce(&mut self, now: u64, slot: u16, by: u8, out: &mut Out) {
+        let Some(grant) = self.store.grant(slot).copied() else { return };
+        let deadline = now.saturating_add(self.unmap_ticks);
+        self.store.update(slot, |g| {
+            g.stage = Stage::Releasing { deadline };
+            g.use_count = 0;
+        });
+        self.expire_at = self.expire_at.min(deadline);
+        if grant.use_count > 0 {
+            out.push(Notice::AreaLost(id_of_slot(slot, &grant)));
+        }
+        self.log(&grant, by, Action::Moved(LifeState::Releasing), out);
+        for party in [Some(grant.owner), grant.peer].into_iter().flatten() {
+            if party.vm != by {
+                self.tell(party, out);
+            }
+        }
+    }
+
+    /// Looks after deadlines that have passed, a few at a time.
+    pub(super) fn expire(&mut self, now: u64, out: &mut Out) {
+        if now < self.expire_at {
+            return;
+        }
+        for _ in 0..EXPIRE_PER_STEP {
+            let overdue = |slot: &u16| {
+                self.store.grant(*slot).is_some_and(|g| match g.stage {
+                    Stage::Releasing { deadline } => deadline <= now,
+                    Stage::Offered
+                    | Stage::Accepted
+                    | Stage::Active
+                    | Stage::AwaitingUnmap { .. } => false,
+                })
+            };
+            let Some(slot) = self.store.closing().iter().find(overdue) else { break };
+            self.await_unmap(slot, now, now, out);
+        }
+        let deadlines = self.store.closing().iter().filter_map(|slot| {
+            self.store.grant(slot).and_then(|g| match g.stage {
+                Stage::Releasing { deadline } => Some(deadline),
+                Stage::Offered | Stage::Accepted | Stage::Active | Stage::AwaitingUnmap { .. } => {
+                    None
+                }
+            })
+        });
+        self.expire_at = deadlines.min().unwrap_or(u64::MAX);
+    }
+
+    /// The deadline has passed: the hypervisor is to unmap the peer, and is asked from `ask_at` on.
+    pub(super) fn await_unmap(&mut self, slot: u16, now: u64, ask_at: u64, out: &mut Out) {
+        let Some(grant) = self.store.grant(slot).copied() else { return };
+        self.store.update(slot, |g| g.stage = Stage::AwaitingUnmap { ask_at });
+        if matches!(grant.stage, Stage::Releasing { .. }) {
+            self.log(&grant, grant.owner.vm, Action::Moved(LifeState::AwaitingUnmap), out);
+            if ask_at <= now {
+                self.call_hypervisor(out);
+            }
+        }
+        debug_assert!(grant.mapping == Mapping::Present, "nobody to unmap");
+    }
+}

@@ -1,0 +1,233 @@
+//! Owns OFFER: the checks before the retrieve, those of what was retrieved, and the way back.
+//! Nothing is entered before the last check has passed.
+
+use super::{Broker, Pending, ok};
+use crate::event::{Caching, Descriptor, Next, Notice, Out, RetrieveRequest, Security};
+use crate::grant::{Extent, Grant, Mapping, Stage};
+use crate::ledger::Action;
+use crate::policy::PairRule;
+use crate::store::Usage;
+use causeway_abi::{CallId, GrantTerms, Status};
+use causeway_ffa::{EndpointId, FfaError, MemHandle};
+
+/// A handle that no SPMC gives out. It stands in for a live handle of somebody else, so that such a
+/// guess takes the same path as an invented handle, at the same cost, and never touches the lock
+/// that the handle's true owner relies on.
+const NOBODYS: u64 = u64::MAX - 1;
+
+impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
+    pub(super) fn offer(
+        &mut self,
+        vm: u8,
+        handle: MemHandle,
+        terms: GrantTerms,
+        tag: u64,
+    ) -> Result<Next, Status> {
+        let owner = self.id_of(vm);
+        let (pair, rule) = self.policy.pair(owner, terms.peer).ok_or(Status::PolicyPeer)?;
+        if !rule.allows_kind(terms.kind) {
+            return Err(Status::PolicyKind);
+        }
+        if !rule.allows_permission(terms.permission) {
+            return Err(Status::PolicyPermission);
+        }
+        if terms.peer.is_some_and(|peer| self.live_vm(peer).is_none()) {
+            return Err(Status::PeerNotLive);
+        }
+        if self.store.usage(pair).grants >= rule.quota.grants {
+            return Err(Status::QuotaGrants);
+        }
+        if !self.store.has_free_slot() {
+            return Err(Status::NoRoom);
+        }
+        let live = self.store.find(handle).and_then(|slot| self.store.grant(slot));
+        let asked = match live {
+            Some(grant) if grant.owner == self.party(vm) => return Err(Status::WrongState),
+            Some(_) => MemHandle::new(NOBODYS).unwrap_or(handle),
+            None => handle,
+        };
+        let GrantTerms { peer, kind, permission } = terms;
+        let request = RetrieveRequest { handle: asked, owner, peer, tag, kind, permission };
+        self.pending = Pending::Offer { vm, pair, request };
+        Ok(Next::Retrieve(request))
+    }
+
+    pub(super) fn retrieved(
+        &mut self,
+        result: Result<Descriptor<'_>, FfaError>,
+        out: &mut Out,
+    ) -> Next {
+        let Pending::Offer { vm, pair, request } = self.pending else { return Next::Idle };
+        let descriptor = match result {
+            Ok(descriptor) => descriptor,
+            Err(error) => {
+                self.pending = Pending::Nothing;
+                return self.refuse_offer(request.owner, retrieve_status(error), out);
+            }
+        };
+        let verdict = self.check_and_stage(pair, &request, descriptor);
+        let entered = verdict.and_then(|extent| self.enter(vm, pair, &request, extent, out));
+        entered.unwrap_or_else(|status| {
+            self.store.unstage(pair);
+            self.pending = Pending::Undo { vm, request, status };
+            Next::Relinquish(request.handle)
+        })
+    }
+
+    /// The retrieve of a refused offer was given back, or was not.
+    pub(super) fn undone(
+        &mut self,
+        request: RetrieveRequest,
+        status: Status,
+        result: Result<(), FfaError>,
+        out: &mut Out,
+    ) -> Next {
+        self.pending = Pending::Nothing;
+        if result.is_err() {
+            let record = super::refusal(request.owner, 0, status);
+            let (handle, peer) = (Some(request.handle), request.peer);
+            let action = Action::LockLeft;
+            out.push(Notice::Ledger(crate::Record { handle, peer, action, ..record }));
+            return self.refuse_offer(request.owner, Status::SpmcFailure, out);
+        }
+        self.refuse_offer(request.owner, status, out)
+    }
+
+    fn refuse_offer(&self, owner: EndpointId, status: Status, out: &mut Out) -> Next {
+        self.answer(owner, CallId::Offer.number(), Err(status), out)
+    }
+
+    fn check_and_stage(
+        &mut self,
+        pair: u8,
+        request: &RetrieveRequest,
+        descriptor: Descriptor<'_>,
+    ) -> Result<Extent, Status> {
+        let (_, rule) = self.policy.pair(request.owner, request.peer).ok_or(Status::PolicyPeer)?;
+        self.check_parties(request, &descriptor)?;
+        check_attributes(&descriptor)?;
+        let staged = self.store.stage(pair, descriptor.ranges);
+        let extent = staged.extent.ok_or(Status::DescriptorMalformed)?;
+        if staged.malformed || staged.page_count != u64::from(descriptor.total_page_count) {
+            return Err(Status::DescriptorMalformed);
+        }
+        self.check_size(&rule, self.store.usage(pair), staged.page_count, staged.range_count)?;
+        let mut ordinals = 0..u32::from(extent.range_count);
+        let inside = |n| self.store.range(&extent, n).is_some_and(|r| self.policy.in_window(r));
+        if !ordinals.all(inside) {
+            return Err(Status::OutsideRam);
+        }
+        if self.store.overlaps(&extent) {
+            return Err(Status::Overlap);
+        }
+        Ok(extent)
+    }
+
+    /// Sender, kind, tag and borrowers must be those of the offer.
+    fn check_parties(
+        &self,
+        request: &RetrieveRequest,
+        found: &Descriptor<'_>,
+    ) -> Result<(), Status> {
+        // An SPMC that lets us retrieve what another VM sent: for the caller it does not exist.
+        if found.sender != request.owner || request.handle.get() == NOBODYS {
+            return Err(Status::NoSuchGrant);
+        }
+        let kind_differs = found.kind.is_some_and(|kind| kind != request.kind);
+        if kind_differs || found.tag != request.tag {
+            return Err(Status::DescriptorMismatch);
+        }
+        let wanted = usize::from(request.peer.is_some()).saturating_add(1);
+        let once = |id| found.borrowers.iter().filter(|b| b.id == id).count() == 1;
+        let listed = once(self.partition) && request.peer.is_none_or(once);
+        let permitted = found.borrowers.iter().all(|b| b.permission == Some(request.permission));
+        if found.borrowers.len() != wanted || !listed || !permitted {
+            return Err(Status::DescriptorMismatch);
+        }
+        Ok(())
+    }
+
+    fn check_size(
+        &self,
+        rule: &PairRule,
+        used: Usage,
+        pages: u64,
+        ranges: u64,
+    ) -> Result<(), Status> {
+        if pages > u64::from(rule.max_area_pages) {
+            return Err(Status::PolicySize);
+        }
+        if u64::from(used.ranges).saturating_add(ranges) > u64::from(rule.quota.ranges) {
+            return Err(Status::QuotaRanges);
+        }
+        if u64::from(used.pages).saturating_add(pages) > u64::from(rule.quota.pages) {
+            return Err(Status::QuotaPages);
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        vm: u8,
+        pair: u8,
+        request: &RetrieveRequest,
+        extent: Extent,
+        out: &mut Out,
+    ) -> Result<Next, Status> {
+        let peer = request.peer.and_then(|p| self.live_vm(p)).map(|p| self.party(p));
+        let grant = Grant {
+            handle: request.handle,
+            owner: self.party(vm),
+            peer,
+            pair,
+            kind: request.kind,
+            permission: request.permission,
+            stage: if peer.is_some() { Stage::Offered } else { Stage::Active },
+            mapping: Mapping::Absent,
+            use_count: 0,
+            generation: 0,
+            extent,
+        };
+        let id = self.store.insert(grant).ok_or(Status::NoRoom)?;
+        self.pending = Pending::Nothing;
+        let grant = Grant { generation: id.generation, ..grant };
+        self.log(&grant, vm, Action::Moved(grant.life()), out);
+        if let Some(peer) = peer {
+            self.ring(peer.vm, out);
+        }
+        let counts = u64::from(id.generation) | u64::from(extent.page_count) << 32;
+        Ok(ok(CallId::Offer, [counts, extent.fold, 0, 0]))
+    }
+}
+
+/// Normal write-back inner-shareable memory, non-secure, executable for nobody.
+fn check_attributes(found: &Descriptor<'_>) -> Result<(), Status> {
+    let secure = match found.security {
+        Security::NonSecure | Security::NotReported => false,
+        Security::Secure => true,
+    };
+    let odd = match found.caching {
+        Caching::NormalWriteBackInner => false,
+        Caching::Other => true,
+    };
+    if secure || odd || found.borrowers.iter().any(|b| b.executable) {
+        return Err(Status::BadAttributes);
+    }
+    Ok(())
+}
+
+/// What a refused retrieve says about the handle. The SPMC's word for "there is no such
+/// transaction for you" differs; a lack of its own resources is no fault of the handle.
+const fn retrieve_status(error: FfaError) -> Status {
+    match error {
+        FfaError::InvalidParameters | FfaError::Denied | FfaError::Aborted => Status::NoSuchGrant,
+        FfaError::NoMemory
+        | FfaError::Busy
+        | FfaError::Interrupted
+        | FfaError::Retry
+        | FfaError::NoData
+        | FfaError::NotReady
+        | FfaError::NotSupported
+        | FfaError::Unknown(_) => Status::SpmcFailure,
+    }
+}

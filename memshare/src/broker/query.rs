@@ -1,0 +1,122 @@
+//! Owns the calls that only look: VERSION, FEATURES, EVENTS, STATS. EVENTS alone clears a bit.
+
+use super::{Broker, Life, ok};
+use crate::event::Next;
+use causeway_abi::{CallId, LifeState, Status, VERSION_MAJOR, VERSION_MINOR};
+use causeway_ffa::EndpointId;
+
+/// Bits of the features word that VERSION returns in x5.
+pub mod features {
+    /// The caller may grant to another VM.
+    pub const GRANTS_TO_VMS: u64 = 1 << 0;
+    /// The caller may give the partition local areas.
+    pub const LOCAL_AREAS: u64 = 1 << 1;
+    /// The partition knows a hypervisor that speaks for VMs.
+    pub const HYPERVISOR: u64 = 1 << 2;
+}
+
+/// EVENTS, bit 0: offers wait.
+const OFFERS: u64 = 1 << 0;
+/// EVENTS, bit 1: own grants changed.
+const CHANGED: u64 = 1 << 1;
+/// EVENTS, bit 2: bus messages wait.
+const BUS: u64 = 1 << 2;
+
+/// STATS: first page of those that show one VM each, in the order of the policy.
+pub const STATS_VM_PAGES: u8 = 16;
+
+/// FEATURES: whether a call exists.
+pub(super) fn has_call(call_number: u8) -> Next {
+    let exists = CallId::from_number(call_number).is_some();
+    ok(CallId::Features, [u64::from(exists), 0, 0, 0])
+}
+
+impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
+    pub(super) fn version(&self, caller: EndpointId) -> Next {
+        let (mut features, mut pages, mut ranges) = (0, 0, 0);
+        if self.policy.hypervisor().is_some() {
+            features |= features::HYPERVISOR;
+        }
+        for pair in self.policy.pairs().filter(|p| p.owner == caller) {
+            let to_vm = pair.peer.is_some();
+            features |= if to_vm { features::GRANTS_TO_VMS } else { features::LOCAL_AREAS };
+            pages = pages.max(u64::from(pair.max_area_pages.min(pair.quota.pages)));
+            ranges = ranges.max(u64::from(pair.quota.ranges));
+        }
+        let version = u64::from(VERSION_MAJOR) << 16 | u64::from(VERSION_MINOR);
+        ok(CallId::Version, [version, features, pages, ranges])
+    }
+
+    pub(super) fn events(&mut self, vm: u8) -> Next {
+        let offers = self.store.offered_to(vm).is_some_and(|o| !o.is_empty());
+        let mut word = if offers { OFFERS } else { 0 };
+        if let Some(state) = self.vms.get_mut(usize::from(vm)) {
+            word |= if state.changed { CHANGED } else { 0 };
+            word |= if state.bus { BUS } else { 0 };
+            state.changed = false;
+        }
+        ok(CallId::Events, [word, 0, 0, 0])
+    }
+
+    /// Page 0: live grants, their pages, their ranges, local areas. Page 1: grants that are offered,
+    /// accepted, active, closing. Page 16 + n: of the policy's n-th VM: id | life << 16 |
+    /// incarnation << 32, then grants, pages and ranges charged to it.
+    pub(super) fn stats(&self, page: u8) -> Result<Next, Status> {
+        let words = match page {
+            0 => {
+                let mut sums = [0_u64; 4];
+                for grant in self.store.live() {
+                    let [grants, pages, ranges, local] = &mut sums;
+                    *grants = grants.saturating_add(1);
+                    *pages = pages.saturating_add(u64::from(grant.extent.page_count));
+                    *ranges = ranges.saturating_add(u64::from(grant.extent.range_count));
+                    *local = local.saturating_add(u64::from(grant.peer.is_none()));
+                }
+                sums
+            }
+            1 => {
+                let mut sums = [0_u64; 4];
+                for grant in self.store.live() {
+                    let [offered, accepted, active, closing] = &mut sums;
+                    let sum = match grant.life() {
+                        LifeState::Offered => offered,
+                        LifeState::Accepted => accepted,
+                        LifeState::Active => active,
+                        LifeState::Releasing | LifeState::AwaitingUnmap | LifeState::Released => {
+                            closing
+                        }
+                    };
+                    *sum = sum.saturating_add(1);
+                }
+                sums
+            }
+            _ => {
+                let index = page.checked_sub(STATS_VM_PAGES).ok_or(Status::BadArgument)?;
+                self.vm_stats(index).ok_or(Status::BadArgument)?
+            }
+        };
+        Ok(ok(CallId::Stats, words))
+    }
+
+    fn vm_stats(&self, index: u8) -> Option<[u64; 4]> {
+        let id = self.policy.vm_at(index)?;
+        let vm = self.vms.get(usize::from(index))?;
+        let life: u64 = match vm.life {
+            Life::Assumed => 0,
+            Life::Live => 1,
+            Life::Dying => 2,
+            Life::Dead => 3,
+        };
+        let [mut grants, mut pages, mut ranges] = [0_u64; 3];
+        for (pair, rule) in (0_u8..).zip(self.policy.pairs()) {
+            if rule.owner == id {
+                let usage = self.store.usage(pair);
+                grants = grants.saturating_add(u64::from(usage.grants));
+                pages = pages.saturating_add(u64::from(usage.pages));
+                ranges = ranges.saturating_add(u64::from(usage.ranges));
+            }
+        }
+        let who = u64::from(id.get()) | life << 16 | u64::from(vm.incarnation) << 32;
+        Some([who, grants, pages, ranges])
+    }
+}
