@@ -1,0 +1,101 @@
+//! Owns the order of things: boot, the life of each core, the end of the run.
+
+pub(crate) mod core_loop;
+pub(crate) mod dispatch;
+pub(crate) mod lives;
+pub(crate) mod partition;
+pub(crate) mod state;
+
+use crate::arch::uart::{print_last, say};
+use crate::arch::{boot as entry, gic, phys, smc, sysreg, vcpu};
+use causeway_monitor::config::BootConfig;
+use causeway_monitor::layout::{FRONTEND, MAX_CORES, MEDIUM, VmIndex};
+use core::sync::atomic::Ordering;
+use spin::{Mutex, MutexGuard};
+
+/// Boots the machine, on the first core.
+pub(crate) fn boot() -> ! {
+    let build = if cfg!(feature = "raw") { "raw" } else { "checked" };
+    say!("BOOT build={build} version={}", env!("CARGO_PKG_VERSION"));
+    let config = read_config();
+    state::CONFIG.call_once(|| config);
+    let (disk, commands) = (config.disk, config.commands);
+    say!("CONFIG cores={} disk_bytes={} commands={}", config.cores, disk.len_bytes, commands.len());
+    if disk.len_bytes == 0 {
+        say!("no disk medium is configured: the transfer job will report it");
+    }
+    state::build_stage2(&config);
+    gic::init();
+    partition::connect();
+    let present = gic::core_count();
+    // EL3 accepts CPU_ON for cores that the machine does not have: count them before.
+    let wanted = config.cores.min(present);
+    let started = 1 + (1..wanted).take_while(|core| entry::start(*core)).count();
+    say!("CORES present={present} on={started}");
+    state::CORES.store(started, Ordering::Release);
+    run_core(0)
+}
+
+/// Runs a core for ever.
+pub(crate) fn run_core(core: usize) -> ! {
+    vcpu::init_core();
+    gic::init_core(core);
+    while state::CORES.load(Ordering::Acquire) == 0 {
+        core::hint::spin_loop();
+    }
+    core_loop::Core::new(core).run()
+}
+
+fn read_config() -> BootConfig<'static> {
+    static TEXT: Mutex<[u8; 0x1_0000]> = Mutex::new([0; 0x1_0000]);
+    let text = MutexGuard::leak(TEXT.lock());
+    phys::read_config(text);
+    match BootConfig::parse(text) {
+        Ok(Some(config)) => config,
+        Ok(None) => {
+            say!("no boot configuration: defaults hold");
+            BootConfig::default()
+        }
+        Err(error) => {
+            say!("CONFIG refused {error}");
+            say!("END status=fail why=config");
+            smc::system_off()
+        }
+    }
+}
+
+/// Whether every VM went through its whole end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Yes.
+    Clean,
+    /// Not in time.
+    Stuck,
+}
+
+/// Ends the run: the figures, the verdict, power off.
+pub(crate) fn finish(ending: Ending) -> ! {
+    for vm in VmIndex::ALL {
+        state::finish_console(vm);
+    }
+    state::note_medium_mappings();
+    let mapped = state::MEDIUM_MAPPED.load(Ordering::SeqCst);
+    // The two halves of one line: the counters name themselves.
+    say!("RESULT {} medium_mapped_by_vm1={mapped}", state::COUNTERS);
+    let verdict = match ending {
+        Ending::Clean => "status=ok",
+        Ending::Stuck => "status=fail why=teardown",
+    };
+    say!("END {verdict}");
+    smc::system_off()
+}
+
+/// Ends the run because the monitor itself cannot go on.
+pub(crate) fn give_up(why: &str) -> ! {
+    print_last(format_args!("[mon] END status=fail why={why} core={}", sysreg::core_number()));
+    smc::system_off()
+}
+
+/// The medium's region and the VM that must never map it.
+const FORBIDDEN: (VmIndex, causeway_monitor::layout::PhysRange) = (FRONTEND, MEDIUM);
+const _: () = assert!(MAX_CORES <= 16, "kicks address one cluster");

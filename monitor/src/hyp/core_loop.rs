@@ -1,0 +1,276 @@
+//! Owns what one core does: its VMs in turn, their traps, its sleep. Never looks at a call's meaning.
+
+use super::dispatch::{self, Reaction};
+use super::lives::{self, Outcome};
+use super::{Ending, finish, partition, state};
+use crate::arch::uart::say;
+use crate::arch::vcpu::{Exit, Vcpu};
+use crate::arch::{gic, sysreg, timer};
+use causeway_monitor::config::EndRule;
+use causeway_monitor::layout::{FRONTEND, VM_COUNT, VmIndex};
+use causeway_monitor::lifecycle::{Phase, Progress, Step};
+use causeway_monitor::trap::{Access, Fault, Trap};
+use core::sync::atomic::Ordering;
+
+/// How long a VM runs while another waits for the core.
+const SLICE_MS: u64 = 4;
+/// How long a VM sleeps in WFI where nothing rings.
+const WAIT_MS: u64 = 10;
+/// How long the core goes without looking around.
+const IDLE_MS: u64 = 100;
+/// How long the end of all VMs may take.
+const TEARDOWN_MS: u64 = 15_000;
+
+/// One physical core.
+pub(crate) struct Core {
+    number: usize,
+    /// Whose EL1 registers are in the hardware.
+    loaded: Option<VmIndex>,
+    /// Who ran last.
+    last: usize,
+    /// Until when a VM sleeps.
+    sleeping: [Option<u64>; VM_COUNT],
+    /// When the next step of a VM's life is due.
+    step_due: [u64; VM_COUNT],
+    /// By when the run must be over, once it is about to be.
+    end_by: Option<u64>,
+}
+
+/// What to do after a trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Resume,
+    Reschedule,
+}
+
+impl Core {
+    /// A core that has run nothing.
+    pub(crate) fn new(number: usize) -> Self {
+        Self {
+            number,
+            loaded: None,
+            last: 0,
+            sleeping: [None; VM_COUNT],
+            step_due: [0; VM_COUNT],
+            end_by: None,
+        }
+    }
+
+    /// Runs the core for ever.
+    pub(crate) fn run(mut self) -> ! {
+        loop {
+            self.take_interrupts();
+            if self.number == 0 {
+                partition::poll_if_due();
+                self.end_if_over();
+            }
+            for vm in self.own_vms() {
+                self.advance(vm);
+            }
+            match self.pick() {
+                Some(vm) => self.run_vm(vm),
+                None => self.idle(),
+            }
+        }
+    }
+
+    fn own_vms(&self) -> impl Iterator<Item = VmIndex> + use<> {
+        let number = self.number;
+        VmIndex::ALL.into_iter().filter(move |vm| state::home_core(*vm) == number)
+    }
+
+    fn take_interrupts(&mut self) {
+        while let Some(cause) = gic::take() {
+            match cause {
+                gic::Cause::Doorbell => partition::poll_soon(),
+                // They ended the guest's run or the sleep: that is all they are for.
+                gic::Cause::Kick | gic::Cause::Timer => {}
+                gic::Cause::Spurious(id) => say!("interrupt {id} was never enabled"),
+            }
+        }
+    }
+
+    /// Carries out at most one step of a VM's life.
+    fn advance(&mut self, vm: VmIndex) {
+        let Some(step) = state::LIVES[vm.index()].lock().next_step() else { return };
+        if timer::now() < self.step_due[vm.index()] {
+            return;
+        }
+        if matches!(step, Step::Unmap | Step::Create) && self.loaded == Some(vm) {
+            // What the hardware holds belongs to a processor that no longer exists.
+            self.loaded = None;
+        }
+        match lives::carry_out(vm, step) {
+            Outcome::Done => {
+                self.sleeping[vm.index()] = None;
+                state::LIVES[vm.index()].lock().completed();
+            }
+            Outcome::Again { in_ms } => {
+                self.step_due[vm.index()] = timer::now() + timer::ticks_of_ms(in_ms);
+            }
+            Outcome::Impossible => state::LIVES[vm.index()].lock().abandon(),
+        }
+    }
+
+    fn end_if_over(&mut self) {
+        let phases = state::LIVES.each_ref().map(|life| life.lock().phase());
+        if phases.iter().all(|phase| *phase == Phase::Down) {
+            finish(Ending::Clean);
+        }
+        let ends = |phase: Phase| {
+            matches!(phase, Phase::Down | Phase::Stopping | Phase::Announcing | Phase::Reclaiming)
+        };
+        let over = match state::config().end {
+            EndRule::All => phases.into_iter().all(ends),
+            EndRule::Vm1 => ends(phases[FRONTEND.index()]),
+        };
+        if !over {
+            self.end_by = None;
+            return;
+        }
+        let now = timer::now();
+        let end_by = *self.end_by.get_or_insert(now + timer::ticks_of_ms(TEARDOWN_MS));
+        if now > end_by {
+            finish(Ending::Stuck);
+        }
+        for vm in VmIndex::ALL {
+            if state::LIVES[vm.index()].lock().kill() == Progress::UnderWay {
+                gic::kick(state::home_core(vm));
+            }
+        }
+    }
+
+    fn is_ready(&self, vm: VmIndex) -> bool {
+        if !state::LIVES[vm.index()].lock().may_run() {
+            return false;
+        }
+        match self.sleeping[vm.index()] {
+            None => true,
+            Some(until) => timer::now() >= until || state::NOTIFY.lock().is_pending(vm),
+        }
+    }
+
+    /// Chooses the next VM in turn.
+    fn pick(&mut self) -> Option<VmIndex> {
+        let after = (self.last + 1..self.last + 1 + VM_COUNT).map(|index| index % VM_COUNT);
+        let vm = after
+            .filter_map(|index| VmIndex::ALL.get(index).copied())
+            .find(|vm| state::home_core(*vm) == self.number && self.is_ready(*vm))?;
+        self.last = vm.index();
+        self.sleeping[vm.index()] = None;
+        Some(vm)
+    }
+
+    /// When this core must look around again at the latest.
+    fn next_look(&self, slice_ms: u64) -> u64 {
+        let now = timer::now();
+        let mut look = now + timer::ticks_of_ms(slice_ms);
+        for vm in self.own_vms() {
+            if let Some(until) = self.sleeping[vm.index()] {
+                look = look.min(until);
+            }
+            if state::LIVES[vm.index()].lock().next_step().is_some() {
+                look = look.min(self.step_due[vm.index()]);
+            }
+        }
+        if self.number == 0
+            && let Some(deadline) = partition::next_deadline()
+        {
+            look = look.min(deadline);
+        }
+        look
+    }
+
+    fn idle(&self) {
+        timer::arm(self.next_look(IDLE_MS));
+        sysreg::wfi();
+        timer::disarm();
+    }
+
+    fn run_vm(&mut self, vm: VmIndex) {
+        let mut vcpu = state::VCPUS[vm.index()].lock();
+        if self.loaded != Some(vm) {
+            if let Some(old) = self.loaded {
+                state::VCPUS[old.index()].lock().save();
+            }
+            vcpu.load(vm, state::stage2(vm).root());
+            self.loaded = Some(vm);
+        }
+        let alone = self.own_vms().count() == 1;
+        timer::arm(self.next_look(if alone { IDLE_MS } else { SLICE_MS }));
+        loop {
+            let next = match vcpu.run() {
+                Exit::Interrupt => Next::Reschedule,
+                Exit::SystemError => Self::condemn(vm, format_args!("system_error")),
+                Exit::Trap(trap) => self.handle(vm, trap, &mut vcpu),
+            };
+            if next == Next::Reschedule || !state::LIVES[vm.index()].lock().may_run() {
+                break;
+            }
+        }
+        timer::disarm();
+    }
+
+    fn handle(&mut self, vm: VmIndex, trap: Trap, vcpu: &mut Vcpu) -> Next {
+        match trap {
+            Trap::Hvc | Trap::Smc => {
+                if trap == Trap::Smc {
+                    vcpu.skip_instruction();
+                }
+                match dispatch::call(vm, &vcpu.arguments()) {
+                    Reaction::Answer(regs) => {
+                        vcpu.answer(&regs);
+                        Next::Resume
+                    }
+                    Reaction::Off => {
+                        let _progress = state::LIVES[vm.index()].lock().kill();
+                        Next::Reschedule
+                    }
+                }
+            }
+            Trap::Wait => {
+                vcpu.skip_instruction();
+                if state::NOTIFY.lock().is_pending(vm) {
+                    return Next::Resume;
+                }
+                self.sleeping[vm.index()] = Some(timer::now() + timer::ticks_of_ms(WAIT_MS));
+                Next::Reschedule
+            }
+            Trap::Yield => {
+                vcpu.skip_instruction();
+                Next::Reschedule
+            }
+            Trap::StageTwo(fault) => Self::stage_two_fault(vm, fault, vcpu),
+            Trap::Undefined => {
+                vcpu.inject_undefined();
+                Next::Resume
+            }
+            Trap::Unknown { class } => {
+                Self::condemn(vm, format_args!("exception_class_{class:#x}"))
+            }
+        }
+    }
+
+    fn stage_two_fault(vm: VmIndex, fault: Fault, vcpu: &mut Vcpu) -> Next {
+        state::COUNTERS.faults.count();
+        let write = u8::from(fault.access == Access::Write);
+        let fetch = u8::from(fault.access == Access::Fetch);
+        say!("FAULT vm={} ipa={:#x} write={write} fetch={fetch}", vm.id().get(), fault.ipa);
+        let skips = &state::FAULT_SKIPS[vm.index()];
+        let left = skips.load(Ordering::Relaxed);
+        if left == 0 || fault.access == Access::Fetch {
+            return Self::condemn(vm, format_args!("stage2_fault"));
+        }
+        // Only this core, which runs the VM, changes the number.
+        skips.store(left - 1, Ordering::Relaxed);
+        vcpu.skip_instruction();
+        Next::Resume
+    }
+
+    /// Kills a VM for what it did.
+    fn condemn(vm: VmIndex, why: core::fmt::Arguments<'_>) -> Next {
+        say!("KILLED vm={} why={why}", vm.id().get());
+        let _progress = state::LIVES[vm.index()].lock().kill();
+        Next::Reschedule
+    }
+}

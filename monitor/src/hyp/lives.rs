@@ -1,0 +1,91 @@
+//! Owns how the steps of a VM's life are carried out; their order is `causeway_monitor::lifecycle`'s.
+
+use super::{partition, state};
+use crate::arch::phys::{Window, guest_pack};
+use crate::arch::uart::say;
+use causeway_monitor::command_line::{CommandLine, PAGE_BYTES};
+use causeway_monitor::layout::{PhysRange, RAM_IPA, VmIndex};
+use causeway_monitor::lifecycle::Step;
+use causeway_monitor::pack::Pack;
+use core::sync::atomic::Ordering;
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is done.
+    Done,
+    /// It has to be carried on.
+    Again {
+        /// When, from now.
+        in_ms: u64,
+    },
+    /// It can never be done: the VM stays down.
+    Impossible,
+}
+
+/// Carries out one step of a VM's life, on its home core.
+pub(crate) fn carry_out(vm: VmIndex, step: Step) -> Outcome {
+    match step {
+        Step::Create => create(vm),
+        Step::Unmap => {
+            state::finish_console(vm);
+            state::NOTIFY.lock().forget(vm);
+            Outcome::Done
+        }
+        Step::Announce => partition::announce_destroyed(vm),
+        Step::Reclaim => {
+            say!("DOWN vm={}", vm.id().get());
+            Outcome::Done
+        }
+        Step::Scrub => scrub(vm),
+    }
+}
+
+fn scrub(vm: VmIndex) -> Outcome {
+    if let Some(ram) = Window::of_vm(vm, vm.ram()) {
+        ram.zero();
+        ram.clean_for_guest();
+    }
+    Outcome::Done
+}
+
+fn create(vm: VmIndex) -> Outcome {
+    match load(vm) {
+        Ok(argument) => {
+            if !partition::announce_created(vm) {
+                say!("VM {} is not known to the partition", vm.id().get());
+            }
+            state::FAULT_SKIPS[vm.index()].store(0, Ordering::Relaxed);
+            state::LAST_REFUSAL[vm.index()].store(0, Ordering::Relaxed);
+            state::VCPUS[vm.index()].lock().reset(RAM_IPA, argument);
+            say!("UP vm={} core={}", vm.id().get(), state::home_core(vm));
+            Outcome::Done
+        }
+        Err(why) => {
+            say!("NOT STARTED vm={} why={why}", vm.id().get());
+            Outcome::Impossible
+        }
+    }
+}
+
+/// Loads a VM's image and command line; returns the guest-physical address of the latter.
+fn load(vm: VmIndex) -> Result<u64, &'static str> {
+    let ram = vm.ram();
+    let pack = Pack::parse(guest_pack()).map_err(|_| "no_guest_pack")?;
+    let image = pack.image(vm.name()).map_err(|_| "no_image")?;
+    let text_at = ram.len_bytes - PAGE_BYTES as u64;
+    let text = CommandLine::new(vm, state::config()).map_err(|_| "command_line_too_long")?;
+    let place = |offset: u64, bytes: &[u8]| {
+        let len_bytes = (bytes.len() as u64).next_multiple_of(8);
+        let window = (offset + len_bytes <= text_at + PAGE_BYTES as u64)
+            .then(|| Window::of_vm(vm, PhysRange { base: ram.base + offset, len_bytes }))
+            .flatten()
+            .ok_or("image_too_long")?;
+        window.write(bytes);
+        window.clean_for_guest();
+        Ok(())
+    };
+    place(0, image)?;
+    place(text_at, text.page())?;
+    Ok(RAM_IPA + text_at)
+}

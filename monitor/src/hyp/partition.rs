@@ -1,0 +1,159 @@
+//! Owns the monitor's own talk with the SPMC and the partition. Never speaks for a VM.
+
+use super::lives::Outcome;
+use super::state::{COUNTERS, NOTIFY, home_core};
+use crate::arch::gic::{self, DOORBELL_SGI};
+use crate::arch::uart::say;
+use crate::arch::{smc, timer};
+use causeway_abi::{Call as Service, Reply, Status};
+use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage};
+use causeway_ffa::{Answer, Call, FfaError, Regs, Version, Width};
+use causeway_monitor::layout::{MONITOR_ID, PARTITION_ID, VmIndex};
+use causeway_monitor::notify::Ring;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Whether a partition answered at start-up.
+static CONNECTED: AtomicBool = AtomicBool::new(false);
+/// Whether the partition has work for the hypervisor.
+static POLL_DUE: AtomicBool = AtomicBool::new(false);
+/// When to look without being asked, in ticks; 0 for never.
+static DEADLINE: AtomicU64 = AtomicU64::new(0);
+
+/// Most unmap requests taken at one look.
+const MAX_REQUESTS: usize = 16;
+
+/// Makes an FF-A call of the monitor's own.
+pub(crate) fn ffa(call: &Call) -> Result<Answer, FfaError> {
+    let regs = smc::call(&call.encode().smc8());
+    match Answer::decode(&Regs::from_smc8(regs), Version::V1_1) {
+        Ok(Answer::Error(error)) => Err(error),
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(error.status()),
+    }
+}
+
+/// Calls the partition's own service as the hypervisor.
+fn service(call: Service) -> Result<[u64; 4], Status> {
+    if !CONNECTED.load(Ordering::Relaxed) {
+        return Err(Status::UnknownCall);
+    }
+    ask(call)
+}
+
+fn ask(call: Service) -> Result<[u64; 4], Status> {
+    COUNTERS.count_partition_call();
+    let message = DirectMessage {
+        sender: MONITOR_ID,
+        receiver: PARTITION_ID,
+        width: Width::Bits64,
+        words: call.encode(),
+    };
+    let answer = ffa(&Call::DirectReq(message));
+    let Ok(Answer::DirectResp(reply)) = answer else { return Err(Status::SpmcFailure) };
+    let reply = Reply::decode(&reply.words).ok_or(Status::SpmcFailure)?;
+    if reply.status == Status::Ok { Ok(reply.results) } else { Err(reply.status) }
+}
+
+/// Agrees on a version with the SPMC and registers the doorbell with the partition.
+pub(crate) fn connect() {
+    let asked = Call::Version { requested: Some(Version::V1_1) };
+    let regs = Regs::from_smc8(smc::call(&asked.encode().smc8()));
+    match causeway_ffa::regs::decode_version_reply(&regs) {
+        Ok(version) => say!("SPMC version={:#x}", version.raw()),
+        Err(error) => {
+            say!("no SPMC: status={}", error.code());
+            return;
+        }
+    }
+    let register = Service::HypRegister { sgi: DOORBELL_SGI as u8, core: 0 };
+    match ask(register) {
+        Ok(_) => CONNECTED.store(true, Ordering::Relaxed),
+        Err(status) => say!("HYP_REGISTER refused: {}", status.name()),
+    }
+}
+
+/// The partition rang: look at its work at the next opportunity.
+pub(crate) fn poll_soon() {
+    POLL_DUE.store(true, Ordering::Relaxed);
+}
+
+/// When the partition wants to be looked at without ringing.
+pub(crate) fn next_deadline() -> Option<u64> {
+    let deadline = DEADLINE.load(Ordering::Relaxed);
+    (deadline != 0).then_some(deadline)
+}
+
+/// Fetches the partition's work if it rang or its deadline passed. Called on the first core only.
+pub(crate) fn poll_if_due() {
+    let late = next_deadline().is_some_and(|deadline| timer::now() >= deadline);
+    if !(POLL_DUE.swap(false, Ordering::Relaxed) || late) {
+        return;
+    }
+    for _ in 0..MAX_REQUESTS {
+        let Ok([bells, handle, vm, deadline]) = service(Service::HypPoll) else {
+            DEADLINE.store(0, Ordering::Relaxed);
+            return;
+        };
+        ring(bells);
+        DEADLINE.store(deadline, Ordering::Relaxed);
+        if handle == causeway_abi::NO_HANDLE {
+            return;
+        }
+        say!("unmap of handle {handle:#x} for VM {vm} is not there yet");
+    }
+    poll_soon();
+}
+
+fn ring(bells: u64) {
+    for vm in VmIndex::ALL {
+        if bells & (1 << vm.id().get()) != 0 {
+            COUNTERS.doorbells.count();
+            if NOTIFY.lock().ring_from_partition(vm) == Ring::Wake {
+                gic::kick(home_core(vm));
+            }
+        }
+    }
+}
+
+fn framework(message: FrameworkMessage) -> Result<FrameworkMessage, FfaError> {
+    COUNTERS.count_partition_call();
+    let request = Framework { sender: MONITOR_ID, receiver: PARTITION_ID, message };
+    match ffa(&Call::FrameworkReq(request))? {
+        Answer::FrameworkResp(response) => Ok(response.message),
+        other => {
+            say!("unexpected answer to a framework message: {other:?}");
+            Err(FfaError::Aborted)
+        }
+    }
+}
+
+/// Tells the partition of a new VM. Returns whether it knows the VM now.
+pub(crate) fn announce_created(vm: VmIndex) -> bool {
+    if !CONNECTED.load(Ordering::Relaxed) {
+        return false;
+    }
+    match framework(FrameworkMessage::VmCreated { info: None, vm: vm.id() }) {
+        Ok(FrameworkMessage::VmCreatedResp { status: Ok(()) }) => true,
+        other => {
+            say!("VM_CREATED vm={} refused: {other:?}", vm.id().get());
+            false
+        }
+    }
+}
+
+/// Tells the partition that a VM is gone, until it has done its part.
+pub(crate) fn announce_destroyed(vm: VmIndex) -> Outcome {
+    if !CONNECTED.load(Ordering::Relaxed) {
+        return Outcome::Done;
+    }
+    match framework(FrameworkMessage::VmDestroyed { info: None, vm: vm.id() }) {
+        Ok(FrameworkMessage::VmDestroyedResp { status: Ok(()) }) => Outcome::Done,
+        Ok(FrameworkMessage::VmDestroyedResp { status: Err(FfaError::Retry) }) => {
+            Outcome::Again { in_ms: 1 }
+        }
+        other => {
+            say!("VM_DESTROYED vm={} refused: {other:?}", vm.id().get());
+            Outcome::Done
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Owns what all cores share, each part behind its own lock; never holds a lock over a wait.
+//!
+//! Order of locks: memory (`hyp::memory`), then stage 2, then lives, then notifications, then the
+//! consoles and the UART. A vCPU's lock is held by its home core alone.
+
+use super::FORBIDDEN;
+use crate::arch::pool::Pool;
+use crate::arch::uart::print_line;
+use crate::arch::vcpu::Vcpu;
+use causeway_monitor::config::BootConfig;
+use causeway_monitor::console::LineBuffer;
+use causeway_monitor::counters::Counters;
+use causeway_monitor::layout::{VM_COUNT, VmIndex};
+use causeway_monitor::lifecycle::Life;
+use causeway_monitor::notify::Notifications;
+use causeway_monitor::stage2::Stage2Map;
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use spin::{Mutex, MutexGuard, Once};
+
+/// The boot configuration.
+pub(crate) static CONFIG: Once<BootConfig<'static>> = Once::new();
+/// How many cores run; 0 until that is known.
+pub(crate) static CORES: AtomicUsize = AtomicUsize::new(0);
+/// The doorbells.
+pub(crate) static NOTIFY: Mutex<Notifications> = Mutex::new(Notifications::new());
+/// The lives of the VMs.
+pub(crate) static LIVES: [Mutex<Life>; VM_COUNT] =
+    [const { Mutex::new(Life::at_boot()) }; VM_COUNT];
+/// The virtual processors, one a VM.
+pub(crate) static VCPUS: [Mutex<Vcpu>; VM_COUNT] = [const { Mutex::new(Vcpu::new()) }; VM_COUNT];
+/// The figures of the run.
+pub(crate) static COUNTERS: Counters = Counters::new();
+/// Which layer refused a VM's last refused call.
+pub(crate) static LAST_REFUSAL: [AtomicU8; VM_COUNT] = [const { AtomicU8::new(0) }; VM_COUNT];
+/// How many stage-2 faults of a VM are skipped before one kills it.
+pub(crate) static FAULT_SKIPS: [AtomicU64; VM_COUNT] = [const { AtomicU64::new(0) }; VM_COUNT];
+/// Most entries of the frontend's table that were ever seen to map the medium.
+pub(crate) static MEDIUM_MAPPED: AtomicUsize = AtomicUsize::new(0);
+
+static CONSOLES: [Mutex<LineBuffer>; VM_COUNT] =
+    [const { Mutex::new(LineBuffer::new()) }; VM_COUNT];
+static STAGE2: Once<[Mutex<Stage2Map<Pool>>; VM_COUNT]> = Once::new();
+
+/// Builds every VM's stage-2 table.
+pub(crate) fn build_stage2(config: &BootConfig<'_>) {
+    STAGE2.call_once(|| {
+        VmIndex::ALL.map(|vm| {
+            let mut map = Stage2Map::new(Pool);
+            map.map_ram(vm);
+            map.map_medium(vm, config.disk);
+            Mutex::new(map)
+        })
+    });
+}
+
+/// Locks a VM's stage-2 table.
+pub(crate) fn stage2(vm: VmIndex) -> MutexGuard<'static, Stage2Map<Pool>> {
+    STAGE2.get().expect("the tables are built before any VM exists")[vm.index()].lock()
+}
+
+/// Returns the boot configuration.
+pub(crate) fn config() -> &'static BootConfig<'static> {
+    CONFIG.get().expect("the configuration is read before any VM exists")
+}
+
+/// Returns the core that runs a VM.
+pub(crate) fn home_core(vm: VmIndex) -> usize {
+    vm.home_core(CORES.load(Ordering::Acquire))
+}
+
+/// Walks the frontend's table for entries that map the disk medium, and keeps the largest count.
+pub(crate) fn note_medium_mappings() {
+    let (vm, medium) = FORBIDDEN;
+    let count = stage2(vm).entries_that_map(medium);
+    MEDIUM_MAPPED.fetch_max(count, Ordering::SeqCst);
+}
+
+/// Takes console bytes of a VM and prints the lines that they complete.
+pub(crate) fn console(vm: VmIndex, bytes: &[u8]) {
+    CONSOLES[vm.index()].lock().push(bytes, |line| print_vm_line(vm, line));
+}
+
+/// Prints what is left of a VM's last line.
+pub(crate) fn finish_console(vm: VmIndex) {
+    CONSOLES[vm.index()].lock().finish(|line| print_vm_line(vm, line));
+}
+
+fn print_vm_line(vm: VmIndex, line: &str) {
+    print_line(format_args!("[vm{}] {line}", vm.id().get()));
+}
