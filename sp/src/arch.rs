@@ -9,6 +9,8 @@ pub(crate) mod entry;
 pub(crate) mod image;
 #[cfg(target_os = "none")]
 pub(crate) mod mailbox;
+#[cfg(all(target_os = "none", feature = "selftest"))]
+pub(crate) mod provoke;
 #[cfg(target_os = "none")]
 pub(crate) mod regs;
 #[cfg(target_os = "none")]

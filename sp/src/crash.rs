@@ -54,8 +54,7 @@ static CRASHED: AtomicBool = AtomicBool::new(false);
 static DEPTH: [AtomicU8; CORES] = [const { AtomicU8::new(0) }; CORES];
 
 /// The request that each core is serving: x0 to x3, x0 = 0 for none.
-static SERVING: [[AtomicU64; 4]; CORES] =
-    [const { [const { AtomicU64::new(0) }; 4] }; CORES];
+static SERVING: [[AtomicU64; 4]; CORES] = [const { [const { AtomicU64::new(0) }; 4] }; CORES];
 
 impl Write for Record {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
@@ -123,11 +122,21 @@ pub(crate) fn on_panic(info: &PanicInfo<'_>) -> ! {
         if record.core == usize::MAX {
             record.core = core.get();
             // Never fails: what does not fit is cut.
-            let cut = write!(record, "{info}");
+            let cut = write!(record, "{}", info.message());
             debug_assert!(cut.is_ok());
         }
         drop(record);
-        say(format_args!("core={} {info}", core.get()));
+        // One line, so that whoever reads the log finds all of it.
+        match info.location() {
+            Some(at) => say(format_args!(
+                "core={} at={}:{} {}",
+                core.get(),
+                at.file(),
+                at.line(),
+                info.message()
+            )),
+            None => say(format_args!("core={} {}", core.get(), info.message())),
+        }
     }
     after_crash(core)
 }

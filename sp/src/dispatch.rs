@@ -93,17 +93,21 @@ pub(crate) fn answer_vm(request: &Framework, event: VmEvent, status: Result<(), 
 
 /// Refuses a frame in the language in which it came: a virtio-msg ERROR, or a status.
 pub(crate) fn refuse(message: &DirectMessage, status: Status) -> Regs {
-    let [word, ..] = message.words;
+    answer(message, refused_frame(&message.words, status))
+}
+
+/// The frame of a refusal: see [`refuse`].
+pub(crate) fn refused_frame(frame: &Frame, status: Status) -> Frame {
+    let [word, ..] = *frame;
     let [first, id, d0, d1, t0, t1, _, _] = word.to_le_bytes();
-    let words = if is_bus_message(&message.words) {
+    if is_bus_message(frame) {
         // Bus message ERROR: response and bus bits, id 0x87, device and token kept, 10 bytes long,
         // then the refused id. Source: virtio-msg over FF-A, message 0x87.
         let header = [first | 0x3, 0x87, d0, d1, t0, t1, 10, 0];
         [u64::from_le_bytes(header), u64::from(id), 0, 0, 0]
     } else {
         Reply::refused(first, status).encode()
-    };
-    answer(message, words)
+    }
 }
 
 /// Reports whether a frame is a virtio-msg message: its first byte is a message type, 0 to 3.
@@ -128,7 +132,7 @@ pub(crate) fn answer_of_crashed(regs: &Regs, spmc: EndpointId) -> Option<Regs> {
 }
 
 /// The status of every call after a crash.
-pub(crate) const CRASHED: Status = Status::SpmcFailure;
+pub(crate) const CRASHED: Status = Status::PartitionFailed;
 
 #[cfg(test)]
 mod tests;

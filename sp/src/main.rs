@@ -11,6 +11,9 @@
 //! loaded and entered at 0x0e100000. It needs the partition manifest of bring-up.md with our
 //! `causeway-policy` node in it, and must be built for softfloat: TF-A traps secure FP.
 //!
+//! `--features selftest` adds the frames of `selftest`, with which a test makes the partition break
+//! its own rules on purpose; never ship such an image.
+//!
 //! # Shape
 //! `arch` and `window` hold all `unsafe`. `dispatch` turns registers into tasks, `serve` runs them
 //! on each core, `partition` is the state under the one lock. On the host only what needs no
@@ -25,23 +28,34 @@
 mod arch;
 mod core_id;
 mod dispatch;
+mod facts;
 mod lock;
 mod memory_map;
 mod stage1;
 mod window;
 
 #[cfg(target_os = "none")]
+mod areas;
+#[cfg(target_os = "none")]
+mod boot;
+#[cfg(target_os = "none")]
+mod bus;
+#[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
 mod crash;
 #[cfg(target_os = "none")]
 mod partition;
+#[cfg(all(target_os = "none", feature = "selftest"))]
+mod selftest;
 #[cfg(target_os = "none")]
 mod serve;
 #[cfg(target_os = "none")]
 mod spmc;
 #[cfg(target_os = "none")]
 mod start;
+#[cfg(target_os = "none")]
+mod transactions;
 
 #[cfg(target_os = "none")]
 use start::{main_core, secondary_core};

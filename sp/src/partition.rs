@@ -1,94 +1,214 @@
-//! Owns the partition's one state and lock: broker, tables, mailbox. Carries out what the cores
-//! decide; never decides itself.
+//! Owns the partition's one state, its lock, and the carrying out of what the cores decide. Never
+//! decides itself.
 
-use crate::arch::entry;
 use crate::arch::mailbox::Mailbox;
-use crate::crash;
-use crate::dispatch::VmEvent;
+use crate::arch::regs;
+use crate::areas::Areas;
+use crate::bus::BusGlue;
+use crate::console::log;
+use crate::core_id::CoreId;
+use crate::dispatch::{self, VmEvent};
 use crate::lock::{Crashed, OrderedLock};
 use crate::stage1::Stage1;
-use causeway_abi::{Call as ServiceCall, Frame, Reply, Status, VERSION_MAJOR, VERSION_MINOR};
+use crate::transactions::{self, Response};
+use crate::{crash, facts};
+use causeway_abi::{Frame, Status};
 use causeway_ffa::{EndpointId, FfaError};
+use causeway_memshare::{
+    Doorbell, Event, FullBroker, GrantView, Ledger, Next, Notice, Policy, RetrieveRequest, Step,
+    VmVerdict,
+};
 
-/// Bytes of the boot information: header, descriptor and manifest are one page.
-const BLOB_BYTES: usize = 4096;
-/// Where TF-A keeps it: its own part of secure RAM, below the image.
-const BLOB_PLACES: core::ops::Range<u64> = 0x0e00_0000..0x0e10_0000;
+/// Ledger entries for each VM.
+const LEDGER_ROOM: usize = 128;
 
-/// A private copy of the boot information.
-pub(crate) struct BootBlob {
-    bytes: [u8; BLOB_BYTES],
-    /// Where it was: the addresses in it are absolute.
-    address: u64,
+/// How a sequence of events ended.
+enum Outcome {
+    Frame(Frame),
+    Vm(VmVerdict),
+    Kick(EndpointId),
+    Used(Result<GrantView, Status>),
+    Nothing,
 }
 
-impl BootBlob {
-    /// Copies the blob at `address` while the initial table maps it. All zero if x0 named no place
-    /// where TF-A puts it.
-    pub(crate) fn read(address: u64) -> Self {
-        let mut bytes = [0; BLOB_BYTES];
-        let fits = BLOB_PLACES.contains(&address) && address <= BLOB_PLACES.end - 4096;
-        if let (true, Ok(start)) = (fits, usize::try_from(address)) {
-            // SAFETY: the range lies in TF-A's secure RAM, which the initial table maps; this core
-            // alone runs, and EL3 does not touch the blob after it entered us.
-            unsafe { entry::read_secure_ram(start, &mut bytes) };
-        }
-        Self { bytes, address }
+impl Outcome {
+    /// The broker ended a sequence in a way that its event does not allow: our bug, and no reason
+    /// to stop. The caller is told that the partition failed.
+    fn out_of_place(&self) -> Status {
+        let what = match self {
+            Self::Frame(_) => "a frame",
+            Self::Vm(_) => "a VM verdict",
+            Self::Kick(_) => "a kick",
+            Self::Used(_) => "a use",
+            Self::Nothing => "nothing",
+        };
+        log!("broker: {what} out of place");
+        Status::PartitionFailed
     }
+}
+
+/// What only the running machine has.
+pub(crate) struct Machine {
+    /// Our id.
+    pub(crate) own_id: EndpointId,
+    /// Our stage-1 tables.
+    pub(crate) tables: Stage1,
+    /// RX and TX.
+    pub(crate) mailbox: Mailbox,
 }
 
 /// Everything that the calls of all cores share.
 pub(crate) struct Partition {
-    own_id: EndpointId,
-    tables: Stage1,
-    mailbox: Mailbox,
+    broker: FullBroker,
+    ledger: Ledger<LEDGER_ROOM>,
+    bus: BusGlue,
+    areas: Areas,
+    response: Response,
+    machine: Option<Machine>,
+}
+
+static STATE: OrderedLock<Partition> = OrderedLock::new(Partition::new());
+
+/// Runs `work` alone with the state.
+pub(crate) fn with<R>(work: impl FnOnce(&mut Partition) -> R) -> Result<R, Crashed> {
+    STATE.with(crash::happened, work)
 }
 
 impl Partition {
-    /// Starts with no grant.
-    pub(crate) fn new(
-        own_id: EndpointId,
-        tables: Stage1,
-        mailbox: Mailbox,
-        _blob: &BootBlob,
-    ) -> Self {
-        Self { own_id, tables, mailbox }
+    /// In its place from the start: it is too large for a stack.
+    const fn new() -> Self {
+        Self {
+            broker: FullBroker::new(),
+            ledger: Ledger::new(),
+            bus: BusGlue::new(),
+            areas: Areas::new(),
+            response: Response::new(),
+            machine: None,
+        }
+    }
+
+    /// Takes the machine and the policy, once. Without a policy everybody is refused.
+    pub(crate) fn start(&mut self, machine: Machine, policy: &Policy) {
+        let ticks_per_ms = regs::counter_frequency() / 1000;
+        if let Err(error) = self.broker.configure(policy, machine.own_id, ticks_per_ms) {
+            log!("policy refused: {error:?}");
+        }
+        self.bus.configure(policy);
+        self.machine = Some(machine);
     }
 
     /// Answers a frame of `caller`.
-    pub(crate) fn frame(&mut self, _caller: EndpointId, frame: Frame) -> Frame {
-        let [number, ..] = frame[0].to_le_bytes();
-        match ServiceCall::decode(&frame) {
-            Ok(ServiceCall::Version { .. }) => {
-                let version = u64::from(VERSION_MAJOR) << 16 | u64::from(VERSION_MINOR);
-                Reply::ok(number, [version, 0, 0, 0]).encode()
+    pub(crate) fn frame(&mut self, caller: EndpointId, frame: Frame) -> Frame {
+        if !dispatch::is_bus_message(&frame) {
+            return match self.drive(Event::Frame { caller, frame }) {
+                Outcome::Frame(answer) => answer,
+                Outcome::Kick(vm) => self.bus_kick(vm),
+                other @ (Outcome::Vm(_) | Outcome::Used(_) | Outcome::Nothing) => {
+                    dispatch::refused_frame(&frame, other.out_of_place())
+                }
+            };
+        }
+        match self.drive(Event::Tick) {
+            Outcome::Nothing => {}
+            other @ (Outcome::Frame(_) | Outcome::Vm(_) | Outcome::Kick(_) | Outcome::Used(_)) => {
+                return dispatch::refused_frame(&frame, other.out_of_place());
             }
-            Ok(_) => Reply::refused(number, Status::UnknownCaller).encode(),
-            Err(status) => Reply::refused(number, status).encode(),
+        }
+        match self.broker.check_caller(caller) {
+            Ok(()) => self.bus_frame(caller, frame),
+            Err(status) => dispatch::refused_frame(&frame, status),
         }
     }
 
     /// Takes a framework message about a VM.
-    pub(crate) fn vm_event(&mut self, _from: EndpointId, _event: VmEvent) -> Result<(), FfaError> {
-        Err(FfaError::Denied)
+    pub(crate) fn vm_event(&mut self, caller: EndpointId, event: VmEvent) -> Result<(), FfaError> {
+        let event = match event {
+            VmEvent::Created(vm) => Event::VmCreated { caller, vm },
+            VmEvent::Destroyed(vm) => Event::VmDestroyed { caller, vm },
+        };
+        match self.drive(event) {
+            Outcome::Vm(VmVerdict::Done) => Ok(()),
+            Outcome::Vm(VmVerdict::InProgress) => Err(FfaError::Retry),
+            Outcome::Vm(VmVerdict::Refused(_)) => Err(FfaError::Denied),
+            other
+            @ (Outcome::Frame(_) | Outcome::Kick(_) | Outcome::Used(_) | Outcome::Nothing) => {
+                let _status: Status = other.out_of_place();
+                Err(FfaError::Aborted)
+            }
+        }
+    }
+
+    /// Feeds an event and carries out what follows, until the broker says that it is done. It ends
+    /// because the broker bounds every sequence.
+    fn drive(&mut self, first: Event<'_>) -> Outcome {
+        let mut step = self.broker.step(regs::now(), first);
+        loop {
+            self.carry_out_notices(&step);
+            step = match step.next() {
+                Next::Retrieve(request) => self.retrieve(&request),
+                Next::Relinquish(handle) => {
+                    let result = match &mut self.machine {
+                        Some(m) => transactions::relinquish(&mut m.mailbox, m.own_id, handle),
+                        None => Err(FfaError::NotReady),
+                    };
+                    self.broker.step(regs::now(), Event::Relinquished(result))
+                }
+                Next::Map { grant, permission } => {
+                    let result = match &mut self.machine {
+                        Some(m) => {
+                            let ranges = self.broker.ranges(grant);
+                            self.areas.map(&mut m.tables, grant, permission, ranges)
+                        }
+                        None => Err(causeway_memshare::MapFailed),
+                    };
+                    self.broker.step(regs::now(), Event::Mapped(result))
+                }
+                Next::Unmap { grant } => {
+                    let result = match &mut self.machine {
+                        Some(m) => self.areas.unmap(&mut m.tables, grant),
+                        None => Err(causeway_memshare::MapFailed),
+                    };
+                    self.broker.step(regs::now(), Event::Unmapped(result))
+                }
+                Next::Continue => self.broker.step(regs::now(), Event::Continue),
+                Next::Reply(frame) => return Outcome::Frame(frame),
+                Next::VmReply(verdict) => return Outcome::Vm(verdict),
+                Next::BusKick { vm } => return Outcome::Kick(vm),
+                Next::Used(result) => return Outcome::Used(result),
+                Next::Idle => return Outcome::Nothing,
+            };
+        }
+    }
+
+    fn carry_out_notices(&mut self, step: &Step) {
+        for notice in step.notices() {
+            match notice {
+                Notice::Ledger(record) => self.ledger.append(regs::now(), record),
+                Notice::RingHypervisor(doorbell) => ring(doorbell),
+                Notice::AreaLost(grant) => self.bus.area_lost(grant),
+            }
+        }
+    }
+
+    fn retrieve(&mut self, request: &RetrieveRequest) -> Step {
+        let Some(m) = &mut self.machine else {
+            return self.broker.step(regs::now(), Event::Retrieved(Err(FfaError::NotReady)));
+        };
+        match transactions::retrieve(&mut m.mailbox, m.own_id, request, &mut self.response) {
+            Ok(()) => {
+                let broker = &mut self.broker;
+                facts::with_descriptor(self.response.bytes(), request, |descriptor| {
+                    broker.step(regs::now(), Event::Retrieved(Ok(descriptor)))
+                })
+            }
+            Err(error) => self.broker.step(regs::now(), Event::Retrieved(Err(error))),
+        }
     }
 }
 
-static STATE: OrderedLock<Option<Partition>> = OrderedLock::new(None);
-
-/// Puts the state in its place, once.
-pub(crate) fn install(partition: Partition) {
-    let installed = STATE.with(crash::happened, |slot| {
-        assert!(slot.is_none(), "two partitions");
-        *slot = Some(partition);
-    });
-    assert!(installed.is_ok(), "crashed before the start");
-}
-
-/// Runs `work` alone with the state.
-pub(crate) fn with<R>(work: impl FnOnce(&mut Partition) -> R) -> Result<R, Crashed> {
-    STATE.with(crash::happened, |slot| match slot {
-        Some(partition) => work(partition),
-        None => panic!("a call before the start"),
-    })
+/// Interrupts the hypervisor.
+fn ring(doorbell: Doorbell) {
+    if let Some(core) = CoreId::new(usize::from(doorbell.core)) {
+        regs::raise_ns_sgi(core, doorbell.sgi);
+    }
 }

@@ -4,7 +4,7 @@
 use crate::arch::smc;
 use crate::dispatch::VERSION;
 use causeway_ffa::call::{ConsoleText, Width};
-use causeway_ffa::{Answer, Call, EndpointId, FfaError, PageAddr, regs};
+use causeway_ffa::{Answer, Call, EndpointId, FfaError, PageAddr, Success, regs};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU16, Ordering};
 
@@ -25,19 +25,21 @@ pub(crate) fn call(call: &Call) -> Result<Answer, FfaError> {
     }
 }
 
-/// Makes a call whose success says nothing more.
-pub(crate) fn call_plain(request: &Call) -> Result<(), FfaError> {
-    match call(request)? {
-        Answer::Success(_) => Ok(()),
-        _ => Err(FfaError::NotSupported),
+fn success(request: &Call) -> Result<Success, FfaError> {
+    if let Answer::Success(success) = call(request)? {
+        Ok(success)
+    } else {
+        Err(FfaError::NotSupported)
     }
 }
 
+/// Makes a call whose success says nothing more.
+pub(crate) fn call_plain(request: &Call) -> Result<(), FfaError> {
+    success(request).map(|_| ())
+}
+
 fn endpoint(request: &Call) -> Result<EndpointId, FfaError> {
-    match call(request)? {
-        Answer::Success(success) => Ok(success.endpoint()),
-        _ => Err(FfaError::NotSupported),
-    }
+    Ok(success(request)?.endpoint())
 }
 
 /// Says which version we speak; the SPMC must speak it too, in whatever version it is itself.
@@ -62,12 +64,7 @@ pub(crate) fn learn_ids() -> Result<EndpointId, FfaError> {
 /// Tells the SPMC where our buffers are: one page each.
 pub(crate) fn map_mailbox(tx: u64, rx: u64) -> Result<(), FfaError> {
     let page = |address| PageAddr::new(address).ok_or(FfaError::InvalidParameters);
-    call_plain(&Call::RxTxMap {
-        tx: page(tx)?,
-        rx: page(rx)?,
-        page_count: 1,
-        width: Width::Bits64,
-    })
+    call_plain(&Call::RxTxMap { tx: page(tx)?, rx: page(rx)?, page_count: 1, width: Width::Bits64 })
 }
 
 /// Tells the SPMC where cores that start later shall enter.

@@ -12,8 +12,7 @@ use causeway_ffa::PageRange;
 use core::ops::Range;
 
 /// Normal memory, write-back, inner shareable: MAIR index 1 of the tables that aarch64-rt sets up.
-const MEMORY: A =
-    A::VALID.union(A::ATTRIBUTE_INDEX_1).union(A::INNER_SHAREABLE).union(A::ACCESSED);
+const MEMORY: A = A::VALID.union(A::ATTRIBUTE_INDEX_1).union(A::INNER_SHAREABLE).union(A::ACCESSED);
 /// Device-nGnRE: MAIR index 0.
 const DEVICE: A = A::VALID.union(A::ATTRIBUTE_INDEX_0).union(A::ACCESSED);
 /// Not executable at any level.
@@ -80,6 +79,16 @@ pub(crate) enum MemoryKind {
     WriteBack,
     /// Anything else.
     Other,
+}
+
+impl MemoryKind {
+    /// Returns a word for log lines.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::WriteBack => "wb",
+            Self::Other => "other",
+        }
+    }
 }
 
 impl MappedBits {
@@ -156,8 +165,7 @@ impl Stage1 {
 
     /// Unmaps what [`Self::map_shared`] mapped; when it returns, no core can reach it.
     pub(crate) fn unmap_shared(&mut self, window: Window) -> Result<(), MapRefusal> {
-        let bytes = addresses(window.range()).ok_or(MapRefusal::NotNormalRam)?;
-        drop(window);
+        let bytes = addresses(window.into_range()).ok_or(MapRefusal::NotNormalRam)?;
         let pa = PhysicalAddress(bytes.start);
         // The library invalidates each page by TLBI VAAE1IS, then DSB ISH.
         self.mapping

@@ -1,9 +1,10 @@
 //! Owns the start of each core, up to its first FFA_MSG_WAIT; never serves a call.
 
 use crate::arch::{entry, mailbox, regs, uart, vectors};
+use crate::boot::BootBlob;
 use crate::console::log;
 use crate::core_id::CoreId;
-use crate::partition::{self, BootBlob, Partition};
+use crate::partition::{self, Machine};
 use crate::{crash, memory_map, serve, spmc};
 use core::panic::PanicInfo;
 
@@ -37,7 +38,11 @@ pub(crate) extern "C" fn main_core(boot_info: u64, core: usize) -> ! {
     if let Err(error) = spmc::register_secondary_entry(entry::secondary_entry_address()) {
         panic!("secondary entry: {error:?}");
     }
-    partition::install(Partition::new(own_id, tables, mailbox, &blob));
+    let policy = blob.policy();
+    let machine = Machine { own_id, tables, mailbox };
+    if partition::with(|partition| partition.start(machine, &policy)).is_err() {
+        panic!("crashed before the start");
+    }
     log!("ready id={own_id}");
     serve::serve(core)
 }

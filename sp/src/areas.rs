@@ -1,0 +1,102 @@
+//! Owns which shared areas the partition maps at the moment. Maps and unmaps whole areas, as the
+//! broker decided; never decides, and never maps what the broker did not name.
+
+use crate::console::log_rationed;
+use crate::stage1::{MapRefusal, Stage1};
+use crate::window::{MappedArea, Window};
+use causeway_abi::Permission;
+use causeway_ffa::PageRange;
+use causeway_memshare::{GrantId, MapFailed};
+
+/// Areas mapped at once: message FIFOs, and areas of local devices.
+const MAX_AREAS: usize = 24;
+
+struct Entry {
+    grant: GrantId,
+    area: MappedArea,
+}
+
+/// The mapped areas.
+pub(crate) struct Areas {
+    entries: [Option<Entry>; MAX_AREAS],
+}
+
+impl Areas {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self { entries: [const { None }; MAX_AREAS] }
+    }
+
+    /// Returns the way into a mapped area.
+    pub(crate) fn get(&self, grant: GrantId) -> Option<&MappedArea> {
+        self.entries.iter().flatten().find(|entry| entry.grant == grant).map(|entry| &entry.area)
+    }
+
+    /// Maps all ranges of an area, or none.
+    pub(crate) fn map(
+        &mut self,
+        tables: &mut Stage1,
+        grant: GrantId,
+        permission: Permission,
+        ranges: impl Iterator<Item = PageRange>,
+    ) -> Result<(), MapFailed> {
+        if self.get(grant).is_some() {
+            return Err(MapFailed);
+        }
+        let slot = self.entries.iter_mut().find(|entry| entry.is_none()).ok_or(MapFailed)?;
+        let mut area = MappedArea::new();
+        for range in ranges {
+            let mapped = tables.map_shared(range, permission);
+            if mapped.and_then(|window| add(&mut area, tables, window)).is_err() {
+                unmap_all(area, tables)?;
+                return Err(MapFailed);
+            }
+            report(tables, range);
+        }
+        *slot = Some(Entry { grant, area });
+        Ok(())
+    }
+
+    /// Unmaps an area. When it returns, no core can reach its pages.
+    pub(crate) fn unmap(&mut self, tables: &mut Stage1, grant: GrantId) -> Result<(), MapFailed> {
+        let mine = |entry: &&mut Option<Entry>| entry.as_ref().is_some_and(|e| e.grant == grant);
+        let slot = self.entries.iter_mut().find(mine).ok_or(MapFailed)?;
+        slot.take().map_or(Ok(()), |entry| unmap_all(entry.area, tables))
+    }
+}
+
+/// Adds a window; unmaps it again if the area has no room for it.
+fn add(area: &mut MappedArea, tables: &mut Stage1, window: Window) -> Result<(), MapRefusal> {
+    match area.add(window) {
+        Ok(()) => Ok(()),
+        Err(window) => tables.unmap_shared(window).and(Err(MapRefusal::Library)),
+    }
+}
+
+fn unmap_all(area: MappedArea, tables: &mut Stage1) -> Result<(), MapFailed> {
+    let mut result = Ok(());
+    for window in area.into_windows() {
+        let range = window.range();
+        if tables.unmap_shared(window).is_err() {
+            result = Err(MapFailed);
+        }
+        log_rationed!("UNMAP pa={:#x} pages={}", range.start().get(), range.page_count());
+    }
+    result
+}
+
+/// Reads the bits back from the descriptors and prints them: the tests look at these lines, in
+/// which areas of remote devices never appear.
+fn report(tables: &Stage1, range: PageRange) {
+    let (pa, pages) = (range.start().get(), range.page_count());
+    match tables.mapped_bits(range) {
+        Some(bits) => log_rationed!(
+            "MAP pa={pa:#x} pages={pages} ns={} xn={} ap={} mem={}",
+            u8::from(bits.non_secure),
+            u8::from(bits.never_execute),
+            if bits.read_only { "ro" } else { "rw" },
+            bits.kind.name(),
+        ),
+        None => panic!("the tables do not hold what they were given"),
+    }
+}

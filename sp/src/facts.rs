@@ -1,0 +1,206 @@
+//! Owns the reading of a retrieve response into the facts that the broker judges. Never judges,
+//! never looks at anything but a private copy.
+
+use crate::dispatch::VERSION;
+use causeway_abi::{GrantKind, Permission};
+use causeway_ffa::descriptor::{
+    Attributes, Builder, Cacheability, DataAccess, FirstFragment, InstructionAccess, MAX_RECEIVERS,
+    MemoryType, Receiver, Role, Security as NsBit, Shareability, Spec,
+};
+use causeway_ffa::{EndpointId, PageRange, Transfer};
+use causeway_memshare::{Borrower, Caching, Descriptor, RetrieveRequest, Security};
+
+/// The most receivers of a grant: the partition and one peer.
+const RECEIVERS: usize = 2;
+
+/// Writes the retrieve request: every borrower listed, sender and tag as the owner said, flags the
+/// expected kind. Returns its length; `None` if it does not fit.
+pub(crate) fn write_request(
+    request: &RetrieveRequest,
+    own_id: EndpointId,
+    out: &mut [u8],
+) -> Option<u32> {
+    let data = match request.permission {
+        Permission::ReadOnly => DataAccess::ReadOnly,
+        Permission::ReadWrite => DataAccess::ReadWrite,
+    };
+    let receiver = |id| Receiver::new(id, data).not_executable();
+    let own = receiver(own_id);
+    let both = [own, receiver(request.peer.unwrap_or(own_id))];
+    let count = if request.peer.is_some() { RECEIVERS } else { 1 };
+    let kind = match request.kind {
+        GrantKind::Share => Transfer::Share,
+        GrantKind::Lend => Transfer::Lend,
+        GrantKind::Donate => Transfer::Donate,
+    };
+    let spec = Spec::retrieve_request(
+        VERSION,
+        request.owner,
+        request.handle,
+        Some(kind),
+        request.tag,
+        both.get(..count)?,
+    );
+    let builder = Builder::new(spec).ok()?;
+    let written = builder.write(0, out).ok()?;
+    (u32::try_from(written).ok()? == builder.total_len()).then_some(builder.total_len())
+}
+
+/// Hands the facts of a whole response to `judge`. A response that cannot be read is handed on as
+/// one with an unreadable range: the broker then refuses it and lets go of it.
+pub(crate) fn with_descriptor<R>(
+    bytes: &[u8],
+    request: &RetrieveRequest,
+    judge: impl FnOnce(Descriptor<'_>) -> R,
+) -> R {
+    match read(bytes) {
+        Some(first) => {
+            let mut borrowers = [NOBODY; MAX_RECEIVERS];
+            let mut count = 0;
+            for (slot, receiver) in borrowers.iter_mut().zip(first.receivers()) {
+                *slot = borrower(receiver);
+                count += 1;
+            }
+            let header = first.header();
+            let (_, ranges) = first.stream();
+            judge(Descriptor {
+                sender: header.sender,
+                tag: header.tag,
+                kind: header.flags.kind.map(grant_kind),
+                caching: caching(header.attributes),
+                security: match header.attributes.security {
+                    NsBit::NonSecure => Security::NonSecure,
+                    NsBit::Clear => Security::Secure,
+                },
+                borrowers: borrowers.get(..count).unwrap_or(&[]),
+                total_page_count: first.page_count(),
+                ranges: &mut ranges.map(Some),
+            })
+        }
+        None => judge(unreadable(request, &mut core::iter::once(None))),
+    }
+}
+
+const NOBODY: Borrower =
+    Borrower { id: EndpointId::from_raw(0), permission: None, executable: true };
+
+fn read(bytes: &[u8]) -> Option<FirstFragment<'_>> {
+    let total = u32::try_from(bytes.len()).ok()?;
+    let first = FirstFragment::parse(bytes, total, VERSION, Role::RetrieveResponse).ok()?;
+    let (stream, _) = first.stream();
+    stream.finish().ok()?;
+    Some(first)
+}
+
+fn unreadable<'a>(
+    request: &RetrieveRequest,
+    ranges: &'a mut dyn Iterator<Item = Option<PageRange>>,
+) -> Descriptor<'a> {
+    Descriptor {
+        sender: request.owner,
+        tag: request.tag,
+        kind: Some(request.kind),
+        caching: Caching::Other,
+        security: Security::Secure,
+        borrowers: &[],
+        total_page_count: 0,
+        ranges,
+    }
+}
+
+fn borrower(receiver: Receiver) -> Borrower {
+    Borrower {
+        id: receiver.endpoint,
+        permission: match receiver.access.data {
+            DataAccess::ReadOnly => Some(Permission::ReadOnly),
+            DataAccess::ReadWrite => Some(Permission::ReadWrite),
+            DataAccess::NotSpecified => None,
+        },
+        executable: match receiver.access.instruction {
+            InstructionAccess::NotSpecified | InstructionAccess::NotExecutable => false,
+            InstructionAccess::Executable => true,
+        },
+    }
+}
+
+const fn grant_kind(kind: Transfer) -> GrantKind {
+    match kind {
+        Transfer::Share => GrantKind::Share,
+        Transfer::Lend => GrantKind::Lend,
+        Transfer::Donate => GrantKind::Donate,
+    }
+}
+
+/// Lent memory carries no attributes: the borrower chooses, and we choose normal write-back.
+fn caching(attributes: Attributes) -> Caching {
+    match attributes.memory {
+        MemoryType::NotSpecified
+        | MemoryType::Normal(Cacheability::WriteBack, Shareability::Inner) => {
+            Caching::NormalWriteBackInner
+        }
+        MemoryType::Normal(..) | MemoryType::Device(_) => Caching::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_ffa::{MemHandle, PageAddr};
+
+    const OWN: EndpointId = EndpointId::from_raw(0x8001);
+
+    fn request() -> RetrieveRequest {
+        RetrieveRequest {
+            handle: MemHandle::new(7).unwrap(),
+            owner: EndpointId::from_raw(1),
+            peer: Some(EndpointId::from_raw(2)),
+            tag: 9,
+            kind: GrantKind::Share,
+            permission: Permission::ReadWrite,
+        }
+    }
+
+    #[test]
+    fn the_request_lists_every_borrower_and_no_range() {
+        let mut bytes = [0; 256];
+        let len = write_request(&request(), OWN, &mut bytes).unwrap();
+        let bytes = &bytes[..len as usize];
+        let first = FirstFragment::parse(bytes, len, VERSION, Role::RetrieveRequest).unwrap();
+        let ids: Vec<_> = first.receivers().map(|receiver| receiver.endpoint.get()).collect();
+        assert_eq!(ids, [0x8001, 2]);
+        assert_eq!(first.header().tag, 9);
+        assert_eq!(first.header().flags.kind, Some(Transfer::Share));
+        assert_eq!(write_request(&request(), OWN, &mut [0; 64]), None);
+    }
+
+    #[test]
+    fn the_facts_are_those_of_the_response() {
+        let range = PageRange::new(PageAddr::new(0x8000_0000).unwrap(), 3).unwrap();
+        let receivers = [Receiver::read_write(OWN), Receiver::read_only(EndpointId::from_raw(2))];
+        let (owner, handle) = (request().owner, request().handle);
+        let ranges = [range];
+        let spec = Spec::retrieve_response(
+            VERSION,
+            owner,
+            handle,
+            Transfer::Share,
+            9,
+            &receivers,
+            &ranges,
+        );
+        let mut bytes = [0; 256];
+        let len = Builder::new(spec).unwrap().write(0, &mut bytes).unwrap();
+        with_descriptor(&bytes[..len], &request(), |facts| {
+            assert_eq!((facts.sender, facts.tag, facts.kind), (owner, 9, Some(GrantKind::Share)));
+            assert_eq!(facts.security, Security::NonSecure);
+            assert_eq!(facts.caching, Caching::NormalWriteBackInner);
+            assert_eq!(facts.borrowers[1].permission, Some(Permission::ReadOnly));
+            assert_eq!(facts.total_page_count, 3);
+            assert_eq!(facts.ranges.collect::<Vec<_>>(), [Some(range)]);
+        });
+        // Cut short: handed on as unreadable, never as fewer pages.
+        with_descriptor(&bytes[..len - 16], &request(), |facts| {
+            assert_eq!(facts.ranges.collect::<Vec<_>>(), [None]);
+        });
+    }
+}

@@ -1,0 +1,117 @@
+//! Owns the FF-A calls on memory: retrieve with all its fragments, relinquish. Uses TX and RX,
+//! so that it runs under the partition's lock only (KB-21: a retrieve on one core and a fragment
+//! on another would stop TF-A 2.12 for good). Never judges what it got.
+
+use crate::arch::mailbox::{MAILBOX_BYTES, Mailbox};
+use crate::facts;
+use crate::spmc;
+use causeway_ffa::call::ReclaimFlags;
+use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, relinquish};
+use causeway_memshare::RetrieveRequest;
+
+/// Bytes of the longest response. TF-A's store for all descriptors on qemu is as large.
+pub(crate) const RESPONSE_BYTES: usize = 64 * 1024;
+
+/// The private copy of one response.
+pub(crate) struct Response {
+    bytes: [u8; RESPONSE_BYTES],
+    len: usize,
+}
+
+impl Response {
+    /// An empty one, for a `static`.
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; RESPONSE_BYTES], len: 0 }
+    }
+
+    /// Returns what the last retrieve copied.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        let end = self.len.checked_add(len)?;
+        let room = self.bytes.get_mut(self.len..end)?;
+        self.len = end;
+        Some(room)
+    }
+}
+
+/// Retrieves and keeps. On success `response` holds all of the answer and the SPMC refuses the
+/// owner's reclaim; on failure nothing is retrieved.
+pub(crate) fn retrieve(
+    mailbox: &mut Mailbox,
+    own_id: EndpointId,
+    request: &RetrieveRequest,
+    response: &mut Response,
+) -> Result<(), FfaError> {
+    let mut message = [0; 256];
+    let len = facts::write_request(request, own_id, &mut message);
+    let len = len.ok_or(FfaError::InvalidParameters)?;
+    let bytes = usize::try_from(len).ok().and_then(|len| message.get(..len));
+    if !bytes.is_some_and(|bytes| mailbox.write_tx(bytes)) {
+        return Err(FfaError::InvalidParameters);
+    }
+    let lengths = causeway_ffa::Lengths::new(len, len).ok_or(FfaError::InvalidParameters)?;
+    let answer = spmc::call(&Call::MemRetrieveReq { lengths })?;
+    let Answer::MemRetrieveResp(lengths) = answer else { return Err(FfaError::NotSupported) };
+    let copied = copy_all(mailbox, request.handle, lengths, response);
+    if copied.is_err() {
+        // What was retrieved and cannot be read must not stay locked.
+        relinquish(mailbox, own_id, request.handle)?;
+    }
+    copied
+}
+
+/// Copies the first fragment and fetches the others; RX is given back in every case.
+fn copy_all(
+    mailbox: &Mailbox,
+    handle: MemHandle,
+    lengths: causeway_ffa::Lengths,
+    response: &mut Response,
+) -> Result<(), FfaError> {
+    response.len = 0;
+    copy_fragment(mailbox, lengths.fragment(), response)?;
+    let total = usize::try_from(lengths.total()).map_err(|_| FfaError::NoMemory)?;
+    // Each fragment holds at least one byte, so that this ends after `total` rounds at most; the
+    // EL3 SPMC fills each.
+    while response.len < total {
+        let offset = u32::try_from(response.len).map_err(|_| FfaError::NoMemory)?;
+        let endpoint = EndpointId::from_raw(0);
+        let answer = spmc::call(&Call::MemFragRx { handle, offset, endpoint })?;
+        let Answer::MemFragTx { handle: told, length, .. } = answer else {
+            return Err(FfaError::NotSupported);
+        };
+        let fits = usize::try_from(length).is_ok_and(|len| len != 0 && len <= total - response.len);
+        let kept = copy_fragment(mailbox, length, response);
+        if told != handle || !fits {
+            return Err(FfaError::InvalidParameters);
+        }
+        kept?;
+    }
+    if response.len == total { Ok(()) } else { Err(FfaError::InvalidParameters) }
+}
+
+/// Copies one fragment out of RX and gives RX back, also where the fragment is of no use.
+fn copy_fragment(mailbox: &Mailbox, len: u32, response: &mut Response) -> Result<(), FfaError> {
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    let fits = len <= MAILBOX_BYTES;
+    let copied = fits && response.room(len).is_some_and(|room| mailbox.read_rx(room));
+    spmc::call_plain(&Call::RxRelease { vm: EndpointId::from_raw(0) })?;
+    if copied { Ok(()) } else { Err(FfaError::NoMemory) }
+}
+
+/// Gives retrieved memory back: the SPMC then allows the owner's reclaim.
+pub(crate) fn relinquish(
+    mailbox: &mut Mailbox,
+    own_id: EndpointId,
+    handle: MemHandle,
+) -> Result<(), FfaError> {
+    let mut message = [0; 64];
+    let written = relinquish::write(handle, ReclaimFlags::default(), &[own_id], &mut message);
+    let len = written.map_err(|error| error.status())?;
+    if !message.get(..len).is_some_and(|bytes| mailbox.write_tx(bytes)) {
+        return Err(FfaError::InvalidParameters);
+    }
+    spmc::call_plain(&Call::MemRelinquish)
+}
