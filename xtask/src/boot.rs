@@ -6,7 +6,6 @@ mod tail;
 
 use crate::outcome::{Stop, files};
 use crate::process::{self, Step};
-use crate::setup::qemu;
 use crate::{interrupt, paths};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +19,8 @@ const POLL: Duration = Duration::from_millis(20);
 /// One machine to boot.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
+    /// QEMU, or what a test puts in its place.
+    pub(crate) program: String,
     /// The flash image.
     pub(crate) flash: PathBuf,
     /// QEMU's name of the CPU.
@@ -76,7 +77,7 @@ impl Machine {
 
     /// The whole command, to be pasted into a shell.
     pub(crate) fn command_line(&self) -> String {
-        let mut words = vec![qemu::PROGRAM.to_owned()];
+        let mut words = vec![quoted(&self.program)];
         words.extend(self.arguments().iter().map(|word| quoted(word)));
         words.join(" ")
     }
@@ -114,6 +115,7 @@ pub(crate) fn boot(
     let log = dir.join("qemu.log");
     let started = Instant::now();
     let mut running = qemu_step(machine, &log, limit).start()?;
+    files::write(&dir.join("qemu.pid"), format!("{}\n", running.pid()))?;
     let mut normal = Tail::of(&machine.serial[0]);
     let mut secure = Tail::of(&machine.serial[1]);
     let status = loop {
@@ -158,54 +160,12 @@ pub(crate) fn boot(
 fn qemu_step(machine: &Machine, log: &Path, limit: Duration) -> Step {
     let what = "QEMU";
     let step = if paths::on_path("setpriv").is_some() {
-        Step::new(what, "setpriv", log).args(["--pdeathsig", "KILL", "--", qemu::PROGRAM])
+        Step::new(what, "setpriv", log).args(["--pdeathsig", "KILL", "--", &machine.program])
     } else {
-        Step::new(what, qemu::PROGRAM, log)
+        Step::new(what, &machine.program, log)
     };
     step.args(machine.arguments()).limit(limit)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Machine, quoted};
-
-    fn machine() -> Machine {
-        Machine {
-            flash: "/t/flash.bin".into(),
-            cpu: "max",
-            smp: 4,
-            config: "/t/boot.txt".into(),
-            disk: Some("/t/a,b.img".into()),
-            serial: ["/r/ns.log".into(), "/r/secure.log".into()],
-        }
-    }
-
-    #[test]
-    fn the_line_has_the_machine_that_was_seen_working() {
-        let line = machine().command_line();
-        for part in [
-            "qemu-system-aarch64 -M virt,secure=on,virtualization=on,gic-version=3 -cpu max ",
-            " -smp 4 -m 3G ",
-            " -nic none ",
-            " -bios /t/flash.bin ",
-            " -device loader,file=/t/boot.txt,addr=0x48000000,force-raw=on ",
-            " -serial file:/r/ns.log -serial file:/r/secure.log",
-        ] {
-            assert!(line.contains(part), "{part} in {line}");
-        }
-    }
-
-    #[test]
-    fn a_comma_in_a_files_name_does_not_end_the_option() {
-        let line = machine().command_line();
-        assert!(line.contains("loader,file=/t/a,,b.img,addr=0x50000000,force-raw=on"), "{line}");
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("/t/x.bin"), "/t/x.bin");
-        assert_eq!(quoted("/my disk"), "'/my disk'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
-}
+mod tests;

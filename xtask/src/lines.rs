@@ -26,13 +26,14 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line of UART0. The partition has no business there.
+    /// Reads a line of UART0, where the partition speaks by way of FFA_CONSOLE_LOG.
     pub(crate) fn normal(line: &'a str) -> Self {
         let prefixes = [
             ("[vm1] ", Source::Vm(1)),
             ("[vm2] ", Source::Vm(2)),
             ("[vm3] ", Source::Vm(3)),
             ("[mon] ", Source::Monitor),
+            ("[sp] ", Source::Partition),
         ];
         Self::read(line, &prefixes)
     }
@@ -113,7 +114,8 @@ mod tests {
             assert_eq!(line.source, Source::Vm(3));
             assert!(line.fields("RESULT").is_none() && line.fields("END").is_none());
         }
-        for text in [" [mon] RESULT x=1", "[mon]RESULT", "[vm4] END", "[sp] PANIC", "RESULT x=1"] {
+        for text in [" [mon] RESULT x=1", "[mon]RESULT", "[vm4] END", "x [sp] PANIC", "RESULT x=1"]
+        {
             assert_eq!(Line::normal(text).source, Source::Firmware, "{text}");
         }
         assert_eq!(Line::secure("[mon] END status=ok").source, Source::Firmware);
@@ -129,6 +131,7 @@ mod tests {
     #[test]
     fn crashes_are_seen_wherever_they_are_reported() {
         assert!(Line::secure("[sp] PANIC at x").is_crash());
+        assert!(Line::normal("[sp] PANIC at x").is_crash());
         assert!(Line::normal("[mon] PANIC").is_crash());
         assert!(Line::normal("[vm1] panic: x").is_crash());
         assert!(Line::normal("PANIC at PC : 0x00e0a0").is_crash());

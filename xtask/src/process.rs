@@ -152,6 +152,11 @@ impl Running {
         Ok(status)
     }
 
+    /// Its process id; 0 once it has ended.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
     /// Whether its time is over.
     pub(crate) fn late(&self) -> bool {
         Instant::now() >= self.deadline

@@ -10,7 +10,7 @@ use crate::disk::{BUILT_IN_BYTES, Disk};
 use crate::image::{self, Variant};
 use crate::lines::{Line, Source};
 use crate::outcome::{Stop, files};
-use crate::setup::{self, Consent};
+use crate::setup::{self, Consent, qemu};
 use crate::verdict::{self, Broken, Report, Transfer};
 use crate::{paths, say};
 use causeway_guests::jobs::{Job, TRANSFER};
@@ -114,6 +114,7 @@ pub(crate) fn line_for_images() -> Result<String, Stop> {
     let disk = Disk::built_in(BUILT_IN_BYTES)?;
     let cores = 4;
     let machine = Machine {
+        program: qemu::PROGRAM.to_owned(),
         flash: Variant::Honest.flash(),
         cpu: Cpu::Max.name(),
         smp: cores,
@@ -158,6 +159,7 @@ impl Plan<'_> {
         files::make_dir(dir)?;
         let config = Config::of(self.job, self.smp, self.disk.map_or(0, |disk| disk.bytes));
         let machine = Machine {
+            program: qemu::PROGRAM.to_owned(),
             flash: self.variant.flash(),
             cpu: self.cpu.name(),
             smp: self.smp,

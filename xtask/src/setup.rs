@@ -21,6 +21,10 @@ pub(crate) enum Consent {
 
 /// Makes everything ready that building and booting the images needs.
 pub(crate) fn for_images(consent: Consent) -> Result<(), Stop> {
+    if crate::paths::on_path(qemu::PROGRAM).is_some() {
+        // Told before anything is installed: no package mends a QEMU that stands before Debian's.
+        qemu::check()?;
+    }
     packages::ensure(&Need::for_images(), consent)?;
     qemu::check()?;
     rust::target(rust::BARE_METAL)

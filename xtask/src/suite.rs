@@ -6,6 +6,7 @@ mod host;
 mod libtest;
 mod miri;
 mod qemu;
+mod run_command;
 mod tally;
 
 use crate::cli::{Category, TestArgs};

@@ -1,8 +1,8 @@
 //! Owns the QEMU part: each job of the guests' table is a boot of its own; the transfer boots on
 //! every machine of the matrix. Never knows what a job does: the table says what must be seen.
 
-use super::Context;
 use super::tally::Tally;
+use super::{Context, run_command};
 use crate::cli::Cpu;
 use crate::disk::Disk;
 use crate::image::Variant;
@@ -50,6 +50,7 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
             one(&name, &plan, &context.dir.join(folder), tally)?;
         }
     }
+    run_command::run(context, tally)?;
     if tally.count() == before {
         return Err(Stop::failed("no QEMU test has such a name"));
     }
