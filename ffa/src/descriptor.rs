@@ -27,6 +27,11 @@ mod rewrite;
 mod stream;
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "test data; a wrong sum fails the test"
+)]
 mod tests;
 
 pub use access::{
