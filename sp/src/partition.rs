@@ -93,6 +93,7 @@ impl Partition {
         if let Err(error) = self.broker.configure(policy, machine.own_id, ticks_per_ms) {
             log!("policy refused: {error:?}");
         }
+        self.ledger.configure(policy);
         self.bus.configure(policy);
         self.machine = Some(machine);
     }
