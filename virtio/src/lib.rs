@@ -25,6 +25,7 @@
 )]
 
 pub mod addr;
+pub mod bus;
 pub mod device;
 pub mod fifo;
 pub mod mem;

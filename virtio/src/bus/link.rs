@@ -1,0 +1,306 @@
+//! Owns the state of one link: its devices, its areas, its one request in flight. Never talks to
+//! anybody.
+
+use super::{Channel, LinkPolicy, SetupError};
+use crate::addr::{AreaId, BusAddr};
+use crate::msg::{Body, DeviceInfo, DeviceState, Header, Message, Request};
+use crate::queue::QueueSize;
+use crate::types::{Features, Status};
+use causeway_ffa::{EndpointId, MemHandle};
+
+/// Whether a device can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Never announced, or removed in order.
+    Absent,
+    /// Announced by a living backend.
+    Present,
+    /// Its backend is gone.
+    Lost,
+}
+
+/// Where a queue's rings lie, from SET_VQUEUE until it is reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rings {
+    pub(super) size: QueueSize,
+    pub(super) desc: BusAddr,
+    pub(super) driver: BusAddr,
+    pub(super) device: BusAddr,
+    pub(super) enabled: bool,
+}
+
+/// A device as the driver of this link sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Device<const QUEUES: usize> {
+    pub(super) driver_num: u16,
+    pub(super) backend_num: u16,
+    pub(super) presence: Presence,
+    /// Cached: what the device is, once asked.
+    pub(super) info: Option<DeviceInfo>,
+    /// Cached: the feature blocks offered, once asked (bit n: block n is known).
+    pub(super) offered: Features,
+    pub(super) offered_blocks: u8,
+    /// Features that the driver has set.
+    pub(super) accepted: Features,
+    /// Cached: the last status known.
+    pub(super) status: Status,
+    /// The device failed or its backend died: only a reset goes on.
+    pub(super) needs_reset: bool,
+    pub(super) rings: [Option<Rings>; QUEUES],
+    /// The driver has to hear of this.
+    pub(super) owes_news: Option<DeviceState>,
+    /// The driver has to hear of the status.
+    pub(super) owes_status: bool,
+}
+
+impl<const QUEUES: usize> Device<QUEUES> {
+    /// Forgets what the driver did.
+    pub(super) fn reset(&mut self) {
+        self.accepted = Features::NONE;
+        self.status = Status::RESET;
+        self.needs_reset = false;
+        self.rings = [None; QUEUES];
+        self.owes_status = false;
+    }
+
+    /// What GET_DEVICE_STATUS says without asking anybody.
+    pub(super) fn known_status(&self) -> Status {
+        if self.needs_reset || self.presence == Presence::Lost {
+            self.status | Status::NEEDS_RESET
+        } else {
+            self.status
+        }
+    }
+
+    /// The device failed under a driver that may use it: tell it, keep only what a reset clears.
+    pub(super) fn broke(&mut self) {
+        if !self.status.is_reset() {
+            self.needs_reset = true;
+            self.owes_status = self.status.contains(Status::DRIVER_OK);
+        }
+    }
+}
+
+/// How far an area id is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AreaState {
+    /// AREA_SHARE is with the backend.
+    Binding,
+    /// The backend has it.
+    Bound,
+    /// AREA_UNSHARE is with the backend.
+    Unbinding,
+    /// Let go. The id waits until the grant has ended and every queue of the link is reset.
+    Closed,
+}
+
+/// An area of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) id: AreaId,
+    pub(super) handle: MemHandle,
+    pub(super) generation: u32,
+    pub(super) page_count: u32,
+    pub(super) writable: bool,
+    pub(super) state: AreaState,
+    /// The last that was said about rings in it: [`Effect::AreaInUse`](super::Effect::AreaInUse).
+    pub(super) told_in_use: bool,
+}
+
+/// How far the request in flight is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The device side has it.
+    Sent,
+    /// It came to nothing; the driver has to hear of it.
+    Failed,
+    /// The answer waits for the driver to ask again (direct messages only).
+    Answered(Message),
+}
+
+/// The one request of a link that the device side has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flight {
+    /// The bus's own token.
+    pub(super) token: u16,
+    /// The driver's message.
+    pub(super) ask: Message,
+    pub(super) header: Header,
+    /// Which of the link's devices; none for messages about areas.
+    pub(super) device: Option<usize>,
+    pub(super) via: Channel,
+    pub(super) deadline: u64,
+    pub(super) phase: Phase,
+}
+
+/// One driver with one device side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Link<const DEVS: usize, const AREAS: usize, const QUEUES: usize> {
+    pub(super) driver: EndpointId,
+    pub(super) backend: Option<EndpointId>,
+    pub(super) devices: [Option<Device<QUEUES>>; DEVS],
+    pub(super) areas: [Option<Area>; AREAS],
+    pub(super) flight: Option<Flight>,
+    /// The device side has to hear that the driver starts anew.
+    pub(super) owes_reset: bool,
+}
+
+impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREAS, QUEUES> {
+    pub(super) const fn new(driver: EndpointId, backend: Option<EndpointId>) -> Self {
+        Self {
+            driver,
+            backend,
+            devices: [const { None }; DEVS],
+            areas: [None; AREAS],
+            flight: None,
+            owes_reset: false,
+        }
+    }
+
+    pub(super) fn is_between(&self, driver: EndpointId, backend: Option<EndpointId>) -> bool {
+        self.driver == driver && self.backend == backend
+    }
+
+    pub(super) fn add_device(&mut self, policy: LinkPolicy) -> Result<(), SetupError> {
+        // A device of the partition is there from the beginning.
+        let presence = if policy.backend.is_none() { Presence::Present } else { Presence::Absent };
+        let place = self.devices.iter_mut().find(|d| d.is_none()).ok_or(SetupError::NoRoom)?;
+        *place = Some(Device {
+            driver_num: policy.driver_dev,
+            backend_num: policy.backend_dev,
+            presence,
+            info: None,
+            offered: Features::NONE,
+            offered_blocks: 0,
+            accepted: Features::NONE,
+            status: Status::RESET,
+            needs_reset: false,
+            rings: [None; QUEUES],
+            owes_news: None,
+            owes_status: false,
+        });
+        Ok(())
+    }
+
+    pub(super) fn device_of_driver(&self, number: u16) -> Option<usize> {
+        self.devices.iter().position(|d| d.as_ref().is_some_and(|d| d.driver_num == number))
+    }
+
+    pub(super) fn device_of_backend(&self, number: u16) -> Option<usize> {
+        self.devices.iter().position(|d| d.as_ref().is_some_and(|d| d.backend_num == number))
+    }
+
+    pub(super) fn device(&self, index: usize) -> Option<&Device<QUEUES>> {
+        self.devices.get(index)?.as_ref()
+    }
+
+    pub(super) fn device_mut(&mut self, index: usize) -> Option<&mut Device<QUEUES>> {
+        self.devices.get_mut(index)?.as_mut()
+    }
+
+    pub(super) fn area_mut(&mut self, id: AreaId) -> Option<&mut Area> {
+        self.areas.iter_mut().flatten().find(|area| area.id == id)
+    }
+
+    pub(super) fn area(&self, id: AreaId) -> Option<&Area> {
+        self.areas.iter().flatten().find(|area| area.id == id)
+    }
+
+    /// Returns every queue that was set up and not reset.
+    pub(super) fn rings(&self) -> impl Iterator<Item = &Rings> + '_ {
+        self.devices.iter().flatten().flat_map(|device| device.rings.iter().flatten())
+    }
+
+    /// Reports whether a part of a ring lies in the area.
+    pub(super) fn has_ring_in(&self, id: AreaId) -> bool {
+        self.rings().any(|r| [r.desc, r.driver, r.device].iter().any(|at| at.area() == Some(id)))
+    }
+
+    pub(super) const fn deadline(&self) -> Option<u64> {
+        match &self.flight {
+            Some(Flight { phase: Phase::Sent, deadline, .. }) => Some(*deadline),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Forgets what the driver did on this link; the device side is told. Area ids stay taken
+    /// until their grants have ended.
+    pub(super) fn restart(&mut self) {
+        let used = |d: &Device<QUEUES>| !d.status.is_reset() || d.rings.iter().any(Option::is_some);
+        let touched = self.areas.iter().any(Option::is_some)
+            || self.flight.is_some()
+            || self.devices.iter().flatten().any(used);
+        self.owes_reset |= touched;
+        self.flight = None;
+        for device in self.devices.iter_mut().flatten() {
+            device.reset();
+            device.owes_news = None;
+        }
+        for area in self.areas.iter_mut().flatten() {
+            area.state = AreaState::Closed;
+        }
+    }
+
+    /// The device side is gone: its answers will not come, its rings are dead.
+    pub(super) fn lose_backend(&mut self) {
+        self.owes_reset = false;
+        self.fail_flight();
+        for device in self.devices.iter_mut().flatten() {
+            if device.presence == Presence::Present {
+                device.presence = Presence::Lost;
+                device.broke();
+            }
+            device.rings = [None; QUEUES];
+        }
+        for area in self.areas.iter_mut().flatten() {
+            area.state = AreaState::Closed;
+        }
+    }
+
+    /// The request in flight comes to nothing. Where the device side may have carried it out
+    /// without our knowing, the careful case is assumed.
+    pub(super) fn fail_flight(&mut self) {
+        let Some(flight) = self.flight.as_mut() else { return };
+        if flight.phase != Phase::Sent {
+            return;
+        }
+        flight.phase = Phase::Failed;
+        let flight = *flight;
+        self.assume_the_worst(&flight);
+    }
+
+    fn assume_the_worst(&mut self, flight: &Flight) {
+        use crate::msg::BusRequest as Bus;
+        match &flight.ask.body {
+            // The rings may be in use.
+            Body::Request(Request::SetVqueue(set)) => {
+                let packed = flight.device.and_then(|at| self.merged(at, set));
+                if let (Some(at), Some(rings)) = (flight.device, packed) {
+                    self.set_rings(at, set.index, Some(rings));
+                }
+            }
+            // The area may be mapped: the id stays taken until the grant has ended.
+            Body::BusRequest(Bus::AreaShare(share)) => {
+                if let Some(area) = self.area_mut(share.area) {
+                    area.state = AreaState::Closed;
+                }
+            }
+            // The area may still be mapped: the driver may ask again.
+            Body::BusRequest(Bus::AreaUnshare { area }) => {
+                if let Some(area) = self.area_mut(*area) {
+                    area.state = AreaState::Bound;
+                }
+            }
+            Body::Request(_) | Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => {}
+        }
+    }
+
+    pub(super) fn set_rings(&mut self, device: usize, index: u32, rings: Option<Rings>) {
+        let queue = usize::try_from(index).ok();
+        if let (Some(device), Some(queue)) = (self.device_mut(device), queue)
+            && let Some(place) = device.rings.get_mut(queue)
+        {
+            *place = rings;
+        }
+    }
+}

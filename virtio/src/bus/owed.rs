@@ -1,0 +1,133 @@
+//! Owns what the bus owes to others after a step: failures, resets, news, notes on areas in use.
+//! Bounded by the room in the effects; what does not fit is owed on. Never owes anything twice.
+
+use super::link::{Link, Phase};
+use super::{Bus, Channel, Effect, Effects, FifoState, answer};
+use crate::fifo::Slot;
+use crate::msg::{Body, BusRequest, EventMethod, Message};
+use causeway_ffa::EndpointId;
+
+/// A message of the bus itself, which nobody answers to anybody.
+fn notice(vm: EndpointId, far: EndpointId, body: Body) -> Effect {
+    let message = Message { dev_num: 0, token: 0, body };
+    Effect::Push { vm, slot: Slot::new(&message.encode(), far) }
+}
+
+impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREAS, QUEUES> {
+    /// Returns what to tell about the areas in which rings lie, or no longer lie.
+    fn settle_areas(&mut self, out: &mut Effects) {
+        for slot in 0..AREAS {
+            let Some(area) = self.areas.get(slot).copied().flatten() else { continue };
+            let in_use = self.has_ring_in(area.id) && self.is_held(&area);
+            if in_use == area.told_in_use {
+                continue;
+            }
+            if !out.has_room() {
+                return;
+            }
+            let (owner, handle) = (self.driver, area.handle);
+            out.push(if in_use {
+                Effect::AreaInUse { owner, handle }
+            } else {
+                Effect::AreaFree { owner, handle }
+            });
+            if let Some(Some(area)) = self.areas.get_mut(slot) {
+                area.told_in_use = in_use;
+            }
+        }
+    }
+
+    /// A closed area is not held any more, whatever its rings.
+    fn is_held(&self, area: &super::link::Area) -> bool {
+        area.state != super::link::AreaState::Closed
+    }
+}
+
+impl<
+    const VMS: usize,
+    const LINKS: usize,
+    const DEVS: usize,
+    const AREAS: usize,
+    const QUEUES: usize,
+> Bus<VMS, LINKS, DEVS, AREAS, QUEUES>
+{
+    /// Adds what is owed to the effects of a step.
+    pub(super) fn settle(&mut self, out: &mut Effects) {
+        for index in 0..LINKS {
+            self.settle_failure(index, out);
+            self.settle_reset(index, out);
+            if let Some(Some(link)) = self.links.get_mut(index) {
+                link.settle_areas(out);
+            }
+        }
+        for index in 0..VMS {
+            self.settle_events(index, out);
+        }
+    }
+
+    /// Tells a driver that its request came to nothing. One that asks by direct messages hears of
+    /// it when it asks again.
+    fn settle_failure(&mut self, index: usize, out: &mut Effects) {
+        let Some(Some(link)) = self.links.get_mut(index) else { return };
+        let Some(flight) = link.flight else { return };
+        if flight.phase != Phase::Failed || flight.via != Channel::Fifo || !out.has_room() {
+            return;
+        }
+        link.flight = None;
+        let vm = link.driver;
+        self.counters.failed = self.counters.failed.saturating_add(1);
+        let open = self.vm(vm).is_some_and(|vm| matches!(vm.fifo, FifoState::Open { .. }));
+        if open {
+            let slot = Slot::new(&answer::failure(&flight).encode(), EndpointId::default());
+            out.push(Effect::Push { vm, slot });
+        }
+    }
+
+    /// Tells a device side that its driver begins anew. Nobody waits for the answer: what follows
+    /// in the same FIFO is read after it.
+    fn settle_reset(&mut self, index: usize, out: &mut Effects) {
+        let Some(Some(link)) = self.links.get(index) else { return };
+        if !link.owes_reset {
+            return;
+        }
+        let (driver, backend) = (link.driver, link.backend);
+        let body = Body::BusRequest(BusRequest::Reset);
+        let effect = match backend {
+            Some(backend) => {
+                let open =
+                    self.vm(backend).is_some_and(|vm| matches!(vm.fifo, FifoState::Open { .. }));
+                if open && !self.reachable(backend) {
+                    return;
+                }
+                open.then(|| notice(backend, driver, body))
+            }
+            None => {
+                let message = Message { dev_num: 0, token: 0, body }.encode();
+                Some(Effect::CallLocal { driver, message })
+            }
+        };
+        if let Some(effect) = effect {
+            if !out.has_room() {
+                return;
+            }
+            out.push(effect);
+        }
+        if let Some(Some(link)) = self.links.get_mut(index) {
+            link.owes_reset = false;
+        }
+    }
+
+    /// Pushes news to a driver that takes them through its FIFO.
+    fn settle_events(&mut self, index: usize, out: &mut Effects) {
+        let Some(Some(vm)) = self.vms.get(index) else { return };
+        let (id, polls) = (vm.id, vm.events == Some(EventMethod::Poll));
+        if polls || !self.reachable(id) {
+            return;
+        }
+        while out.has_room() {
+            let Some(event) = self.next_event(id) else { return };
+            let slot = Slot::new(&event.encode(), EndpointId::default());
+            out.push(Effect::Push { vm: id, slot });
+        }
+    }
+}
