@@ -56,9 +56,14 @@
     clippy::panic
 )]
 
+#[cfg(any(test, feature = "explore"))]
+extern crate std;
+
 pub mod broker;
 pub mod event;
 pub mod grant;
+#[cfg(any(test, feature = "explore"))]
+pub mod lab;
 pub mod ledger;
 pub mod policy;
 mod store;

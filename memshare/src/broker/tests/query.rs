@@ -1,0 +1,107 @@
+//! Holds VERSION, FEATURES, EVENTS, STATS, and frames that are no call.
+
+use super::*;
+use crate::broker::features;
+use crate::event::Event;
+use crate::lab::Outcome;
+
+#[test]
+fn version_tells_each_caller_its_own_limits() {
+    let mut lab = lab();
+    let version = |lab: &mut Small, caller| lab.granted(caller, Call::Version { minor: 9 });
+    let all = features::GRANTS_TO_VMS | features::LOCAL_AREAS | features::HYPERVISOR;
+    assert_eq!(version(&mut lab, 1), [1, all, 8, 8]);
+    assert_eq!(version(&mut lab, 3), [1, features::LOCAL_AREAS | features::HYPERVISOR, 8, 8]);
+    assert_eq!(version(&mut lab, 4), [1, features::HYPERVISOR, 0, 0]);
+}
+
+#[test]
+fn features_names_every_call_and_no_other() {
+    let mut lab = lab();
+    for call_number in 0..=255 {
+        let [exists, ..] = lab.granted(3, Call::Features { call_number });
+        assert_eq!(exists == 1, CallId::from_number(call_number).is_some());
+    }
+}
+
+#[test]
+fn events_show_offers_and_changes_of_the_caller_only() {
+    let mut lab = Small::offered(7);
+    assert_eq!([1, 2, 3].map(|vm| lab.events(vm)), [0, 1, 0]);
+    let seen = lab.summary(2, 7);
+    lab.granted(2, Call::Accept { handle: handle(7), seen });
+    assert_eq!([1, 2, 3].map(|vm| lab.events(vm)), [2, 0, 0]);
+    assert_eq!(lab.events(1), 0, "read and cleared");
+}
+
+#[test]
+fn statistics_add_up() {
+    let mut lab = Small::active(7);
+    lab.send(8, 1, terms(None), &[pages(0x130, 3)]);
+    lab.granted(1, offer(8, terms(None)));
+    let page = |lab: &mut Small, page| lab.granted(0, Call::Stats { page });
+    assert_eq!(page(&mut lab, 0), [2, 5, 3, 1]);
+    assert_eq!(page(&mut lab, 1), [0, 0, 2, 0]);
+    assert_eq!(page(&mut lab, 16), [1, 2, 5, 3]);
+    assert_eq!(page(&mut lab, 17), [2, 0, 0, 0]);
+    lab.destroyed(2);
+    lab.created(2);
+    assert_eq!(page(&mut lab, 17)[0], 2 | 1 << 16 | 1 << 32);
+    for page in [2, 15, 20, 255] {
+        lab.refused(0, Call::Stats { page }, Status::BadArgument);
+    }
+}
+
+#[test]
+fn a_frame_is_refused_for_its_caller_first_and_for_its_form_next() {
+    let mut lab = lab();
+    let good = Call::Events.encode();
+    let frames = [
+        ([0xff, 0, 0, 0, 0], Status::UnknownCall),
+        ([good[0] ^ 1 << 16, 1, 0, 0, 0], Status::BadVersion),
+        ([good[0] | 1 << 40, 0, 0, 0, 0], Status::ReservedNotZero),
+        ([good[0], 1, 0, 0, 0], Status::ReservedNotZero),
+        ([u64::from(CallId::Revoke.number()), u64::MAX, 0, 0, 0], Status::NoSuchGrant),
+    ];
+    for (frame, status) in frames {
+        let [number, ..] = frame[0].to_le_bytes();
+        for (caller, status) in [(9, Status::UnknownCaller), (1, status)] {
+            let caller = EndpointId::from_raw(caller);
+            let before = lab.broker.clone();
+            let outcome = lab.drive(Event::Frame { caller, frame });
+            assert_eq!(outcome, Outcome::Reply(Reply::refused(number, status)));
+            assert!(lab.broker == before);
+        }
+    }
+    let caller = EndpointId::from_raw(1);
+    let outcome = lab.drive(Event::Frame { caller, frame: good });
+    assert_eq!(outcome, Outcome::Reply(Reply::ok(CallId::Events.number(), [0; 4])));
+}
+
+#[test]
+fn a_result_that_nobody_asked_for_is_ignored() {
+    let mut lab = Small::active(7);
+    let before = lab.broker.clone();
+    for event in [
+        Event::Relinquished(Ok(())),
+        Event::Retrieved(Err(causeway_ffa::FfaError::Denied)),
+        Event::Mapped(Ok(())),
+        Event::Unmapped(Ok(())),
+        Event::Continue,
+    ] {
+        assert_eq!(lab.drive(event), Outcome::Idle);
+    }
+    assert!(lab.broker == before);
+}
+
+#[test]
+fn a_broker_without_policy_serves_nobody() {
+    let mut broker = crate::Broker::<4, 4, 1>::new();
+    for caller in 0..=64 {
+        let call = Call::Version { minor: 0 };
+        let caller = EndpointId::from_raw(caller);
+        let step = broker.step(0, Event::Call { caller, call });
+        let refused = Reply::refused(CallId::Version.number(), Status::UnknownCaller);
+        assert_eq!(step.next(), crate::Next::Reply(refused.encode()));
+    }
+}
