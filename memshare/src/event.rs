@@ -176,7 +176,14 @@ pub enum Notice {
     RingHypervisor(Doorbell),
     /// The area is no longer usable: the bus forgets FIFOs, queues and bindings that lie in it. All
     /// uses of it have ended; no [`Event::Unuse`] must follow. Must not lead to another event.
-    AreaLost(GrantId),
+    AreaLost {
+        /// Its name, which may be stale already.
+        grant: GrantId,
+        /// Whose it is.
+        owner: EndpointId,
+        /// Under which handle.
+        handle: MemHandle,
+    },
 }
 
 /// The verdict on a VM availability message.

@@ -184,7 +184,9 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                 reply
             }
             Outcome::Kick(_) => Reply::ok(CallId::BusKick.number(), [0; 4]),
-            other => panic!("{call:?} ended with {other:?}"),
+            other @ (Outcome::Verdict(_) | Outcome::Used(_) | Outcome::Idle) => {
+                panic!("{call:?} ended with {other:?}")
+            }
         }
     }
 
@@ -202,7 +204,9 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
     pub fn framework(&mut self, event: Event<'_>) -> VmVerdict {
         match self.drive(event) {
             Outcome::Verdict(verdict) => verdict,
-            other => panic!("a framework message ended with {other:?}"),
+            other @ (Outcome::Reply(_) | Outcome::Kick(_) | Outcome::Used(_) | Outcome::Idle) => {
+                panic!("a framework message ended with {other:?}")
+            }
         }
     }
 
@@ -219,7 +223,10 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
     fn used(&mut self, event: Event<'_>) -> Result<GrantView, Status> {
         match self.drive(event) {
             Outcome::Used(result) => result,
-            other => panic!("a use ended with {other:?}"),
+            other
+            @ (Outcome::Reply(_) | Outcome::Verdict(_) | Outcome::Kick(_) | Outcome::Idle) => {
+                panic!("a use ended with {other:?}")
+            }
         }
     }
 
@@ -231,7 +238,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                 match notice {
                     Notice::Ledger(record) => self.records.push(record),
                     Notice::RingHypervisor(_) => self.rings += 1,
-                    Notice::AreaLost(grant) => self.lost.push(grant),
+                    Notice::AreaLost { grant, .. } => self.lost.push(grant),
                 }
             }
             step = match step.next() {

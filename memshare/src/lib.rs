@@ -15,7 +15,7 @@
 //!             match notice {
 //!                 Notice::Ledger(record)     => self.ledger.append(now(), record),
 //!                 Notice::RingHypervisor(d)  => ring(d.sgi, d.core),
-//!                 Notice::AreaLost(grant)    => self.bus.area_lost(grant), // must not call step
+//!                 Notice::AreaLost { owner, handle, .. } => self.bus.area_lost(owner, handle), // must not call step
 //!             }
 //!         }
 //!         step = match step.next() {

@@ -70,11 +70,17 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         ok(id, answer)
     }
 
+    pub(super) fn area_lost(&self, slot: u16, grant: &Grant, out: &mut Out) {
+        let owner = self.id_of(grant.owner.vm);
+        let (grant, handle) = (id_of_slot(slot, grant), grant.handle);
+        out.push(Notice::AreaLost { grant, owner, handle });
+    }
+
     /// The lock is gone: the name dies. `by` is the VM that caused it and needs no telling.
     pub(super) fn forget(&mut self, slot: u16, by: Option<u8>, out: &mut Out) {
         let Some(grant) = self.store.remove(slot) else { return };
         if grant.use_count > 0 {
-            out.push(Notice::AreaLost(id_of_slot(slot, &grant)));
+            self.area_lost(slot, &grant, out);
         }
         self.log(&grant, by.unwrap_or(grant.owner.vm), Action::Moved(LifeState::Released), out);
         for party in [Some(grant.owner), grant.peer].into_iter().flatten() {
@@ -95,7 +101,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         });
         self.expire_at = self.expire_at.min(deadline);
         if grant.use_count > 0 {
-            out.push(Notice::AreaLost(id_of_slot(slot, &grant)));
+            self.area_lost(slot, &grant, out);
         }
         self.log(&grant, by, Action::Moved(LifeState::Releasing), out);
         for party in [Some(grant.owner), grant.peer].into_iter().flatten() {

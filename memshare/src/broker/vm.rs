@@ -1,7 +1,7 @@
 //! Owns the lives of VMs: created, destroyed, and what a destruction lets go, in bounded parts.
 
 use super::{Broker, Life, Pending, id_of_slot};
-use crate::event::{MapFailed, Next, Notice, Out, VmVerdict};
+use crate::event::{MapFailed, Next, Out, VmVerdict};
 use crate::grant::{Grant, Party};
 use crate::ledger::Action;
 use causeway_abi::Status;
@@ -105,7 +105,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                     Next::Continue
                 }
                 Fate::Unmap => {
-                    out.push(Notice::AreaLost(id_of_slot(slot, &grant)));
+                    self.area_lost(slot, &grant, out);
                     Next::Unmap { grant: id_of_slot(slot, &grant) }
                 }
                 Fate::Relinquish => Next::Relinquish(grant.handle),

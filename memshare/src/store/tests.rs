@@ -1,5 +1,7 @@
 //! Holds the tables against a list.
 
+#![expect(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "small numbers")]
+
 use super::*;
 use crate::grant::Mapping;
 use crate::policy::{PairRule, Quota};

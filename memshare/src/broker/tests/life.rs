@@ -116,7 +116,7 @@ fn a_revoked_mapping_waits_for_the_hypervisor() {
     assert_eq!(lab.granted(1, revoke(7))[0], RELEASING);
     assert_eq!(lab.granted(1, revoke(7))[0], RELEASING);
     assert_eq!(lab.reclaim(7), Err(FfaError::Denied));
-    lab.refused(0, mapping(7, 2), Status::WrongState.min(Status::NoSuchGrant));
+    lab.refused(0, mapping(7, 2), Status::NoSuchGrant);
     lab.granted(0, unmapped(7, 2));
     assert_eq!(lab.reclaim(7), Ok(()));
 }
@@ -124,7 +124,8 @@ fn a_revoked_mapping_waits_for_the_hypervisor() {
 #[test]
 fn a_failed_relinquish_leaves_the_grant_as_it_was() {
     let generation = 1;
-    let cases: [(fn(u64) -> Small, u16, Call); 4] = [
+    type Case = (fn(u64) -> Small, u16, Call);
+    let cases: [Case; 4] = [
         (Small::offered, 1, revoke(7)),
         (Small::offered, 2, Call::Reject { handle: handle(7), generation }),
         (Small::accepted, 2, release(7)),

@@ -109,7 +109,7 @@ fn only_the_hypervisor_creates_and_destroys() {
 
 #[test]
 fn a_destruction_is_done_once_and_in_bounded_parts() {
-    let mut policy = Policy::new().with_hypervisor(crate::lab::HYPERVISOR);
+    let mut policy = Policy::new().with_hypervisor(HYPERVISOR);
     policy.add_vm(EndpointId::from_raw(1)).unwrap();
     policy.add_window(pages(0x100, 0x100)).unwrap();
     let quota = Quota { grants: 40, pages: 40, ranges: 40 };
