@@ -1,30 +1,310 @@
-//! Owns the glue between the bus core and the machine. To be filled when the bus core is there.
+//! Owns the glue between the bus core and the machine: FIFOs, uses of areas, rings of VMs. Never
+//! decides: the bus core does, on facts of the broker.
 
+use crate::arch::regs;
+use crate::console::log;
 use crate::dispatch;
-use crate::partition::Partition;
-use causeway_abi::{CallId, Frame, Reply, Status};
-use causeway_ffa::EndpointId;
-use causeway_memshare::{GrantId, Policy};
+use crate::partition::{Outcome, Partition};
+use causeway_abi::{CallId, Frame, LifeState, Permission, Reply, Status};
+use causeway_ffa::{EndpointId, MemHandle};
+use causeway_memshare::{Event as BrokerEvent, FullBroker, GrantId, Policy};
+use causeway_virtio::bus::{
+    BusConfig, DefaultBus, Effect, Event, GrantFacts, GrantView, LinkPolicy, Opened,
+};
+use causeway_virtio::fifo::{DEPTH, Fifo, FifoError, Side, Slot};
+use causeway_virtio::msg::BusFeatures;
+
+/// VMs with a FIFO at once: all that a policy can name.
+const FIFOS: usize = 8;
+/// Grants that can end in one sequence of the broker; it ends sixteen of a dead VM at a time.
+const LOST: usize = 128;
+/// Events of one run that wait for their step. A step has eight effects at most, and each of them
+/// leads to one event at most.
+const WAITING: usize = 16;
+/// Steps of one run, far beyond what the bus needs: a fence against a bug of ours.
+const MAX_STEPS: u32 = 256;
+/// How long a backend may take for an answer.
+const ANSWER_MS: u64 = 1000;
+
+struct OpenFifo {
+    vm: EndpointId,
+    grant: GrantId,
+    fifo: Fifo,
+}
+
+/// A grant that ended while the broker was at work.
+#[derive(Clone, Copy)]
+struct Lost {
+    owner: EndpointId,
+    handle: MemHandle,
+}
 
 /// The bus and its FIFOs.
-pub(crate) struct BusGlue;
+pub(crate) struct BusGlue {
+    bus: DefaultBus,
+    fifos: [Option<OpenFifo>; FIFOS],
+    /// What the bus has yet to hear.
+    lost: [Option<Lost>; LOST],
+}
 
 impl BusGlue {
+    /// A bus that serves nobody.
     pub(crate) const fn new() -> Self {
-        Self
+        Self { bus: DefaultBus::new(config(0)), fifos: [const { None }; FIFOS], lost: [None; LOST] }
     }
 
-    pub(crate) fn configure(&mut self, _policy: &Policy) {}
+    /// Lets the policy's VMs onto the bus, once.
+    pub(crate) fn configure(&mut self, policy: &Policy, ticks_per_ms: u64) {
+        self.bus = DefaultBus::new(config(ticks_per_ms.saturating_mul(ANSWER_MS)));
+        for vm in policy.vms() {
+            if let Err(error) = self.bus.add_vm(vm) {
+                log!("bus: VM {vm}: {error:?}");
+            }
+        }
+        for link in policy.links() {
+            let added = self.bus.add_link(LinkPolicy {
+                driver: link.driver,
+                backend: link.backend,
+                backend_dev: link.backend_device,
+                driver_dev: link.driver_device,
+            });
+            if let Err(error) = added {
+                log!("bus: link of {}: {error:?}", link.driver);
+            }
+        }
+    }
 
-    pub(crate) fn area_lost(&mut self, _grant: GrantId) {}
+    /// A grant ended. The bus hears of it when the broker's sequence has ended. Should there ever
+    /// be no room, the bus still refuses the dead grant: it looks each one up before it trusts it.
+    pub(crate) fn area_lost(&mut self, owner: EndpointId, handle: MemHandle) {
+        match self.lost.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some(Lost { owner, handle }),
+            None => log!("bus: the end of a grant was not told"),
+        }
+    }
+}
+
+const fn config(answer_ticks: u64) -> BusConfig {
+    let features = BusFeatures::DIRECT_RX.with(BusFeatures::DIRECT_TX).with(BusFeatures::FIFO);
+    BusConfig { ffa_version: dispatch::VERSION.raw(), features, answer_ticks }
+}
+
+/// The grants as the bus sees them.
+struct Grants<'a>(&'a FullBroker);
+
+impl GrantView for Grants<'_> {
+    fn grant(&self, owner: EndpointId, handle: MemHandle) -> Option<GrantFacts> {
+        let view = self.0.owned(owner, handle)?;
+        let usable = match view.state {
+            LifeState::Active => true,
+            LifeState::Accepted => view.peer.is_some(),
+            LifeState::Offered
+            | LifeState::Releasing
+            | LifeState::AwaitingUnmap
+            | LifeState::Released => false,
+        };
+        Some(GrantFacts {
+            peer: view.peer,
+            generation: 0, // GENERATION
+            page_count: view.page_count,
+            writable: view.permission == Permission::ReadWrite,
+            usable,
+        })
+    }
+}
+
+/// Events that wait for their step; the newest first.
+struct Waiting {
+    events: [Option<Event>; WAITING],
+    len: usize,
+}
+
+impl Waiting {
+    fn push(&mut self, event: Event) {
+        match self.events.get_mut(self.len) {
+            Some(slot) => {
+                *slot = Some(event);
+                self.len += 1;
+            }
+            None => log!("bus: an event was lost"),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        self.len = self.len.checked_sub(1)?;
+        self.events.get_mut(self.len)?.take()
+    }
 }
 
 impl Partition {
-    pub(crate) fn bus_frame(&mut self, _caller: EndpointId, frame: Frame) -> Frame {
-        dispatch::refused_frame(&frame, Status::NoBus)
+    /// Answers a virtio-msg frame.
+    pub(crate) fn bus_frame(&mut self, vm: EndpointId, frame: Frame) -> Frame {
+        self.bus_event(Event::Tick);
+        let words = self.bus_run(Event::Frame { vm, words: frame });
+        words.unwrap_or_else(|| dispatch::refused_frame(&frame, Status::PartitionFailed))
     }
 
-    pub(crate) fn bus_kick(&mut self, _vm: EndpointId) -> Frame {
-        Reply::refused(CallId::BusKick.number(), Status::NoBus).encode()
+    /// Answers BUS_KICK: takes what the VM has written, as many messages as a ring has slots.
+    pub(crate) fn bus_kick(&mut self, vm: EndpointId) -> Frame {
+        let call = CallId::BusKick.number();
+        self.bus_event(Event::Tick);
+        self.bus_event(Event::Kick { vm });
+        let mut taken = 0;
+        while taken < u64::from(DEPTH) {
+            match self.fifo_pop(vm) {
+                None => return Reply::refused(call, Status::NoBus).encode(),
+                Some(Ok(None)) => break,
+                Some(Ok(Some(slot))) => self.bus_event(Event::FifoMessage { vm, slot }),
+                Some(Err(_broken)) => {
+                    self.bus_event(Event::FifoBroken { vm });
+                    return Reply::refused(call, Status::FifoBroken).encode();
+                }
+            }
+            taken += 1;
+        }
+        let waiting = self.bus.fifos.iter().flatten().find(|open| open.vm == vm);
+        let unsent = waiting.map_or(0, |open| open.fifo.unsent());
+        Reply::ok(call, [taken, u64::from(unsent), 0, 0]).encode()
+    }
+
+    /// Tells the bus that a VM is no more.
+    pub(crate) fn bus_vm_gone(&mut self, vm: EndpointId) {
+        self.bus_event(Event::VmGone { vm });
+    }
+
+    /// Tells the bus of the areas that the broker took away meanwhile.
+    pub(crate) fn bus_settle(&mut self) {
+        while let Some(lost) = self.bus.lost.iter_mut().find_map(Option::take) {
+            self.bus_event(Event::GrantGone { owner: lost.owner, handle: lost.handle });
+        }
+    }
+
+    /// Runs an event that has no direct answer.
+    fn bus_event(&mut self, event: Event) {
+        if self.bus_run(event).is_some() {
+            log!("bus: an answer that nobody waits for");
+        }
+    }
+
+    /// Feeds an event and carries out what follows; returns the direct answer, if there is one.
+    fn bus_run(&mut self, event: Event) -> Option<Frame> {
+        let mut reply = None;
+        let mut waiting = Waiting { events: [None; WAITING], len: 0 };
+        waiting.push(event);
+        for _ in 0..MAX_STEPS {
+            let Some(event) = waiting.pop() else { return reply };
+            let effects = self.bus.bus.step(regs::now(), event, &Grants(&self.broker));
+            if effects.more() {
+                waiting.push(Event::Continue);
+            }
+            for effect in effects.iter() {
+                self.bus_effect(effect, &mut waiting, &mut reply);
+            }
+        }
+        log!("bus: a run without end");
+        reply
+    }
+
+    fn bus_effect(&mut self, effect: &Effect, waiting: &mut Waiting, reply: &mut Option<Frame>) {
+        match effect {
+            Effect::Reply { words } => *reply = Some(*words),
+            Effect::OpenFifo { vm, handle, .. } => {
+                let opened = if self.open_fifo(*vm, *handle) { Opened::Yes } else { Opened::No };
+                waiting.push(Event::FifoOpened { vm: *vm, opened });
+            }
+            Effect::CloseFifo { vm, handle } => {
+                self.forget_fifo(*vm);
+                self.end_use(*vm, *handle);
+            }
+            Effect::ForgetFifo { vm } => self.forget_fifo(*vm),
+            Effect::Push { vm, slot } => match self.fifo_push(*vm, slot) {
+                None => {}
+                Some(Ok(())) => self.ring_vm(*vm),
+                Some(Err(FifoError::Full)) => {
+                    waiting.push(Event::PushFailed { vm: *vm, slot: *slot });
+                    self.ring_vm(*vm);
+                }
+                Some(Err(_broken)) => waiting.push(Event::FifoBroken { vm: *vm }),
+            },
+            Effect::AreaInUse { owner, handle } => {
+                if self.begin_use(*owner, *handle).is_none() {
+                    log!("bus: an area could not be marked as used");
+                }
+            }
+            Effect::AreaFree { owner, handle } => self.end_use(*owner, *handle),
+            // The policy links no driver to a device of the partition yet.
+            Effect::CallLocal { driver, .. } => log!("bus: {driver} called no device"),
+        }
+    }
+
+    /// Maps the area and takes up our end of the FIFO in it; nothing stays behind if that fails.
+    fn open_fifo(&mut self, vm: EndpointId, handle: MemHandle) -> bool {
+        if !self.bus.fifos.iter().any(Option::is_none) {
+            return false;
+        }
+        let Some(grant) = self.begin_use(vm, handle) else { return false };
+        let attached = self.areas.get(grant).map(|area| Fifo::attach(area, Side::Device));
+        let slot = self.bus.fifos.iter_mut().find(|slot| slot.is_none());
+        if let (Some(slot), Some(Ok(fifo))) = (slot, attached) {
+            *slot = Some(OpenFifo { vm, grant, fifo });
+            true
+        } else {
+            self.end_use(vm, handle);
+            false
+        }
+    }
+
+    fn forget_fifo(&mut self, vm: EndpointId) {
+        for slot in &mut self.bus.fifos {
+            if slot.as_ref().is_some_and(|open| open.vm == vm) {
+                *slot = None;
+            }
+        }
+    }
+
+    fn fifo_pop(&mut self, vm: EndpointId) -> Option<FifoResult> {
+        let open = self.bus.fifos.iter_mut().flatten().find(|open| open.vm == vm)?;
+        Some(open.fifo.pop(self.areas.get(open.grant)?))
+    }
+
+    fn fifo_push(&mut self, vm: EndpointId, slot: &Slot) -> Option<Result<(), FifoError>> {
+        let open = self.bus.fifos.iter_mut().flatten().find(|open| open.vm == vm)?;
+        Some(open.fifo.push(self.areas.get(open.grant)?, slot))
+    }
+
+    /// Tells the broker that the bus uses an area, which maps a local one on its first use.
+    fn begin_use(&mut self, owner: EndpointId, handle: MemHandle) -> Option<GrantId> {
+        let grant = self.broker.owned(owner, handle)?.id;
+        match self.drive(BrokerEvent::Use { grant }) {
+            Outcome::Used(Ok(_)) => Some(grant),
+            Outcome::Used(Err(_))
+            | Outcome::Frame(_)
+            | Outcome::Vm(_)
+            | Outcome::Kick(_)
+            | Outcome::Nothing => None,
+        }
+    }
+
+    /// Tells the broker that the bus has done with an area; the last use of a local one unmaps it.
+    /// Where the grant has ended meanwhile, its uses have ended with it.
+    fn end_use(&mut self, owner: EndpointId, handle: MemHandle) {
+        let Some(view) = self.broker.owned(owner, handle) else { return };
+        if view.use_count == 0 {
+            return;
+        }
+        let Outcome::Used(Ok(_)) = self.drive(BrokerEvent::Unuse { grant: view.id }) else {
+            log!("bus: a use could not be ended");
+            return;
+        };
+    }
+
+    /// Asks the hypervisor to ring a VM.
+    fn ring_vm(&mut self, vm: EndpointId) {
+        let Outcome::Nothing = self.drive(BrokerEvent::BusWaiting { vm }) else {
+            log!("bus: a VM could not be rung");
+            return;
+        };
     }
 }
+
+type FifoResult = Result<Option<Slot>, FifoError>;

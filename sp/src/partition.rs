@@ -23,11 +23,16 @@ use causeway_memshare::{
 const LEDGER_ROOM: usize = 128;
 
 /// How a sequence of events ended.
-enum Outcome {
+pub(crate) enum Outcome {
+    /// With the answer to a direct request.
     Frame(Frame),
+    /// With the answer to a framework message.
     Vm(VmVerdict),
+    /// The caller may kick the bus.
     Kick(EndpointId),
+    /// With the answer to the bus's use of an area.
     Used(Result<GrantView, Status>),
+    /// With nothing to answer.
     Nothing,
 }
 
@@ -59,10 +64,10 @@ pub(crate) struct Machine {
 
 /// Everything that the calls of all cores share.
 pub(crate) struct Partition {
-    broker: FullBroker,
+    pub(crate) broker: FullBroker,
     ledger: Ledger<LEDGER_ROOM>,
-    bus: BusGlue,
-    areas: Areas,
+    pub(crate) bus: BusGlue,
+    pub(crate) areas: Areas,
     response: Response,
     machine: Option<Machine>,
 }
@@ -94,12 +99,18 @@ impl Partition {
             log!("policy refused: {error:?}");
         }
         self.ledger.configure(policy);
-        self.bus.configure(policy);
+        self.bus.configure(policy, ticks_per_ms);
         self.machine = Some(machine);
     }
 
     /// Answers a frame of `caller`.
     pub(crate) fn frame(&mut self, caller: EndpointId, frame: Frame) -> Frame {
+        let answer = self.answer(caller, frame);
+        self.bus_settle();
+        answer
+    }
+
+    fn answer(&mut self, caller: EndpointId, frame: Frame) -> Frame {
         if !dispatch::is_bus_message(&frame) {
             return match self.drive(Event::Frame { caller, frame }) {
                 Outcome::Frame(answer) => answer,
@@ -123,12 +134,18 @@ impl Partition {
 
     /// Takes a framework message about a VM.
     pub(crate) fn vm_event(&mut self, caller: EndpointId, event: VmEvent) -> Result<(), FfaError> {
-        let event = match event {
-            VmEvent::Created(vm) => Event::VmCreated { caller, vm },
-            VmEvent::Destroyed(vm) => Event::VmDestroyed { caller, vm },
+        let (event, vm) = match event {
+            VmEvent::Created(vm) => (Event::VmCreated { caller, vm }, None),
+            VmEvent::Destroyed(vm) => (Event::VmDestroyed { caller, vm }, Some(vm)),
         };
-        match self.drive(event) {
-            Outcome::Vm(VmVerdict::Done) => Ok(()),
+        let outcome = self.drive(event);
+        let result = match outcome {
+            Outcome::Vm(VmVerdict::Done) => {
+                if let Some(gone) = vm {
+                    self.bus_vm_gone(gone);
+                }
+                Ok(())
+            }
             Outcome::Vm(VmVerdict::InProgress) => Err(FfaError::Retry),
             Outcome::Vm(VmVerdict::Refused(_)) => Err(FfaError::Denied),
             other
@@ -136,12 +153,14 @@ impl Partition {
                 let _status: Status = other.out_of_place();
                 Err(FfaError::Aborted)
             }
-        }
+        };
+        self.bus_settle();
+        result
     }
 
     /// Feeds an event and carries out what follows, until the broker says that it is done. It ends
     /// because the broker bounds every sequence.
-    fn drive(&mut self, first: Event<'_>) -> Outcome {
+    pub(crate) fn drive(&mut self, first: Event<'_>) -> Outcome {
         let mut step = self.broker.step(regs::now(), first);
         loop {
             self.carry_out_notices(&step);
@@ -186,7 +205,7 @@ impl Partition {
             match notice {
                 Notice::Ledger(record) => self.ledger.append(regs::now(), record),
                 Notice::RingHypervisor(doorbell) => ring(doorbell),
-                Notice::AreaLost(grant) => self.bus.area_lost(grant),
+                Notice::AreaLost { owner, handle, .. } => self.bus.area_lost(owner, handle),
             }
         }
     }
