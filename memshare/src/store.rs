@@ -172,9 +172,14 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         &self.closing
     }
 
+    /// Slots of all live grants in the order of their handles.
+    pub(crate) fn live_slots(&self) -> impl Iterator<Item = u16> + '_ {
+        self.by_handle.as_slice().iter().copied()
+    }
+
     /// Every live grant in the order of its handle.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Grant> + '_ {
-        self.by_handle.as_slice().iter().filter_map(|slot| self.grant(*slot))
+        self.live_slots().filter_map(|slot| self.grant(slot))
     }
 
     /// Enters a grant whose extent was staged and found disjoint. `None`, and no change, if there

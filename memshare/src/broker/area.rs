@@ -50,6 +50,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         self.store.by_id(grant).map(|g| self.show(grant.slot, g))
     }
 
+    /// Every live grant, in the order of the handles.
+    pub fn grants(&self) -> impl Iterator<Item = GrantView> + '_ {
+        self.store.live_slots().filter_map(|slot| Some(self.show(slot, self.store.grant(slot)?)))
+    }
+
     fn show(&self, slot: u16, grant: &Grant) -> GrantView {
         GrantView {
             id: id_of_slot(slot, grant),

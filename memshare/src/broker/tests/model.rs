@@ -1,1 +1,240 @@
-//! later
+//! Compares the broker, step by step, with a naive model that keeps a list of grants and a map of
+//! pages, and holds it to invariants I1-I4, I6 and I7 after each step.
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers")]
+
+mod naive;
+
+use super::*;
+use crate::VmVerdict;
+use crate::broker::tests::model::naive::{Model, Op};
+use crate::event::Event;
+use causeway_ffa::FfaError;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The broker, what the SPMC holds, and what the hypervisor really maps.
+struct World {
+    lab: Small,
+    stage2: BTreeSet<(u64, u16)>,
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    0_u64..6
+}
+
+fn caller() -> impl Strategy<Value = u16> {
+    prop_oneof![6 => 1_u16..4, 1 => Just(4_u16), 1 => Just(9_u16)]
+}
+
+fn any_terms() -> impl Strategy<Value = GrantTerms> {
+    let peer =
+        prop_oneof![4 => Just(Some(2)), 1 => Just(Some(1)), 1 => Just(Some(4)), 4 => Just(None)];
+    let kind = prop_oneof![4 => Just(GrantKind::Share), 2 => Just(GrantKind::Lend), 1 => Just(GrantKind::Donate)];
+    let permission = prop_oneof![3 => Just(Permission::ReadWrite), 1 => Just(Permission::ReadOnly)];
+    (peer, kind, permission).prop_map(|(peer, kind, permission)| GrantTerms {
+        kind,
+        permission,
+        ..terms(peer)
+    })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let ranges = proptest::collection::vec((0xfe_u64..0x112, 1_u32..5), 1..4);
+    let owner = prop_oneof![5 => Just(1_u16), 1 => Just(2_u16), 2 => Just(3_u16)];
+    prop_oneof![
+        4 => (number(), owner, any_terms(), ranges).prop_map(|(n, o, t, r)| Op::Send(n, o, t, r)),
+        5 => (number(), any::<bool>(), caller(), any_terms()).prop_map(|(n, honest, c, t)| Op::Offer { n, honest, caller: c, terms: t }),
+        5 => (caller(), number(), any::<bool>()).prop_map(|(c, n, h)| Op::Accept(c, n, h)),
+        1 => (caller(), number()).prop_map(|(c, n)| Op::Reject(c, n)),
+        3 => (caller(), number()).prop_map(|(c, n)| Op::Release(c, n)),
+        3 => (caller(), number()).prop_map(|(c, n)| Op::Revoke(c, n)),
+        4 => (number(), caller()).prop_map(|(n, v)| Op::Map(n, v)),
+        3 => (number(), caller()).prop_map(|(n, v)| Op::Unmap(n, v)),
+        1 => caller().prop_map(Op::Destroy),
+        2 => caller().prop_map(Op::Create),
+        2 => (number(), caller()).prop_map(|(n, o)| Op::Use(n, o)),
+        2 => (number(), caller()).prop_map(|(n, o)| Op::Unuse(n, o)),
+        3 => number().prop_map(Op::Reclaim),
+        1 => Just(Op::Poll),
+        1 => (1_u64..150).prop_map(Op::Wait),
+        1 => Just(Op::BreakRelinquish),
+    ]
+}
+
+impl World {
+    fn new() -> Self {
+        Self { lab: lab(), stage2: BTreeSet::new() }
+    }
+
+    /// Carries out an operation; `None` where there is no status to compare.
+    fn run(&mut self, op: &Op) -> Option<Status> {
+        let lab = &mut self.lab;
+        let status = |lab: &mut Small, caller, call| Some(lab.call(caller, call).status);
+        match op.clone() {
+            Op::Send(n, owner, terms, ranges) => {
+                let ranges: Vec<_> = ranges.iter().map(|(f, c)| pages(*f, *c)).collect();
+                if !lab.shares.contains_key(&handle(n)) {
+                    lab.send(n, owner, terms, &ranges);
+                }
+                None
+            }
+            Op::Offer { n, honest, caller, terms } => {
+                let (caller, terms) = naive::aim(&lab.shares, n, honest, caller, terms);
+                status(lab, caller, offer(n, terms))
+            }
+            Op::Accept(caller, n, honest) => {
+                let inspect = Call::Inspect { handle: handle(n), range_index: 0 };
+                let [a, b, c, _] = lab.call(caller, inspect).results;
+                let seen = GrantSummary::from_words([a, b, c]).unwrap_or(naive::NOTHING);
+                let fold = if honest { seen.fold } else { !seen.fold };
+                let seen = GrantSummary { fold, ..seen };
+                status(lab, caller, Call::Accept { handle: handle(n), seen })
+            }
+            Op::Reject(caller, n) => {
+                let found = lab.broker.grants().find(|g| g.handle == handle(n));
+                let generation = found.map_or(1, |g| g.id.generation);
+                status(lab, caller, Call::Reject { handle: handle(n), generation })
+            }
+            Op::Release(caller, n) => status(lab, caller, release(n)),
+            Op::Revoke(caller, n) => status(lab, caller, revoke(n)),
+            Op::Map(n, vm) => {
+                let verdict = status(lab, 0, mapping(n, vm));
+                if verdict == Some(Status::Ok) {
+                    self.stage2.insert((n, vm));
+                }
+                verdict
+            }
+            Op::Unmap(n, vm) => {
+                self.stage2.remove(&(n, vm));
+                status(lab, 0, unmapped(n, vm))
+            }
+            Op::Destroy(vm) => {
+                self.stage2.retain(|(_, v)| *v != vm);
+                lab.faults.relinquish = None;
+                assert_eq!(lab.destroyed(vm), VmVerdict::Done);
+                None
+            }
+            Op::Create(vm) => match lab.created(vm) {
+                VmVerdict::Done => Some(Status::Ok),
+                VmVerdict::InProgress => None,
+                VmVerdict::Refused(status) => Some(status),
+            },
+            Op::Use(n, owner) | Op::Unuse(n, owner) => {
+                let view = lab.broker.owned(EndpointId::from_raw(owner), handle(n));
+                let begin = matches!(op, Op::Use(..));
+                let mut step = |id| if begin { lab.begin_use(id) } else { lab.end_use(id) };
+                view.map(|v| step(v.id)).map(|r| r.err().unwrap_or(Status::Ok))
+            }
+            Op::Reclaim(n) => {
+                let locked = lab.locks(n) > 0;
+                assert_eq!(lab.reclaim(n) == Err(FfaError::Denied), locked);
+                None
+            }
+            Op::Poll => {
+                let [_, asked, vm, _] = lab.call(0, Call::HypPoll).results;
+                assert!(
+                    asked == u64::MAX || self.stage2.contains(&(asked, vm.try_into().unwrap()))
+                );
+                None
+            }
+            Op::Wait(ticks) => {
+                lab.now += ticks;
+                None
+            }
+            Op::BreakRelinquish => {
+                lab.faults.relinquish = Some(FfaError::Denied);
+                None
+            }
+        }
+    }
+
+    /// Lets all deadlines that passed be seen, so that what a call changes is its own doing.
+    fn settle(&mut self) {
+        for _ in 0..6 {
+            self.lab.drive(Event::Tick);
+        }
+    }
+
+    fn check(&self, model: &Model) {
+        let mut of_page = BTreeMap::new();
+        for grant in self.lab.broker.grants() {
+            for range in self.lab.broker.ranges(grant.id) {
+                assert!(self.lab.broker.policy().in_window(range), "I5: outside RAM");
+                for page in (range.start().get()..range.end()).step_by(4096) {
+                    assert_eq!(of_page.insert(page, grant.handle), None, "I1: {page:#x} twice");
+                }
+            }
+            let usable = matches!(grant.state, LifeState::Accepted | LifeState::Active);
+            let permitted = self.lab.broker.permits(grant.id, 0, 1, Permission::ReadOnly);
+            assert!(usable || !permitted, "I6: a ring in {grant:?} runs");
+        }
+        for (number, vm) in &self.stage2 {
+            assert!(
+                self.lab.locks(*number) > 0,
+                "I2: {number} may be reclaimed while {vm} maps it"
+            );
+        }
+        for (handle, share) in &self.lab.shares {
+            let live = self.lab.broker.grants().any(|g| g.handle == *handle);
+            assert_eq!(share.locks, u32::from(live), "I2: the lock of {handle} is not its grant's");
+        }
+        for (at, rule) in (0..).zip(self.lab.broker.policy().pairs()) {
+            let usage = self.lab.broker.store.usage(at);
+            let within = usage.grants <= rule.quota.grants
+                && usage.pages <= rule.quota.pages
+                && usage.ranges <= rule.quota.ranges;
+            assert!(within, "I7: {rule:?} uses {usage:?}");
+            assert_eq!(model.charged(&rule), usage, "I7: the charge of {rule:?}");
+        }
+        assert_eq!(self.lab.broker.grants().map(naive::facts).collect::<Vec<_>>(), model.facts());
+    }
+}
+
+/// What calls of one VM must leave alone: the grants of all others.
+fn others(lab: &Small, vm: u16) -> Vec<crate::GrantView> {
+    let vm = EndpointId::from_raw(vm);
+    lab.broker.grants().filter(|g| g.owner != vm && g.peer != Some(vm)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn the_broker_does_what_the_naive_model_says(ops in proptest::collection::vec(op(), 1..120)) {
+        let mut world = World::new();
+        let mut model = Model::new(policy());
+        for op in ops {
+            world.settle();
+            model.settle(world.lab.now);
+            let expected = model.run(&op, &world.lab);
+            let before = (world.lab.broker.clone(), world.lab.shares.clone());
+            let untouched = op.caller().map(|vm| (vm, others(&world.lab, vm)));
+            let found = world.run(&op);
+            prop_assert_eq!(found, expected, "{:?}", op);
+            if found.is_some_and(|status| status != Status::Ok) && !op.breaks_spmc(&world.lab) {
+                let after = (world.lab.broker.clone(), world.lab.shares.clone());
+                prop_assert!(before == after, "I4: a refused {:?} changed something", op);
+            }
+            if let Some((vm, untouched)) = untouched {
+                prop_assert_eq!(untouched, others(&world.lab, vm), "I3: {:?}", op);
+            }
+            if !matches!(op, Op::BreakRelinquish) && world.lab.faults.relinquish.is_some() {
+                world.lab.faults.relinquish = None;
+                world.mend_locks();
+            }
+            model.settle(world.lab.now);
+            world.settle();
+            world.check(&model);
+        }
+    }
+}
+
+impl World {
+    /// A retrieve that could not be given back is left over at the SPMC; its owner would have to
+    /// be helped by hand. The model forgets it.
+    fn mend_locks(&mut self) {
+        let live: BTreeSet<_> = self.lab.broker.grants().map(|g| g.handle).collect();
+        for (handle, share) in &mut self.lab.shares {
+            share.locks = u32::from(live.contains(handle));
+        }
+    }
+}
