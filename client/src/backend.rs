@@ -104,6 +104,9 @@ impl<'c, const AREAS: usize> Backend<'c, AREAS> {
     }
 
     /// Answers the bus requests that concern memory. `None` for everything else.
+    ///
+    /// A `BusRequest::Reset` says that the driver VM has died or has reset its bus: its areas are
+    /// let go here, nothing is answered, and the caller resets the devices that it serves for it.
     pub fn answer(&mut self, incoming: &Incoming) -> Option<BusResponse> {
         let Body::BusRequest(request) = incoming.message.body else { return None };
         match request {
@@ -115,11 +118,14 @@ impl<'c, const AREAS: usize> Backend<'c, AREAS> {
                 let result = self.unbind(incoming.far, area);
                 Some(BusResponse::AreaUnshare { area, result })
             }
+            BusRequest::Reset => {
+                self.let_go_of(incoming.far);
+                None
+            }
             BusRequest::GetDevices { .. }
             | BusRequest::Ping { .. }
             | BusRequest::EventDevice { .. }
             | BusRequest::Version(_)
-            | BusRequest::Reset
             | BusRequest::EventPoll
             | BusRequest::EventConfigure { .. }
             | BusRequest::FifoConfigure { .. }

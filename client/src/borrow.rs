@@ -133,13 +133,13 @@ impl<'c> Offer<'c> {
     /// # Errors
     /// The partition's refusal; [`causeway_abi::Status::TermsChanged`] if the offer is not what it was.
     pub fn accept(self) -> Result<Accepted<'c>, Error> {
-        self.connection.call(Call::Accept { handle: self.handle, seen: self.seen })?;
-        Ok(Accepted {
-            connection: self.connection,
-            handle: self.handle,
-            seen: self.seen,
-            held: true,
-        })
+        let Self { connection, handle, seen } = self;
+        let accepted = connection.call(Call::Accept { handle, seen });
+        if let Err(Error::Broken { .. }) = accepted {
+            // The partition may have taken it as accepted.
+            unheard(release(connection, handle));
+        }
+        accepted.map(|_| Accepted { connection, handle, seen, held: true })
     }
 }
 
@@ -192,7 +192,10 @@ impl<'c> Accepted<'c> {
     /// [`NotMapped`]: what was retrieved has been relinquished.
     pub fn map(self, mapper: &'c dyn Mapper) -> Result<Borrowed<'c>, NotMapped<'c>> {
         match self.try_map(mapper) {
-            Ok(window) => Ok(Borrowed { window: Some(window), mapper, accepted: self }),
+            Ok(window) => {
+                let window = Some(window);
+                Ok(Borrowed { window, retrieved: true, mapper, accepted: self })
+            }
             Err(error) => Err(NotMapped { error, accepted: self }),
         }
     }
@@ -200,10 +203,11 @@ impl<'c> Accepted<'c> {
     /// Lets go of the grant.
     ///
     /// # Errors
-    /// The partition's refusal; the grant is then tried again by nobody.
+    /// The partition's refusal. It has then been asked twice.
     pub fn release(mut self) -> Result<LifeState, Error> {
+        let state = release(self.connection, self.handle)?;
         self.held = false;
-        release(self.connection, self.handle)
+        Ok(state)
     }
 
     fn try_map(&self, mapper: &dyn Mapper) -> Result<Window, Error> {
@@ -243,6 +247,8 @@ fn release(connection: &Connection<'_>, handle: MemHandle) -> Result<LifeState, 
 pub struct Borrowed<'c> {
     /// `None` once it is unmapped.
     window: Option<Window>,
+    /// The hypervisor maps it for this VM.
+    retrieved: bool,
     mapper: &'c dyn Mapper,
     accepted: Accepted<'c>,
 }
@@ -276,21 +282,23 @@ impl Borrowed<'_> {
     /// not yet confirmed the unmapping; nothing is left to do for this VM either way.
     ///
     /// # Errors
-    /// The first refusal.
+    /// The first refusal. The step that failed has then been tried twice, and the next ones too.
     pub fn release(mut self) -> Result<LifeState, Error> {
         self.unmap()?;
+        let state = release(self.accepted.connection, self.accepted.handle)?;
         self.accepted.held = false;
-        release(self.accepted.connection, self.accepted.handle)
+        Ok(state)
     }
 
     fn unmap(&mut self) -> Result<(), Error> {
-        match self.window.take() {
-            Some(window) => {
-                self.mapper.unmap(window);
-                self.accepted.connection.relinquish(self.accepted.handle)
-            }
-            None => Ok(()),
+        if let Some(window) = self.window.take() {
+            self.mapper.unmap(window);
         }
+        if self.retrieved {
+            self.accepted.connection.relinquish(self.accepted.handle)?;
+            self.retrieved = false;
+        }
+        Ok(())
     }
 }
 

@@ -112,7 +112,7 @@ impl<'c> Bus<'c> {
             state.token = state.token.checked_add(1).unwrap_or(1);
             state.token
         };
-        self.send(&Message { dev_num, token, body })?;
+        self.send(&Message { dev_num, token, body }, EndpointId::default())?;
         let mut looks = 0u32;
         let answer = self.bound.until(self.wait, || {
             looks = looks.wrapping_add(1);
@@ -150,7 +150,7 @@ impl<'c> Bus<'c> {
             Body::BusRequest(_) | Body::BusResponse(_) => false,
         };
         let dev_num = if names_device { to.message.dev_num } else { 0 };
-        self.send(&Message { dev_num, token: to.message.token, body })
+        self.send(&Message { dev_num, token: to.message.token, body }, EndpointId::default())
     }
 
     /// Tells the bus that this VM serves a device, or serves it no more.
@@ -159,20 +159,39 @@ impl<'c> Bus<'c> {
     /// [`Rule::FifoFull`], or what went wrong on the way.
     pub fn announce(&self, dev_num: u16, state: DeviceState) -> Result<(), Error> {
         let body = Body::BusRequest(BusRequest::EventDevice { dev_num, state });
-        self.send(&Message { dev_num: 0, token: 0, body })
+        self.send(&Message { dev_num: 0, token: 0, body }, EndpointId::default())
     }
 
-    /// Sends an event about a device (a used buffer or a changed configuration, say).
+    /// Answers a request that came in with ERROR: this VM can't carry it out.
+    ///
+    /// # Errors
+    /// [`Rule::FifoFull`], or what went wrong on the way.
+    pub fn refuse(&self, to: &Incoming) -> Result<(), Error> {
+        let header = Header::decode(to.message.encode().bytes());
+        let header = header.map_err(|_| Error::caller(Rule::MessageForm))?;
+        self.send(&Message::error_for(&header), EndpointId::default())
+    }
+
+    /// Sends an event about a device: from a driver to its device, or from a device that this VM
+    /// serves to its only driver.
     ///
     /// # Errors
     /// [`Rule::FifoFull`], or what went wrong on the way.
     pub fn event(&self, dev_num: u16, event: Request) -> Result<(), Error> {
-        self.send(&Message { dev_num, token: 0, body: Body::Request(event) })
+        self.event_to(dev_num, EndpointId::default(), event)
+    }
+
+    /// Sends an event about a device that this VM serves to one of its drivers.
+    ///
+    /// # Errors
+    /// As [`Bus::event`].
+    pub fn event_to(&self, dev_num: u16, far: EndpointId, event: Request) -> Result<(), Error> {
+        self.send(&Message { dev_num, token: 0, body: Body::Request(event) }, far)
     }
 
     /// Puts a message into the FIFO and kicks. A full FIFO is waited for.
-    fn send(&self, message: &Message) -> Result<(), Error> {
-        let slot = Slot::new(&message.encode(), EndpointId::default());
+    fn send(&self, message: &Message, far: EndpointId) -> Result<(), Error> {
+        let slot = Slot::new(&message.encode(), far);
         let pushed = self.bound.until(self.wait, || {
             let pushed = self.state.lock().push(&slot)?;
             // Full or not, the partition has something to take.

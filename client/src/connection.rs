@@ -6,6 +6,8 @@
 
 pub(crate) mod exchange;
 mod mailbox;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub use mailbox::Mailbox;
@@ -257,10 +259,15 @@ impl<'c> Connection<'c> {
     }
 
     fn take_down(&mut self) -> Result<Mailbox, Error> {
-        let mailbox = self.mailbox.get_mut().take();
-        let mailbox = mailbox.ok_or(Error::caller(Rule::AnswerForm))?;
-        mailbox.unmap(self.conduit)?;
-        Ok(mailbox)
+        let kept = self.mailbox.get_mut();
+        let mailbox = kept.take().ok_or(Error::caller(Rule::TooSmall))?;
+        match mailbox.unmap(self.conduit) {
+            Ok(()) => Ok(mailbox),
+            Err(error) => {
+                *kept = Some(mailbox);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -268,7 +275,9 @@ impl Drop for Connection<'_> {
     fn drop(&mut self) {
         // Whoever wants the buffers back calls `close`; here they are only taken from the
         // hypervisor, and a refusal leaves them with it.
-        unheard(self.take_down());
+        if self.mailbox.get_mut().is_some() {
+            unheard(self.take_down());
+        }
     }
 }
 

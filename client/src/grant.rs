@@ -156,7 +156,8 @@ impl<'c> Grant<'c> {
         life_state(state)
     }
 
-    /// Waits until the grant is in one of `states`.
+    /// Waits until the grant is in one of `states`. A grant that the partition has forgotten counts
+    /// as [`LifeState::Released`].
     ///
     /// # Errors
     /// [`Error::TimedOut`], or what went wrong with a call.
@@ -167,7 +168,14 @@ impl<'c> Grant<'c> {
         bound: Bound,
     ) -> Result<LifeState, Error> {
         let found = bound.until(wait, || {
-            let state = self.state()?;
+            let state = match self.state() {
+                Err(Error::Refused { status: Status::NoSuchGrant, .. })
+                    if states.contains(&LifeState::Released) =>
+                {
+                    LifeState::Released
+                }
+                other => other?,
+            };
             Ok(states.contains(&state).then_some(state))
         })?;
         found.ok_or(Error::TimedOut(Awaited::GrantState))
@@ -260,3 +268,6 @@ pub(crate) const fn transfer(kind: GrantKind) -> Transfer {
         GrantKind::Donate => Transfer::Donate,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub mod grant;
 #[cfg(feature = "guest")]
 pub mod guest;
 pub mod memory;
+#[cfg(test)]
+mod testing;
 pub mod wait;
 
 pub use connection::{Connection, Mailbox};

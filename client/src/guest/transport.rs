@@ -54,11 +54,12 @@ pub enum Kick<'c> {
 /// }
 /// ```
 #[derive(Debug)]
-pub struct MsgTransport<'c> {
-    bus: &'c Bus<'c>,
+pub struct MsgTransport<'b, 'c> {
+    bus: &'b Bus<'c>,
     dev_num: u16,
-    kick: Kick<'c>,
-    health: &'c Health,
+    kick: Kick<'b>,
+    health: &'b Health,
+    withheld: Features,
     device_type: DeviceType,
     info: DeviceInfo,
     offered: Features,
@@ -73,16 +74,16 @@ struct Config {
     len: usize,
 }
 
-impl<'c> MsgTransport<'c> {
+impl<'b, 'c> MsgTransport<'b, 'c> {
     /// Asks the device what it is and resets it.
     ///
     /// # Errors
     /// [`Rule::MessageKind`] if virtio-drivers knows no such device, or what went wrong with a request.
     pub fn open(
-        bus: &'c Bus<'c>,
+        bus: &'b Bus<'c>,
         dev_num: u16,
-        kick: Kick<'c>,
-        health: &'c Health,
+        kick: Kick<'b>,
+        health: &'b Health,
     ) -> Result<Self, Error> {
         let Response::GetDeviceInfo(info) = bus.request(dev_num, Request::GetDeviceInfo)? else {
             return Err(Error::peer(Rule::MessageKind));
@@ -90,8 +91,17 @@ impl<'c> MsgTransport<'c> {
         let device_type =
             DeviceType::try_from(info.device_id).map_err(|_| Error::peer(Rule::MessageKind))?;
         let config = RefCell::new(None);
-        let offered = Features::NONE;
-        Ok(Self { bus, dev_num, kick, health, device_type, info, offered, config })
+        let (offered, withheld) = (Features::NONE, Features::NONE);
+        Ok(Self { bus, dev_num, kick, health, withheld, device_type, info, offered, config })
+    }
+
+    /// Keeps features of the device from the driver. Without [`Features::EVENT_IDX`], for example,
+    /// virtio-drivers kicks only while the device wants to be kicked; with it, it compares ring
+    /// indices without wrapping them and kicks a device that is awake.
+    #[must_use]
+    pub const fn without(mut self, features: Features) -> Self {
+        self.withheld = features;
+        self
     }
 
     /// Returns what the device said about itself.
@@ -224,7 +234,7 @@ impl<'c> MsgTransport<'c> {
     }
 }
 
-impl Transport for MsgTransport<'_> {
+impl Transport for MsgTransport<'_, '_> {
     fn device_type(&self) -> DeviceType {
         self.device_type
     }
@@ -234,8 +244,9 @@ impl Transport for MsgTransport<'_> {
         let features = words.and_then(|(low, high)| {
             Features::NONE.with_block(0, low).and_then(|all| all.with_block(1, high))
         });
-        self.offered = features.unwrap_or(Features::NONE);
-        self.offered.get()
+        let features = features.unwrap_or(Features::NONE).get() & !self.withheld.get();
+        self.offered = Features::from_raw(features);
+        features
     }
 
     fn write_driver_features(&mut self, driver_features: u64) {
