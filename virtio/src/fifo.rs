@@ -371,6 +371,19 @@ impl Fifo {
         self.failed
     }
 
+    /// Looks how many slots the other side has not taken yet.
+    ///
+    /// # Errors
+    /// Every error closes this end.
+    pub fn refresh_unsent<M: FifoMemory + ?Sized>(&mut self, mem: &M) -> Result<u16, FifoError> {
+        if self.failed {
+            return Err(FifoError::Closed);
+        }
+        let result = self.send.refresh_as_writer(mem);
+        self.failed = result.is_err();
+        result.map(|()| self.unsent())
+    }
+
     /// Returns how many slots the other side has not taken yet, as last seen.
     #[must_use]
     pub const fn unsent(&self) -> u16 {

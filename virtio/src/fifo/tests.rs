@@ -85,6 +85,7 @@ fn full_fifo_refuses_and_goes_on() {
     assert_eq!(vm, before);
     assert_eq!(vm.unsent(), 29);
     assert_eq!(partition.pop(&mem).unwrap(), Some(slot(0)));
+    assert_eq!((vm.unsent(), vm.refresh_unsent(&mem)), (29, Ok(28)));
     vm.push(&mem, &slot(29)).unwrap();
     for n in 1..30 {
         assert_eq!(partition.pop(&mem).unwrap(), Some(slot(n)));
