@@ -205,6 +205,51 @@ fn a_qemu_that_is_too_old_or_strange_is_named_and_nothing_is_installed() {
 }
 
 #[test]
+fn missing_packages_are_listed_simulated_and_then_installed() {
+    let bench = Bench::new();
+    let bin = bench.bin();
+    let bin = bin.display();
+    bench.fake("sudo", "[ \"$1\" = -n ] && shift; [ \"$1\" = true ] && exit 0; shift; exec \"$@\"");
+    let made = "for t in aarch64-linux-gnu-gcc dtc make cc dpkg-source; do \
+                echo '#!/bin/sh' >$BIN/$t; /bin/chmod +x $BIN/$t; done; \
+                echo '#!/bin/sh\necho QEMU emulator version 9.0.0' >$BIN/qemu-system-aarch64; \
+                /bin/chmod +x $BIN/qemu-system-aarch64";
+    let script = format!(
+        "BIN={bin}; echo \"$@\" >>{}; [ \"$1\" != install ] || {{ {made}; }}",
+        bench.at("asked").display()
+    );
+    bench.fake("apt-get", &script);
+    let seen = bench.run(&["run", "--yes"]);
+    let asked = fs::read_to_string(bench.at("asked")).expect("apt-get was called");
+    let lines: Vec<&str> = asked.lines().collect();
+    let options = "install --no-install-recommends --no-remove -y gcc-aarch64-linux-gnu ";
+    assert!(
+        matches!(lines.as_slice(), [update, plan, install]
+        if *update == "update"
+            && plan.starts_with(&format!("--simulate {options}"))
+            && install.starts_with(options)
+            && install.contains(" device-tree-compiler ")
+            && install.ends_with(" qemu-system-arm")),
+        "{asked}"
+    );
+    let listed = seen.stderr.find("missing: aarch64-linux-gnu-gcc (gcc-aarch64-linux-gnu), dtc");
+    assert!(listed.is_some(), "{}", seen.stderr);
+    assert_eq!(seen.code, Some(3), "the compiler or a header is still missing");
+}
+
+#[test]
+fn an_installation_that_fails_ends_with_3_and_the_command() {
+    let bench = Bench::new();
+    bench.fake("sudo", "[ \"$1\" = -n ] && shift; [ \"$1\" = true ] && exit 0; shift; exec \"$@\"");
+    bench.fake("apt-get", "echo E: Unable to fetch some archives; exit 100");
+    let seen = bench.run(&["run", "--yes"]);
+    assert_eq!(seen.code, Some(3), "{}", seen.stderr);
+    assert!(seen.stderr.contains("Unable to fetch some archives"), "{}", seen.stderr);
+    assert!(seen.stderr.contains("check the network"), "{}", seen.stderr);
+    assert!(seen.last.starts_with("FAIL: apt-get cannot install gcc-aarch64-linux-gnu"));
+}
+
+#[test]
 fn a_qemu_that_does_not_even_tell_its_version_is_a_time_out() {
     let bench = Bench::new();
     bench.fake("qemu-system-aarch64", "echo $$ >pid; exec /bin/sleep 600");
