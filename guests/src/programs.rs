@@ -8,6 +8,7 @@ mod lock;
 mod mapped_attrs;
 mod revoke;
 mod third_party;
+mod transfer;
 mod two_cores;
 mod unaccepted;
 
@@ -18,6 +19,7 @@ use crate::{report, say};
 pub fn frontend(boot: &Boot) {
     run(boot, |job| {
         Some(match job {
+            "transfer" => transfer::frontend::run,
             "lock" => lock::owner,
             "revoke" => revoke::owner,
             "unaccepted" => unaccepted::owner,
@@ -36,6 +38,7 @@ pub fn frontend(boot: &Boot) {
 pub fn backend(boot: &Boot) {
     run(boot, |job| {
         Some(match job {
+            "transfer" => transfer::backend::run,
             "lock" => lock::peer,
             "revoke" => revoke::peer,
             "unaccepted" => unaccepted::peer,

@@ -116,18 +116,26 @@ pub(super) fn greet() -> bool {
 pub(super) fn configure(handle: u64) -> Result<BusResult, Met> {
     let handle = MemHandle::new(handle).ok_or(Met::Malformed)?;
     let page_count = 2;
-    match bus(BusRequest::FifoConfigure { handle, page_count, driver_notif_id: 0 })? {
-        BusResponse::FifoConfigure { result, .. } => Ok(result),
-        BusResponse::Error { .. } => Ok(BusResult::Error),
-        _ => Err(Met::Malformed),
-    }
+    verdict(bus(BusRequest::FifoConfigure { handle, page_count, driver_notif_id: 0 })?)
 }
 
 /// Makes the partition forget the bus connection of this VM.
 pub(super) fn reset() -> Result<BusResult, Met> {
-    match bus(BusRequest::Reset)? {
-        BusResponse::Reset { result } => Ok(result),
+    verdict(bus(BusRequest::Reset)?)
+}
+
+/// What the bus says to FIFO_CONFIGURE or RESET; ERROR counts as a refusal.
+fn verdict(response: BusResponse) -> Result<BusResult, Met> {
+    match response {
+        BusResponse::FifoConfigure { result, .. } | BusResponse::Reset { result } => Ok(result),
         BusResponse::Error { .. } => Ok(BusResult::Error),
-        _ => Err(Met::Malformed),
+        BusResponse::EventAck
+        | BusResponse::GetDevices(_)
+        | BusResponse::Ping { .. }
+        | BusResponse::Version(_)
+        | BusResponse::AreaShare { .. }
+        | BusResponse::AreaUnshare { .. }
+        | BusResponse::EventPoll
+        | BusResponse::EventConfigure { .. } => Err(Met::Malformed),
     }
 }

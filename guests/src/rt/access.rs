@@ -13,7 +13,7 @@ pub fn read_u8(address: u64) -> u8 {
     // SAFETY: a load has no effect on Rust's objects; an address that is not mapped ends in an
     // exception, never in a wrong value.
     unsafe {
-        asm!("ldrb {v:w}, [{a}]", a = in(reg) address, v = out(reg) value, options(nostack, readonly))
+        asm!("ldrb {v:w}, [{a}]", a = in(reg) address, v = out(reg) value, options(nostack, readonly));
     };
     value.to_le_bytes()[0]
 }
@@ -36,7 +36,7 @@ pub fn read_u64(address: u64) -> u64 {
     let value: u64;
     // SAFETY: as for `read_u8`.
     unsafe {
-        asm!("ldr {v}, [{a}]", a = in(reg) address, v = out(reg) value, options(nostack, readonly))
+        asm!("ldr {v}, [{a}]", a = in(reg) address, v = out(reg) value, options(nostack, readonly));
     };
     value
 }
@@ -86,7 +86,7 @@ pub fn try_read(address: u64) -> Option<u64> {
     let value: u64;
     // SAFETY: as for `read_u64`; the register holds the sentinel if the load was skipped.
     unsafe {
-        asm!("ldr {v}, [{a}]", a = in(reg) address, v = inlateout(reg) UNTOUCHED => value, options(nostack))
+        asm!("ldr {v}, [{a}]", a = in(reg) address, v = inlateout(reg) UNTOUCHED => value, options(nostack));
     };
     (value != UNTOUCHED).then_some(value)
 }

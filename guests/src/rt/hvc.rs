@@ -20,6 +20,7 @@ pub mod vendor {
 }
 
 /// Makes a call with x0-x7 and returns x0-x7.
+#[expect(clippy::must_use_candidate, reason = "many calls are made for what they do")]
 pub fn call(regs: [u64; 8]) -> [u64; 8] {
     let [x0, x1, x2, x3, x4, x5, x6, x7] = regs;
     let mut all = [0; 18];

@@ -62,7 +62,7 @@ impl Attacker {
 
     /// Gives up the buffers, asks for ones that lie elsewhere, and takes the own ones again.
     fn rxtx_of_other_memory(&self) {
-        calls::ffa([calls::id::RXTX_UNMAP, 3 << 16, 0, 0, 0, 0, 0, 0]).expect("unmap");
+        calls::ffa([calls::id::RXTX_UNMAP, 0, 0, 0, 0, 0, 0, 0]).expect("unmap");
         let elsewhere = pages::end() + 16 * layout::PAGE_LEN;
         let met = calls::ffa([
             calls::id::RXTX_MAP,
@@ -88,8 +88,5 @@ impl Attacker {
 /// Reads a frame's answer as the answer to a call.
 fn answered(answer: Result<causeway_abi::Frame, calls::Met>) -> Result<(), calls::Met> {
     let reply = Reply::decode(&answer?).ok_or(calls::Met::Malformed)?;
-    match reply.status {
-        Status::Ok => Ok(()),
-        status => Err(calls::Met::Status(status)),
-    }
+    if reply.status == Status::Ok { Ok(()) } else { Err(calls::Met::Status(reply.status)) }
 }

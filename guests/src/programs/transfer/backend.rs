@@ -1,0 +1,223 @@
+//! VM 2: serves the disk medium in its RAM as a virtio block device, to VM 1 only. Never calls the
+//! partition while the driver is at work: requests come by doorbell and go by doorbell.
+
+use super::{BOUND, DEVICE, DRIVER};
+use crate::rt::client::{Clock, mailbox, mapper, take_pages};
+use crate::rt::{Boot, signal, time};
+use crate::{check, say};
+use causeway_abi::GrantSummary;
+use causeway_client::backend::{Backend, Verdict};
+use causeway_client::bus::{Bus, Incoming};
+use causeway_client::conduit::Hvc;
+use causeway_client::doorbell::{Doorbells, bit_of};
+use causeway_client::{Connection, Error};
+use causeway_virtio::device::DeviceServer;
+use causeway_virtio::device::block::{Block, SliceMedium};
+use causeway_virtio::msg::{Body, BusRequest, DeviceState, Message, Request};
+use causeway_virtio::types::Status;
+use core::ptr;
+use core::slice;
+
+/// The device's number on this VM's side of the link.
+const DEVICE_NUMBER: u16 = 0;
+/// Areas that the driver may bind.
+const AREAS: usize = 16;
+/// Requests served before the FIFO is looked at again.
+const BUDGET: u32 = 64;
+/// How long the device waits for its driver to appear, and for anything to happen.
+const IDLE_MILLIS: u64 = 30_000;
+
+type Disk = DeviceServer<Block<SliceMedium<'static>>, 1>;
+
+/// VM 2 of `transfer`.
+pub(in crate::programs) fn run(boot: &Boot) {
+    let medium = medium(boot);
+    if boot.line.get("flip") == Some("image")
+        && let Some(byte) = medium.first_mut()
+    {
+        *byte ^= 1;
+    }
+    let connection = Connection::open(&Hvc, mailbox()).expect("connection");
+    let doorbells = Doorbells::new(&connection);
+    doorbells.bind(DRIVER).expect("doorbell of the driver");
+    let bus = Bus::open(&connection, take_pages(2), &Clock, BOUND).expect("bus");
+    bus.announce(DEVICE_NUMBER, DeviceState::Added).expect("announce");
+
+    let mapper = mapper();
+    let mut service = Service {
+        bus: &bus,
+        doorbells: &doorbells,
+        backend: Backend::new(&connection, &mapper),
+        disk: DeviceServer::new(Block::new(SliceMedium::new(medium), *b"causeway-guest-disk\0")),
+        state: State::Waiting,
+    };
+    let outcome = service.until_done();
+    let state = service.state;
+    let counters = service.disk.model().counters();
+    let served = outcome.is_ok() && state == State::Done && counters.copied_bytes == 0;
+    check!("transfer/served", served, "{outcome:?} {state:?} {counters:?}");
+    drop(service);
+
+    let gone = bus.announce(DEVICE_NUMBER, DeviceState::Removed);
+    let closed = bus.close().map(|_| ()).map_err(|failed| failed.error);
+    let stranded = connection.stranded();
+    let connection = connection.close().map(|_| ());
+    let down = gone.is_ok() && closed.is_ok() && connection.is_ok() && stranded == 0;
+    check!(
+        "transfer/backend_torn_down",
+        down,
+        "{gone:?} {closed:?} {connection:?} stranded={stranded}"
+    );
+}
+
+/// The disk image that the monitor mapped into this VM and into no other.
+fn medium(boot: &Boot) -> &'static mut [u8] {
+    let number = |key| boot.line.number(key).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let (address, length) = (number("medium"), number("medium_bytes"));
+    if address == 0 || length == 0 {
+        return &mut [];
+    }
+    // SAFETY: the monitor says on the command line that these bytes are this VM's medium; it maps
+    // them into no other VM, so nobody else writes them. The first page table maps them as normal
+    // memory, no other object lies there, and this function is called once.
+    unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(address), length) }
+}
+
+/// Where the driver's use of the device stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No area is bound yet.
+    Waiting,
+    /// Areas are bound.
+    InUse,
+    /// The last area has been let go.
+    Done,
+}
+
+struct Service<'b, 'c> {
+    bus: &'b Bus<'c>,
+    doorbells: &'b Doorbells<'c>,
+    backend: Backend<'c, AREAS>,
+    disk: Disk,
+    state: State,
+}
+
+impl Service<'_, '_> {
+    /// Serves until the driver has taken everything back, or nothing has happened for too long.
+    fn until_done(&mut self) -> Result<(), Error> {
+        let mut last = time::now_micros();
+        while self.state != State::Done {
+            signal::fetch();
+            let mut busy = signal::take_from_vms(bit_of(DRIVER)) != 0;
+            let ringing = signal::take_from_partition();
+            // LIST is a call of the partition: only when it rang, or nothing is at work yet.
+            if ringing || !self.disk.status().contains(Status::DRIVER_OK) {
+                let admitted = self.backend.admit(policy)?;
+                busy |= admitted.accepted > 0;
+            }
+            while let Some(incoming) = self.bus.receive()? {
+                self.take(&incoming)?;
+                busy = true;
+            }
+            busy |= self.serve()? > 0;
+            let now = time::now_micros();
+            if busy {
+                last = now;
+            } else if now.saturating_sub(last) > IDLE_MILLIS * 1000 {
+                say!("nothing happened for {IDLE_MILLIS} ms");
+                return Ok(());
+            } else {
+                time::rest();
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out one message and answers it.
+    fn take(&mut self, incoming: &Incoming) -> Result<(), Error> {
+        if incoming.message.body == Body::BusRequest(BusRequest::Reset) {
+            // The driver died or started anew; nobody waits for an answer. The backend lets its
+            // areas go.
+            self.disk.reset();
+            self.backend.answer(incoming);
+            return Ok(());
+        }
+        if let Some(response) = self.backend.answer(incoming) {
+            self.note_areas(incoming);
+            return self.bus.respond(incoming, Body::BusResponse(response));
+        }
+        let memory = self.backend.memory(incoming.far);
+        match self.disk.answer(&memory, &incoming.message) {
+            Some(Message { body, .. }) => self.bus.respond(incoming, body),
+            None if is_event(&incoming.message.body) => Ok(()),
+            None => self.bus.refuse(incoming),
+        }
+    }
+
+    /// Follows the areas: the last one that goes ends the job, and its answer ends the driver's
+    /// waiting, so the counters are printed before it.
+    fn note_areas(&mut self, incoming: &Incoming) {
+        match incoming.message.body {
+            Body::BusRequest(BusRequest::AreaShare(_)) => self.state = State::InUse,
+            Body::BusRequest(BusRequest::AreaUnshare { .. })
+                if self.backend.held() == 0 && self.state == State::InUse =>
+            {
+                self.state = State::Done;
+                self.print_result();
+            }
+            Body::BusRequest(_) | Body::Request(_) | Body::Response(_) | Body::BusResponse(_) => {}
+        }
+    }
+
+    /// Serves what is in the queue; returns the number of requests.
+    fn serve(&mut self) -> Result<u32, Error> {
+        let memory = self.backend.memory(DRIVER);
+        let mut requests = 0;
+        loop {
+            let served = self.disk.serve(&memory, 0, BUDGET);
+            requests += served.requests;
+            if let Some(event) = served.event {
+                self.bus.event_to(DEVICE_NUMBER, DRIVER, Request::EventConfig(event))?;
+            }
+            if served.notify {
+                self.doorbells.ring(DRIVER)?;
+            }
+            // Asks for a kick; if something came meanwhile there may be none for it.
+            if served.requests == 0 && !self.disk.arm(&memory, 0) {
+                return Ok(requests);
+            }
+        }
+    }
+
+    fn print_result(&self) {
+        let counters = self.disk.model().counters();
+        say!(
+            "RESULT job=transfer status=ok medium_bytes={} copied_bytes={} requests={} doorbells={}",
+            counters.medium_bytes,
+            counters.copied_bytes,
+            counters.requests,
+            self.doorbells.ring_count()
+        );
+    }
+}
+
+/// Reports whether nobody waits for an answer.
+fn is_event(body: &Body) -> bool {
+    match body {
+        Body::Request(request) => request.is_event(),
+        Body::BusRequest(BusRequest::EventDevice { .. } | BusRequest::EventAreaRelease { .. }) => {
+            true
+        }
+        Body::BusRequest(_) => false,
+        Body::Response(_) | Body::BusResponse(_) => true,
+    }
+}
+
+/// Takes up what VM 1 offers, and nothing else.
+fn policy(seen: &GrantSummary) -> Verdict {
+    if seen.owner == DRIVER && DEVICE.get() == signal::own_id() {
+        Verdict::Accept
+    } else {
+        Verdict::Reject
+    }
+}

@@ -1,0 +1,252 @@
+//! Owns the requests in flight: which buffers each one uses, and that no buffer is used twice.
+//! virtio-drivers' block driver does the rest, unmodified. Never decides what to read.
+
+use super::payload::{Payload, Place};
+use super::{DEVICE, DiskHal, POOL};
+use crate::rt::{signal, time};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use causeway_client::doorbell::bit_of;
+use causeway_client::guest::{DmaBuffer, Health, MsgTransport};
+use causeway_client::memory::OutOfWindow;
+use core::fmt;
+use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
+
+/// Requests that virtio-drivers' queue of 16 descriptors holds, at three descriptors each.
+pub(super) const SLOTS: usize = 5;
+/// Bytes in a sector.
+pub(super) const SECTOR: u64 = 512;
+/// Without an answer for so long the device counts as dead.
+const DEAD_MICROS: u64 = 10_000_000;
+/// Where the response lies in the page of a request's header.
+const RESPONSE_AT: usize = 64;
+
+/// Why a request came to nothing.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// virtio-drivers says so, or the device by its status.
+    Driver(virtio_drivers::Error),
+    /// What the transport could not return to the driver.
+    Transport(causeway_client::Error),
+    /// The device did not answer.
+    NoAnswer,
+    /// The device answered a request that was not made.
+    WrongToken,
+    /// A buffer was shorter than its request.
+    TooShort,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Driver(error) => write!(f, "{error:?}"),
+            Self::Transport(error) => write!(f, "{error}"),
+            Self::NoAnswer => f.write_str("no answer"),
+            Self::WrongToken => f.write_str("answer to no request"),
+            Self::TooShort => f.write_str("buffer too short"),
+        }
+    }
+}
+
+impl From<virtio_drivers::Error> for Failed {
+    fn from(error: virtio_drivers::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<OutOfWindow> for Failed {
+    fn from(_: OutOfWindow) -> Self {
+        Self::TooShort
+    }
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// From the disk.
+    Read,
+    /// To the disk.
+    Write,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    token: u16,
+    len: usize,
+    way: Way,
+    done: bool,
+}
+
+/// The memory of one request.
+struct Slot {
+    header: DmaBuffer<'static>,
+    payload: Payload,
+    flight: Option<Flight>,
+}
+
+/// Returns the request and the response, which lie in one page of the link's memory, as they were
+/// when the driver last had them (zero at first, which is a read of sector 0 that succeeded).
+///
+/// # Safety
+/// Both must be handed to virtio-drivers only, and the page be zero or last used by this function.
+unsafe fn parts<'h>(header: &'h mut DmaBuffer<'static>) -> (&'h mut BlkReq, &'h mut BlkResp) {
+    let page = header.raw().cast::<u8>();
+    // SAFETY: the buffer has a page of 4096 bytes, more than the offset.
+    let response = unsafe { page.add(RESPONSE_AT) }.cast::<BlkResp>();
+    // SAFETY: a page is aligned for the type and has room for it; it belongs to this buffer alone,
+    // which is borrowed as long as the reference lives; zero is `ReqType::In`, so the bytes are
+    // valid at first, and later they are what virtio-drivers wrote: the device has no reason to
+    // write them, and a device that does makes the driver send a wrong request at worst, because
+    // the driver overwrites them before it uses them.
+    let request = unsafe { &mut *page.cast::<BlkReq>().as_ptr() };
+    // SAFETY: at offset 64, past the request; any byte is a valid status.
+    let response = unsafe { &mut *response.as_ptr() };
+    (request, response)
+}
+
+/// The block driver with its requests in flight, oldest first.
+pub(super) struct Disk<'b, 'c> {
+    driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
+    health: &'b Health,
+    slots: [Slot; SLOTS],
+    free: Vec<usize>,
+    queue: VecDeque<usize>,
+    requests: u64,
+}
+
+impl<'b, 'c> Disk<'b, 'c> {
+    /// Takes the driver, and the memory for its requests: `len_bytes` bytes of payload each.
+    /// `None` if the pool has not that much.
+    pub(super) fn new(
+        driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
+        health: &'b Health,
+        len_bytes: usize,
+        place: Place,
+    ) -> Option<Self> {
+        let mut slots = Vec::new();
+        for _ in 0..SLOTS {
+            let header = POOL.take(1)?;
+            let payload = Payload::take(len_bytes, place)?;
+            slots.push(Slot { header, payload, flight: None });
+        }
+        let slots = slots.try_into().ok()?;
+        let free = (0..SLOTS).collect();
+        let queue = VecDeque::new();
+        Some(Self { driver, health, slots, free, queue, requests: 0 })
+    }
+
+    /// Returns the size of the disk in bytes.
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.driver.capacity().saturating_mul(SECTOR)
+    }
+
+    /// Returns how many requests were made.
+    pub(super) const fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Reports whether another request can be made now.
+    pub(super) fn has_room(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Reports whether requests are in flight.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Makes a request for `len` bytes at `offset`, both whole sectors. For a write, `fill` puts
+    /// the data into the payload first.
+    pub(super) fn submit(
+        &mut self,
+        way: Way,
+        offset: u64,
+        len: usize,
+        fill: impl FnOnce(&mut Payload) -> Result<(), OutOfWindow>,
+    ) -> Result<(), Failed> {
+        let block = usize::try_from(offset / SECTOR).map_err(|_| Failed::TooShort)?;
+        let index = self.free.pop().ok_or(Failed::TooShort)?;
+        let Slot { header, payload, flight } = &mut self.slots[index];
+        fill(payload)?;
+        // SAFETY: pages of the pool are zeroed; only virtio-drivers gets the two.
+        let (request, response) = unsafe { parts(header) };
+        // SAFETY: the slice goes to virtio-drivers, which shares its address.
+        let data = unsafe { payload.slice(len) }.ok_or(Failed::TooShort)?;
+        let token = match way {
+            // SAFETY: the slot is not touched until `complete` has popped its token, and its
+            // buffers stay where they are: pages of the pool, or a vector that is not resized.
+            Way::Read => unsafe { self.driver.read_blocks_nb(block, request, data, response) },
+            // SAFETY: as for the read.
+            Way::Write => unsafe { self.driver.write_blocks_nb(block, request, data, response) },
+        }?;
+        *flight = Some(Flight { token, len, way, done: false });
+        self.queue.push_back(index);
+        self.requests += 1;
+        Ok(())
+    }
+
+    /// Waits for the oldest request, hands its payload to `take`, and frees its slot.
+    pub(super) fn finish_oldest(
+        &mut self,
+        take: impl FnOnce(&mut Payload, usize) -> Result<(), OutOfWindow>,
+    ) -> Result<(), Failed> {
+        let index = *self.queue.front().ok_or(Failed::WrongToken)?;
+        let mut last = time::now_micros();
+        while !self.slots[index].flight.is_some_and(|flight| flight.done) {
+            self.health.check().map_err(Failed::Transport)?;
+            let now = time::now_micros();
+            if self.complete_one()? {
+                last = now;
+                continue;
+            }
+            if now.saturating_sub(last) > DEAD_MICROS {
+                return Err(Failed::NoAnswer);
+            }
+            time::rest();
+            signal::fetch();
+            // A doorbell only says "look again", and the loop does.
+            let _looked = signal::take_from_vms(bit_of(DEVICE));
+        }
+        self.queue.pop_front();
+        let slot = &mut self.slots[index];
+        let len = slot.flight.take().map_or(0, |flight| flight.len);
+        take(&mut slot.payload, len)?;
+        self.free.push(index);
+        Ok(())
+    }
+
+    /// Takes one used buffer from the queue; false if there is none.
+    fn complete_one(&mut self) -> Result<bool, Failed> {
+        let Some(token) = self.driver.peek_used() else { return Ok(false) };
+        let found = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.flight.is_some_and(|flight| flight.token == token && !flight.done));
+        let Some(Slot { header, payload, flight: Some(flight) }) = found else {
+            return Err(Failed::WrongToken);
+        };
+        // SAFETY: last used by `submit`; only virtio-drivers gets the two.
+        let (request, response) = unsafe { parts(header) };
+        // SAFETY: the slice goes to virtio-drivers, which unshares its address.
+        let data = unsafe { payload.slice(flight.len) }.ok_or(Failed::TooShort)?;
+        match flight.way {
+            // SAFETY: these are the buffers of the request that got this token.
+            Way::Read => unsafe {
+                self.driver.complete_read_blocks(token, request, data, response)
+            },
+            // SAFETY: these are the buffers of the request that got this token.
+            Way::Write => unsafe {
+                self.driver.complete_write_blocks(token, request, data, response)
+            },
+        }?;
+        flight.done = true;
+        Ok(true)
+    }
+
+    /// Asks the device to make durable what was written. virtio-drivers puts this request's
+    /// header on the stack, so its 17 bytes are moved; it has no payload.
+    pub(super) fn flush(&mut self) -> Result<(), Failed> {
+        self.driver.flush()?;
+        self.health.check().map_err(Failed::Transport)
+    }
+}

@@ -1,0 +1,282 @@
+//! VM 1: reads the whole disk of VM 2 with virtio-drivers' block driver, digests it, writes a
+//! region and reads it back, and takes everything back. Never calls the partition between MARK
+//! begin and MARK end, unless a test asks for just that.
+
+use super::digest::Digest;
+use super::disk::{Disk, Failed, SECTOR, Way};
+use super::link::Areas;
+use super::payload::Place;
+use super::{BOUND, DEVICE, DiskHal, POOL};
+use crate::rt::client::{Clock, mailbox, take_pages};
+use crate::rt::hvc::{self, vendor};
+use crate::rt::{Boot, time};
+use crate::{check, say};
+use alloc::vec;
+use alloc::vec::Vec;
+use causeway_abi::{Call, VERSION_MINOR};
+use causeway_client::bus::Bus;
+use causeway_client::conduit::Hvc;
+use causeway_client::doorbell::Doorbells;
+use causeway_client::guest::{Bounce, Health, Kick, MsgTransport, PoolStats};
+use causeway_client::{Connection, Error, Wait};
+use causeway_virtio::msg::{Request, Response};
+use causeway_virtio::types::{DeviceId, Features};
+use core::fmt;
+use virtio_drivers::device::blk::VirtIOBlk;
+
+/// Bytes per request unless `batch=` says otherwise.
+const BATCH: u64 = 65_536;
+/// Most bytes per request.
+const LARGEST_BATCH: u64 = 2 << 20;
+/// Bytes of the region that is written and read back, at most.
+const REGION: u64 = 65_536;
+
+/// The wishes of the command line.
+#[derive(Clone, Copy, Debug)]
+struct Wishes {
+    batch: u64,
+    place: Place,
+    flip_buffer: bool,
+    flip_digest: bool,
+    call_partition: bool,
+}
+
+impl Wishes {
+    fn read(boot: &Boot) -> Option<Self> {
+        let batch = boot.line.number("batch").unwrap_or(BATCH);
+        let good = batch.is_multiple_of(SECTOR) && (SECTOR..=LARGEST_BATCH).contains(&batch);
+        let outside = boot.line.is_set("outside");
+        good.then_some(Self {
+            batch,
+            place: if outside { Place::OutsideAreas } else { Place::InAreas },
+            flip_buffer: boot.line.get("flip") == Some("buffer"),
+            flip_digest: boot.line.get("flip") == Some("digest"),
+            call_partition: boot.line.is_set("call_partition"),
+        })
+    }
+
+    fn pages(self) -> u32 {
+        u32::try_from(self.batch.div_ceil(4096)).unwrap_or(u32::MAX)
+    }
+}
+
+/// What the transfer came to.
+struct Outcome {
+    digest: [u8; 32],
+    bytes: u64,
+    requests: u64,
+    elapsed_micros: u64,
+    write_check: bool,
+    /// Before the flush, whose header virtio-drivers keeps outside areas.
+    moved: PoolStats,
+}
+
+/// VM 1 of `transfer`.
+pub(in crate::programs) fn run(boot: &Boot) {
+    let wishes = Wishes::read(boot).expect("batch= must be sectors, at most 2 MiB");
+    let connection = Connection::open(&Hvc, mailbox()).expect("connection");
+    let doorbells = Doorbells::new(&connection);
+    doorbells.bind(DEVICE).expect("doorbell of the device");
+    let bus = Bus::open(&connection, take_pages(2), &Clock, BOUND).expect("bus");
+    check!("transfer/connected", true);
+
+    let device = find_block_device(&bus);
+    check!("transfer/device_found", matches!(device, Ok(Some(_))), "{device:?}");
+    let Ok(Some(dev_num)) = device else { return };
+
+    let areas = match Areas::grant(&connection, &bus, wishes.pages()) {
+        Ok(areas) => areas,
+        Err(error) => {
+            check!("transfer/areas_granted", false, "{error}");
+            return;
+        }
+    };
+    check!("transfer/areas_granted", true);
+
+    let health = Health::new();
+    let kick = Kick::Doorbell(&doorbells, DEVICE);
+    // virtio-drivers 0.13 compares the event index without wrapping, and would leave out a kick.
+    let transport = MsgTransport::open(&bus, dev_num, kick, &health)
+        .expect("transport")
+        .without(Features::EVENT_IDX);
+    let driver = VirtIOBlk::<DiskHal, _>::new(transport).expect("block driver");
+    health.check().expect("the device is well");
+    let length = usize::try_from(wishes.batch).expect("64-bit");
+    let disk = Disk::new(driver, &health, length, wishes.place).expect("room");
+    let outcome = transfer(disk, wishes, &connection);
+    let (grants, pages) = (areas.count() + 1, areas.page_count() + 2);
+
+    let areas = areas.take_back(&bus);
+    let closed = bus.close().map(|_| ()).map_err(|failed| failed.error);
+    let stranded = connection.stranded();
+    let doorbells = doorbells.ring_count();
+    let connection = connection.close().map(|_| ());
+    let back = areas.is_ok() && closed.is_ok() && connection.is_ok() && stranded == 0;
+    check!("transfer/reclaimed", back, "{areas:?} {closed:?} {connection:?} stranded={stranded}");
+    if let Some(outcome) = outcome {
+        print_result(&outcome, wishes, doorbells, grants, pages);
+    } else {
+        say!("RESULT job=transfer status=no_disk");
+    }
+}
+
+/// Waits, with a bound, until VM 2's disk is on the bus.
+fn find_block_device(bus: &Bus<'_>) -> Result<Option<u16>, Error> {
+    BOUND.until(&Clock as &dyn Wait, || {
+        for dev_num in bus.devices()? {
+            if let Response::GetDeviceInfo(info) = bus.request(dev_num, Request::GetDeviceInfo)?
+                && info.device_id == DeviceId::BLOCK.get()
+            {
+                return Ok(Some(dev_num));
+            }
+        }
+        Ok(None)
+    })
+}
+
+/// Tells the monitor where the transfer begins and ends.
+fn mark(begin: u64) {
+    hvc::call([vendor::MARK, begin, 0, 0, 0, 0, 0, 0]);
+}
+
+/// The transfer itself; `None` if there is no disk or a request failed.
+fn transfer(
+    mut disk: Disk<'_, '_>,
+    wishes: Wishes,
+    connection: &Connection<'_>,
+) -> Option<Outcome> {
+    if wishes.place == Place::OutsideAreas {
+        let pages = usize::try_from(wishes.pages()).unwrap_or(0);
+        POOL.set_bounce(Bounce::Pages(pages * super::disk::SLOTS));
+    }
+    let bytes = disk.len_bytes();
+    mark(1);
+    let begin = time::now_micros();
+    let read = read_all(&mut disk, wishes, connection);
+    let elapsed_micros = time::now_micros().saturating_sub(begin);
+    let read_well = read.is_ok() && bytes > 0;
+    let why = read.as_ref().err();
+    check!("transfer/image_read", read_well, "{} bytes, {}", bytes, Maybe(why));
+    let requests = disk.requests();
+    let region = bytes.min(wishes.batch).min(REGION);
+    let written = write_and_read_back(&mut disk, bytes, region);
+    let write_check = matches!(written, Ok(true));
+    let why = written.as_ref().err();
+    check!("transfer/written_region_reads_back", write_check, "{}", Maybe(why));
+    let moved = POOL.stats();
+    // One page for the header that lies on virtio-drivers' stack, one for its status byte.
+    POOL.set_bounce(Bounce::Pages(2));
+    let flushed = disk.flush();
+    check!("transfer/flushed", flushed.is_ok(), "{}", Maybe(flushed.as_ref().err()));
+    mark(0);
+    // Resets the queue, which is a message by way of the partition; then all buffers go.
+    drop(disk);
+    let mut digest = read.ok()?;
+    if wishes.flip_digest {
+        digest[0] ^= 1;
+    }
+    (bytes > 0).then_some(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved })
+}
+
+/// Reads the disk from its first byte to its last, several requests in flight, and digests it.
+fn read_all(
+    disk: &mut Disk<'_, '_>,
+    wishes: Wishes,
+    connection: &Connection<'_>,
+) -> Result<[u8; 32], Failed> {
+    let total = disk.len_bytes();
+    let mut digest = Digest::new();
+    let (mut asked, mut digested) = (0, 0);
+    let mut flip = wishes.flip_buffer;
+    let mut call = wishes.call_partition;
+    while digested < total {
+        while asked < total && disk.has_room() {
+            let len = wishes.batch.min(total - asked);
+            let bytes = usize::try_from(len).map_err(|_| Failed::TooShort)?;
+            disk.submit(Way::Read, asked, bytes, |_| Ok(()))?;
+            asked += len;
+        }
+        disk.finish_oldest(|payload, len| {
+            if core::mem::take(&mut flip) {
+                payload.flip()?;
+            }
+            digested += u64::try_from(len).unwrap_or(0);
+            digest.add(payload, len)
+        })?;
+        if core::mem::take(&mut call) {
+            connection.call(Call::Version { minor: VERSION_MINOR }).map_err(Failed::Transport)?;
+        }
+    }
+    Ok(digest.finish())
+}
+
+/// Writes a pattern into the middle of the disk, reads it back, and restores what was there.
+fn write_and_read_back(disk: &mut Disk<'_, '_>, total: u64, region: u64) -> Result<bool, Failed> {
+    let at = (total - region) / 2 / SECTOR * SECTOR;
+    let len = usize::try_from(region).map_err(|_| Failed::TooShort)?;
+    while disk.is_busy() {
+        disk.finish_oldest(|_, _| Ok(()))?;
+    }
+    let mut old = vec![0; len];
+    disk.submit(Way::Read, at, len, |_| Ok(()))?;
+    disk.finish_oldest(|payload, _| payload.read(0, &mut old))?;
+    let new: Vec<u8> = old.iter().zip(0_u32..).map(|(b, i)| !*b ^ low(i)).collect();
+    disk.submit(Way::Write, at, len, |payload| payload.write(0, &new))?;
+    disk.finish_oldest(|_, _| Ok(()))?;
+    let mut seen = vec![0; len];
+    // The pattern is wiped from all buffers, so that what is read back comes from the device.
+    for _ in 0..super::disk::SLOTS {
+        seen.fill(0);
+        disk.submit(Way::Read, at, len, |payload| payload.write(0, &seen))?;
+        disk.finish_oldest(|payload, _| payload.read(0, &mut seen))?;
+        if seen != new {
+            return Ok(false);
+        }
+    }
+    disk.submit(Way::Write, at, len, |payload| payload.write(0, &old))?;
+    disk.finish_oldest(|_, _| Ok(()))?;
+    Ok(len > 0)
+}
+
+fn low(index: u32) -> u8 {
+    let [byte, ..] = index.to_le_bytes();
+    byte
+}
+
+fn print_result(outcome: &Outcome, wishes: Wishes, doorbells: u64, grants: usize, pages: u64) {
+    let sha256 = Hex(&outcome.digest);
+    let bounced = outcome.moved.bounced_bytes;
+    // Every byte that `Hal::share` moves is a copy beyond the device's own; this program makes no
+    // other: the digest is taken where the data lies.
+    say!(
+        "RESULT job=transfer status=ok sha256={sha256} bytes={} requests={} doorbells={doorbells} \
+         bounced_bytes={bounced} copied_bytes={bounced} grants={grants} pages={pages} \
+         write_check={} elapsed_us={} batch={}",
+        outcome.bytes,
+        outcome.requests,
+        if outcome.write_check { "ok" } else { "fail" },
+        outcome.elapsed_micros,
+        wishes.batch
+    );
+}
+
+/// An optional reason, in plain words.
+struct Maybe<'a, T>(Option<&'a T>);
+
+impl<T: fmt::Display> fmt::Display for Maybe<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("no error"),
+        }
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
