@@ -7,6 +7,7 @@ pub(crate) mod mmu;
 pub(crate) mod phys;
 pub(crate) mod pool;
 pub(crate) mod smc;
+pub(crate) mod spmc_buffers;
 pub(crate) mod sysreg;
 pub(crate) mod timer;
 pub(crate) mod uart;

@@ -3,11 +3,12 @@
 pub(crate) mod core_loop;
 pub(crate) mod dispatch;
 pub(crate) mod lives;
+pub(crate) mod memory;
 pub(crate) mod partition;
 pub(crate) mod state;
 
-use crate::arch::uart::{print_last, say};
-use crate::arch::{boot as entry, gic, phys, smc, sysreg, vcpu};
+use crate::arch::uart::say;
+use crate::arch::{boot as entry, gic, phys, smc, vcpu};
 use causeway_monitor::config::BootConfig;
 use causeway_monitor::layout::{FRONTEND, MAX_CORES, MEDIUM, VmIndex};
 use core::sync::atomic::Ordering;
@@ -87,12 +88,6 @@ pub(crate) fn finish(ending: Ending) -> ! {
         Ending::Stuck => "status=fail why=teardown",
     };
     say!("END {verdict}");
-    smc::system_off()
-}
-
-/// Ends the run because the monitor itself cannot go on.
-pub(crate) fn give_up(why: &str) -> ! {
-    print_last(format_args!("[mon] END status=fail why={why} core={}", sysreg::core_number()));
     smc::system_off()
 }
 

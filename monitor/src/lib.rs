@@ -5,13 +5,18 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+pub mod book;
 pub mod command_line;
 pub mod config;
 pub mod console;
 pub mod counters;
+pub mod fragments;
 pub mod layout;
 pub mod lifecycle;
+pub mod mailbox;
 pub mod notify;
 pub mod pack;
+pub mod pages;
 pub mod stage2;
 pub mod trap;
+pub mod window;

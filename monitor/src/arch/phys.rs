@@ -7,14 +7,14 @@ use causeway_monitor::layout::{CONFIG, PACK, PhysRange, VmIndex};
 
 const WORD: usize = size_of::<u64>();
 
-/// Physical memory that the monitor may copy from or to: one range inside a VM's RAM.
+/// Physical memory that the monitor may copy from or to: a range inside one VM's RAM.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
+pub(crate) struct GuestBytes {
     base: u64,
     len_bytes: u64,
 }
 
-impl Window {
+impl GuestBytes {
     /// A range of `vm`'s RAM; `None` unless it lies wholly inside and begins on a word.
     pub(crate) fn of_vm(vm: VmIndex, range: PhysRange) -> Option<Self> {
         let ram = vm.ram();
@@ -24,7 +24,7 @@ impl Window {
             .then_some(Self { base: range.base, len_bytes: range.len_bytes })
     }
 
-    /// Copies from the window into `out`; what is longer than the window stays as it was.
+    /// Copies from the range into `out`; what is longer than the range stays as it was.
     pub(crate) fn read(self, out: &mut [u8]) {
         for (index, chunk) in out.chunks_mut(WORD).enumerate() {
             let Some(pointer) = self.word(index, chunk.len()) else { return };
@@ -35,7 +35,7 @@ impl Window {
         }
     }
 
-    /// Copies `bytes` into the window, zeroing the rest of the last word.
+    /// Copies `bytes` into the range, zeroing the rest of the last word.
     pub(crate) fn write(self, bytes: &[u8]) {
         for (index, chunk) in bytes.chunks(WORD).enumerate() {
             let Some(pointer) = self.word(index, chunk.len()) else { return };
@@ -46,7 +46,7 @@ impl Window {
         }
     }
 
-    /// Zeroes the window.
+    /// Zeroes the range.
     pub(crate) fn zero(self) {
         let words = self.len_bytes as usize / WORD;
         for index in 0..words {

@@ -1,11 +1,15 @@
 //! Owns which call of a VM goes where. Never acts on memory or on another VM by itself.
 
+use super::memory::MEMORY;
+use super::partition;
 use super::state::{self, COUNTERS, LAST_REFUSAL};
 use crate::arch::gic;
-use causeway_ffa::call::{BitmapSet, ConsoleText, Scope};
+use causeway_ffa::answer::NotificationInfo;
+use causeway_ffa::call::{BitmapSet, ConsoleText, DirectMessage, FeatureQuery, Scope};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, FuncId, Notifications, Regs, Version};
 use causeway_monitor::layout::{FRONTEND, PARTITION_ID, VmIndex};
 use causeway_monitor::lifecycle::Progress;
+use causeway_monitor::mailbox::Pair;
 use causeway_monitor::notify::{Ring, Want};
 use causeway_monitor::trap::Access;
 use core::sync::atomic::Ordering;
@@ -62,6 +66,10 @@ pub(crate) fn call(vm: VmIndex, regs: &Regs8) -> Reaction {
         // CPU_OFF of the only processor, SYSTEM_OFF.
         0x8400_0002 | 0x8400_0008 => Reaction::Off,
         id @ 0xc600_0001..=0xc600_0006 => one(vendor(vm, id, regs[1], regs[2])),
+        #[cfg(feature = "raw")]
+        id if [FuncId::DirectReq32.raw(), FuncId::DirectReq64.raw()].contains(&id) => {
+            Reaction::Answer(partition::carry_unchecked(vm, regs))
+        }
         id if FuncId::from_raw(id).is_some() => Reaction::Answer(ffa(vm, regs)),
         // An FF-A number that no version has: FF-A's own way to say so.
         0x8400_0060..=0x8400_00ef | 0xc400_0060..=0xc400_00ef => {
@@ -109,6 +117,12 @@ fn vendor(vm: VmIndex, id: u32, x1: u64, x2: u64) -> u64 {
     }
 }
 
+/// The SPMC or the partition refused what was carried unchecked.
+#[cfg(feature = "raw")]
+pub(crate) fn note_refusal_below(vm: VmIndex) {
+    LAST_REFUSAL[vm.index()].store(2, Ordering::Relaxed);
+}
+
 fn refuse(vm: VmIndex, refusal: Refusal) -> Regs8 {
     let (layer, error) = match refusal {
         Refusal::Here(error) => (1, error),
@@ -137,6 +151,24 @@ fn answer(vm: VmIndex, call: Call) -> Result<Answer, Refusal> {
         Call::IdGet => Ok(Answer::endpoint(vm.id())),
         Call::SpmIdGet => Ok(Answer::endpoint(PARTITION_ID)),
         Call::ConsoleLog { text, .. } => Ok(console(vm, &text)),
+        Call::Features { query, .. } => features(query),
+        Call::DirectReq(message) => direct(vm, &message),
+        Call::RxTxMap { tx, rx, page_count, .. } => {
+            MEMORY.lock().rxtx_map(vm, Pair { tx, rx }, page_count)
+        }
+        Call::RxTxUnmap { endpoint } if is_self(vm, endpoint) => MEMORY.lock().rxtx_unmap(vm),
+        Call::RxRelease { vm: endpoint } if is_self(vm, endpoint) => MEMORY.lock().rx_release(vm),
+        Call::RxTxUnmap { .. } | Call::RxRelease { .. } => Err(FfaError::InvalidParameters.into()),
+        Call::PartitionInfoGet { uuid, form } => MEMORY.lock().partition_info(vm, uuid, form),
+        Call::MemSend { kind, lengths } => MEMORY.lock().send(vm, kind, lengths),
+        Call::MemFragTx { handle, length, endpoint } => {
+            MEMORY.lock().send_fragment(vm, handle, length, endpoint)
+        }
+        Call::MemRetrieveReq { lengths } => MEMORY.lock().retrieve(vm, lengths),
+        Call::MemRelinquish => MEMORY.lock().relinquish(vm),
+        Call::MemReclaim { handle, flags } => MEMORY.lock().reclaim(vm, handle, flags),
+        // Every retrieve response fits RX: no transaction has another fragment to fetch.
+        Call::MemFragRx { .. } => Err(FfaError::InvalidParameters.into()),
         Call::NotificationBind { sender, receiver, scope, bitmap } => {
             if receiver != vm.id() || scope != Scope::Global {
                 return Err(FfaError::InvalidParameters.into());
@@ -172,8 +204,75 @@ fn answer(vm: VmIndex, call: Call) -> Result<Answer, Refusal> {
                 ..Notifications::default()
             }))
         }
+        Call::NotificationInfoGet { width } => {
+            let mut info = NotificationInfo::new(width);
+            if state::NOTIFY.lock().info(vm) {
+                info.push(vm.id());
+            }
+            match info.answer() {
+                Answer::Error(error) => Err(error.into()),
+                answer => Ok(answer),
+            }
+        }
         _ => Err(FfaError::NotSupported.into()),
     }
+}
+
+/// At a virtual instance an endpoint field is zero, or the caller's own.
+fn is_self(vm: VmIndex, endpoint: EndpointId) -> bool {
+    endpoint.get() == 0 || endpoint == vm.id()
+}
+
+fn features(query: FeatureQuery) -> Result<Answer, Refusal> {
+    let FeatureQuery::Function(func) = query else {
+        return Err(FfaError::NotSupported.into());
+    };
+    let exists = matches!(
+        func,
+        FuncId::Error
+            | FuncId::Success32
+            | FuncId::Success64
+            | FuncId::Version
+            | FuncId::Features
+            | FuncId::RxRelease
+            | FuncId::RxTxMap32
+            | FuncId::RxTxMap64
+            | FuncId::RxTxUnmap
+            | FuncId::PartitionInfoGet
+            | FuncId::IdGet
+            | FuncId::SpmIdGet
+            | FuncId::DirectReq32
+            | FuncId::DirectReq64
+            | FuncId::MemShare32
+            | FuncId::MemShare64
+            | FuncId::MemLend32
+            | FuncId::MemLend64
+            | FuncId::MemRetrieveReq32
+            | FuncId::MemRetrieveReq64
+            | FuncId::MemRetrieveResp
+            | FuncId::MemRelinquish
+            | FuncId::MemReclaim
+            | FuncId::MemFragRx
+            | FuncId::MemFragTx
+            | FuncId::ConsoleLog32
+            | FuncId::ConsoleLog64
+            | FuncId::NotificationBind
+            | FuncId::NotificationUnbind
+            | FuncId::NotificationSet
+            | FuncId::NotificationGet
+            | FuncId::NotificationInfoGet32
+            | FuncId::NotificationInfoGet64
+    );
+    // For RXTX_MAP, w2 = 0 says: buffers of 4 KiB, aligned to 4 KiB.
+    if exists { Ok(Answer::success()) } else { Err(FfaError::NotSupported.into()) }
+}
+
+/// A direct request. It goes to the partition, in the name of nobody but the caller.
+fn direct(vm: VmIndex, message: &DirectMessage) -> Result<Answer, Refusal> {
+    if message.sender != vm.id() || message.receiver != PARTITION_ID {
+        return Err(FfaError::InvalidParameters.into());
+    }
+    partition::carry(message).map_err(Refusal::Below)
 }
 
 fn console(vm: VmIndex, text: &ConsoleText) -> Answer {

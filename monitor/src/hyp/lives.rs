@@ -1,7 +1,8 @@
 //! Owns how the steps of a VM's life are carried out; their order is `causeway_monitor::lifecycle`'s.
 
+use super::memory::{Estate, MEMORY};
 use super::{partition, state};
-use crate::arch::phys::{Window, guest_pack};
+use crate::arch::phys::{GuestBytes, guest_pack};
 use crate::arch::uart::say;
 use causeway_monitor::command_line::{CommandLine, PAGE_BYTES};
 use causeway_monitor::layout::{PhysRange, RAM_IPA, VmIndex};
@@ -29,20 +30,24 @@ pub(crate) fn carry_out(vm: VmIndex, step: Step) -> Outcome {
         Step::Create => create(vm),
         Step::Unmap => {
             state::finish_console(vm);
+            MEMORY.lock().unmap_all(vm);
             state::NOTIFY.lock().forget(vm);
             Outcome::Done
         }
         Step::Announce => partition::announce_destroyed(vm),
-        Step::Reclaim => {
-            say!("DOWN vm={}", vm.id().get());
-            Outcome::Done
-        }
+        Step::Reclaim => match MEMORY.lock().settle(vm) {
+            Estate::Settled => {
+                say!("DOWN vm={}", vm.id().get());
+                Outcome::Done
+            }
+            Estate::Held => Outcome::Again { in_ms: 2 },
+        },
         Step::Scrub => scrub(vm),
     }
 }
 
 fn scrub(vm: VmIndex) -> Outcome {
-    if let Some(ram) = Window::of_vm(vm, vm.ram()) {
+    if let Some(ram) = GuestBytes::of_vm(vm, vm.ram()) {
         ram.zero();
         ram.clean_for_guest();
     }
@@ -78,7 +83,7 @@ fn load(vm: VmIndex) -> Result<u64, &'static str> {
     let place = |offset: u64, bytes: &[u8]| {
         let len_bytes = (bytes.len() as u64).next_multiple_of(8);
         let window = (offset + len_bytes <= text_at + PAGE_BYTES as u64)
-            .then(|| Window::of_vm(vm, PhysRange { base: ram.base + offset, len_bytes }))
+            .then(|| GuestBytes::of_vm(vm, PhysRange { base: ram.base + offset, len_bytes }))
             .flatten()
             .ok_or("image_too_long")?;
         window.write(bytes);

@@ -1,13 +1,14 @@
 //! Owns the monitor's own talk with the SPMC and the partition. Never speaks for a VM.
 
 use super::lives::Outcome;
+use super::memory::{self, MEMORY};
 use super::state::{COUNTERS, NOTIFY, home_core};
 use crate::arch::gic::{self, DOORBELL_SGI};
 use crate::arch::uart::say;
 use crate::arch::{smc, timer};
 use causeway_abi::{Call as Service, Reply, Status};
 use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage};
-use causeway_ffa::{Answer, Call, FfaError, Regs, Version, Width};
+use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, Regs, Version, Width};
 use causeway_monitor::layout::{MONITOR_ID, PARTITION_ID, VmIndex};
 use causeway_monitor::notify::Ring;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,6 +55,33 @@ fn ask(call: Service) -> Result<[u64; 4], Status> {
     if reply.status == Status::Ok { Ok(reply.results) } else { Err(reply.status) }
 }
 
+/// Carries a VM's message to the partition and its answer back.
+pub(crate) fn carry(message: &DirectMessage) -> Result<Answer, FfaError> {
+    COUNTERS.count_partition_call();
+    match ffa(&Call::DirectReq(*message))? {
+        Answer::DirectResp(reply)
+            if reply.sender == message.receiver && reply.receiver == message.sender =>
+        {
+            Ok(Answer::DirectResp(reply))
+        }
+        // Under the EL3 SPMC a partition is never pre-empted, and answers its caller only.
+        _ => Err(FfaError::Aborted),
+    }
+}
+
+/// The `raw` build's way: any direct request, whatever its registers say but for its sender.
+#[cfg(feature = "raw")]
+pub(crate) fn carry_unchecked(vm: VmIndex, regs: &smc::Regs8) -> smc::Regs8 {
+    COUNTERS.count_partition_call();
+    let mut out = *regs;
+    out[1] = (regs[1] & !0xffff_0000) | u64::from(vm.id().get()) << 16;
+    let answer = smc::call(&out);
+    if let Ok(Answer::Error(_)) = Answer::decode(&Regs::from_smc8(answer), Version::V1_1) {
+        super::dispatch::note_refusal_below(vm);
+    }
+    answer
+}
+
 /// Agrees on a version with the SPMC and registers the doorbell with the partition.
 pub(crate) fn connect() {
     let asked = Call::Version { requested: Some(Version::V1_1) };
@@ -64,6 +92,10 @@ pub(crate) fn connect() {
             say!("no SPMC: status={}", error.code());
             return;
         }
+    }
+    if let Err(error) = memory::connect() {
+        say!("RXTX_MAP refused: status={}", error.code());
+        return;
     }
     let register = Service::HypRegister { sgi: DOORBELL_SGI as u8, core: 0 };
     match ask(register) {
@@ -97,9 +129,19 @@ pub(crate) fn poll_if_due() {
         ring(bells);
         DEADLINE.store(deadline, Ordering::Relaxed);
         if handle == causeway_abi::NO_HANDLE {
-            return;
+            if bells == 0 {
+                return;
+            }
+            // What rang meanwhile is read by the next look.
+            continue;
         }
-        say!("unmap of handle {handle:#x} for VM {vm} is not there yet");
+        let raw = u16::try_from(vm & 0xffff).unwrap_or_default();
+        let named = (MemHandle::new(handle), VmIndex::from_id(EndpointId::from_raw(raw)));
+        let (Some(handle), Some(vm)) = named else {
+            say!("unmap request names no VM: handle={handle:#x} vm={vm:#x}");
+            continue;
+        };
+        MEMORY.lock().unmap_by_force(handle, vm);
     }
     poll_soon();
 }
@@ -124,6 +166,21 @@ fn framework(message: FrameworkMessage) -> Result<FrameworkMessage, FfaError> {
             say!("unexpected answer to a framework message: {other:?}");
             Err(FfaError::Aborted)
         }
+    }
+}
+
+/// Asks the partition's leave to map a transaction for a VM; it records the mapping if it agrees.
+pub(crate) fn may_map(handle: MemHandle, vm: VmIndex) -> Result<(), Status> {
+    service(Service::HypMapping { handle, vm: vm.id() }).map(|_| ())
+}
+
+/// Tells the partition that a VM does not map a transaction any more, after the TLBs forgot it.
+pub(crate) fn was_unmapped(handle: MemHandle, vm: VmIndex) {
+    // The partition may have forgotten the grant together with its owner: the fact stands anyway.
+    if let Err(status) = service(Service::HypUnmapped { handle, vm: vm.id() })
+        && !matches!(status, Status::NoSuchGrant)
+    {
+        say!("HYP_UNMAPPED handle={handle} vm={} refused: {}", vm.id().get(), status.name());
     }
 }
 

@@ -1,0 +1,121 @@
+//! Holds the book to its claims.
+
+use super::*;
+use crate::layout::{BACKEND, FRONTEND, PARTITION_ID};
+use causeway_ffa::PageAddr;
+
+fn range(page: u64) -> PageRange {
+    PageRange::new(PageAddr::new(page * 4096).unwrap(), 2).unwrap()
+}
+
+fn handle(raw: u64) -> MemHandle {
+    MemHandle::new(raw).unwrap()
+}
+
+fn terms(owner: VmIndex) -> Terms {
+    let mut terms = Terms::new(owner, Transfer::Share, 7);
+    terms.add(PARTITION_ID, BorrowedAccess::ReadWrite).unwrap();
+    terms
+}
+
+fn ranges(count: u64) -> impl ExactSizeIterator<Item = PageRange> {
+    (0..count as u32).map(|page| range(u64::from(page) * 3))
+}
+
+fn boxed() -> Box<Book> {
+    Box::new(Book::new())
+}
+
+#[test]
+fn a_transaction_is_found_with_its_ranges_in_order() {
+    let mut book = boxed();
+    let reservation = book.reserve(terms(FRONTEND), ranges(5)).unwrap();
+    assert_eq!(book.find(handle(0)), None);
+    let slot = book.fill(reservation, handle(0));
+    assert_eq!(book.find(handle(0)), Some(slot));
+    assert_eq!(book.share(slot).unwrap().page_count, 10);
+    assert!(book.ranges(slot).eq(ranges(5)));
+    book.remove(slot);
+    assert_eq!(book.find(handle(0)), None);
+    assert_eq!(book.ranges(slot).count(), 0);
+    assert_eq!(book.used_bytes, [0; VM_COUNT]);
+}
+
+#[test]
+fn each_vm_has_its_own_part_of_the_store() {
+    let mut book = boxed();
+    let mut taken = 0_u64;
+    while let Ok(reservation) = book.reserve(terms(BACKEND), ranges(1)) {
+        let _slot = book.fill(reservation, handle(taken));
+        taken += 1;
+    }
+    let each = u64::from(store_bytes(1, 1).unwrap());
+    assert_eq!(taken, u64::from(STORE_QUOTA[BACKEND.index()]) / each);
+    assert!(book.reserve(terms(FRONTEND), ranges(1)).is_ok());
+    assert_eq!(STORE_QUOTA.iter().sum::<u32>(), 64 << 10);
+}
+
+#[test]
+fn a_cancelled_or_refused_reservation_leaves_no_trace() {
+    let mut book = boxed();
+    for _ in 0..1000 {
+        let reservation = book.reserve(terms(FRONTEND), ranges(3000)).unwrap();
+        book.cancel(reservation);
+        assert_eq!(book.reserve(terms(FRONTEND), ranges(4000)), Err(FfaError::NoMemory));
+    }
+    assert_eq!(book.used_bytes, [0; VM_COUNT]);
+    assert_eq!(book.slots(|_| true).count(), 0);
+}
+
+#[test]
+fn all_quotas_together_never_run_out_of_records() {
+    let mut book = boxed();
+    for vm in VmIndex::ALL {
+        let most = (STORE_QUOTA[vm.index()] - store_bytes(1, 0).unwrap()) / 16;
+        let reservation = book.reserve(terms(vm), ranges(u64::from(most))).unwrap();
+        let _slot = book.fill(reservation, handle(u64::from(vm.id().get())));
+        assert!(book.reserve(terms(vm), ranges(1)).is_err());
+    }
+    let fewest = store_bytes(1, 1).unwrap();
+    let shares: u32 = STORE_QUOTA.iter().map(|quota| quota / fewest).sum();
+    assert!(shares as usize > MAX_SHARES, "MAX_SHARES can be reached, and is then refused");
+}
+
+#[test]
+fn the_table_of_shares_is_bounded() {
+    let mut book = boxed();
+    for vm in VmIndex::ALL {
+        while let Ok(reservation) = book.reserve(terms(vm), ranges(1)) {
+            let _slot = book.fill(reservation, handle(1));
+        }
+    }
+    assert_eq!(book.slots(|_| true).count(), MAX_SHARES);
+}
+
+#[test]
+fn a_mapping_is_recorded_for_its_borrower_only() {
+    let mut book = boxed();
+    let mut both = terms(FRONTEND);
+    both.add(BACKEND.id(), BorrowedAccess::ReadOnly).unwrap();
+    let reservation = book.reserve(both, ranges(1)).unwrap();
+    let slot = book.fill(reservation, handle(9));
+    assert!(!book.share(slot).unwrap().terms.is_mapped());
+    book.set_mapping(slot, BACKEND.id(), Some(0x1_0000_0000));
+    let terms = book.share(slot).unwrap().terms;
+    assert!(terms.is_mapped());
+    assert_eq!(terms.borrower(BACKEND.id()).unwrap().mapped_at, Some(0x1_0000_0000));
+    assert_eq!(terms.borrower(PARTITION_ID).unwrap().mapped_at, None);
+    assert_eq!(terms.borrower(FRONTEND.id()), None);
+    book.set_mapping(slot, BACKEND.id(), None);
+    assert!(!book.share(slot).unwrap().terms.is_mapped());
+}
+
+#[test]
+fn borrowers_are_bounded() {
+    let mut terms = Terms::new(FRONTEND, Transfer::Lend, 0);
+    for id in 0..MAX_BORROWERS as u16 {
+        terms.add(EndpointId::from_raw(id), BorrowedAccess::ReadOnly).unwrap();
+    }
+    let one_more = terms.add(EndpointId::from_raw(99), BorrowedAccess::ReadOnly);
+    assert_eq!(one_more, Err(FfaError::NoMemory));
+}

@@ -1,0 +1,100 @@
+//! Owns the end of a transaction: an owner's reclaim, and that of an owner who is gone. Never
+//! reclaims what a VM maps; what the partition holds, the SPMC refuses.
+
+use super::{Memory, Outcome};
+use crate::arch::sysreg;
+use crate::arch::uart::say;
+use crate::hyp::dispatch::Refusal;
+use crate::hyp::partition;
+use crate::hyp::state::{COUNTERS, stage2};
+use causeway_ffa::call::ReclaimFlags;
+use causeway_ffa::{Answer, Call, FfaError, MemHandle, Transfer};
+use causeway_monitor::book::{Share, Slot};
+use causeway_monitor::layout::VmIndex;
+
+/// How far the reclaim of a dead owner's transactions has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Estate {
+    /// Nothing is left.
+    Settled,
+    /// Somebody still holds something.
+    Held,
+}
+
+impl Memory {
+    /// FFA_MEM_RECLAIM of a VM.
+    pub(crate) fn reclaim(
+        &mut self,
+        vm: VmIndex,
+        handle: MemHandle,
+        flags: ReclaimFlags,
+    ) -> Outcome {
+        if flags != ReclaimFlags::default() {
+            return Err(FfaError::InvalidParameters.into());
+        }
+        #[cfg(feature = "raw")]
+        if let Some(outcome) = self.reclaim_unchecked(vm, handle) {
+            return outcome;
+        }
+        let slot = self.book.find(handle).ok_or(FfaError::InvalidParameters)?;
+        let share = *self.book.share(slot).ok_or(FfaError::InvalidParameters)?;
+        if share.terms.owner != vm {
+            // Somebody else's handle says what an invented one says.
+            return Err(FfaError::InvalidParameters.into());
+        }
+        if share.terms.is_mapped() {
+            return Err(FfaError::Denied.into());
+        }
+        let flags = ReclaimFlags::default();
+        partition::ffa(&Call::MemReclaim { handle, flags }).map_err(Refusal::Below)?;
+        self.close(slot, &share);
+        Ok(Answer::success())
+    }
+
+    /// The SPMC let go: the pages are the owner's again.
+    fn close(&mut self, slot: Slot, share: &Share) {
+        let owner = share.terms.owner;
+        if share.terms.kind == Transfer::Lend {
+            let mut table = stage2(owner);
+            self.book.ranges(slot).for_each(|range| table.restore_ram(owner, range));
+            sysreg::dsb();
+            sysreg::isb();
+        }
+        self.claims[owner.index()].release(owner, self.book.ranges(slot));
+        self.book.remove(slot);
+        COUNTERS.reclaims.count();
+    }
+
+    /// Reclaims what a dead VM owned, as far as nobody maps or holds it.
+    pub(crate) fn settle(&mut self, vm: VmIndex) -> Estate {
+        let mut estate = Estate::Settled;
+        loop {
+            let free = |share: &Share| share.terms.owner == vm && !share.terms.is_mapped();
+            let Some((slot, share)) = self
+                .book
+                .slots(free)
+                .find_map(|slot| self.book.share(slot).map(|share| (slot, *share)))
+            else {
+                break;
+            };
+            let flags = ReclaimFlags::default();
+            match partition::ffa(&Call::MemReclaim { handle: share.handle, flags }) {
+                Ok(_) => self.close(slot, &share),
+                Err(FfaError::Denied | FfaError::Busy | FfaError::Retry) => return Estate::Held,
+                Err(error) => {
+                    // The SPMC does not know what it gave us: nothing can be done about it.
+                    say!("reclaim of {} failed: status={}", share.handle, error.code());
+                    self.close(slot, &share);
+                }
+            }
+        }
+        if self.book.slots(|share| share.terms.owner == vm).next().is_some() {
+            estate = Estate::Held;
+        }
+        #[cfg(feature = "raw")]
+        if estate == Estate::Settled {
+            estate = self.settle_unchecked(vm);
+        }
+        estate
+    }
+}
