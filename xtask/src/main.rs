@@ -39,10 +39,7 @@ fn main() -> ExitCode {
         Action::Image(args) => finish(image_command(consent(args.yes))),
         Action::Doctor(args) => finish(setup::doctor(consent(args.yes))),
         Action::Clean(args) => finish(clean(args)),
-        Action::Run(args) => {
-            note_json(args.json.as_deref());
-            finish(run::run(&args, consent(args.set_up.yes)))
-        }
+        Action::Run(args) => finish(run::run(&args, consent(args.set_up.yes))),
         Action::Test(args) => suite::test(&args, consent(args.set_up.yes)).into(),
     }
 }
@@ -74,7 +71,13 @@ fn command_line_error(error: &clap::Error) -> ExitCode {
         return Exit::Passed.into();
     }
     let reason = "wrong usage of the command line";
-    note_json(json_in(std::env::args_os()).as_deref());
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(json) = path_in(&args, "--json") {
+        let disk = path_in(&args, "--disk");
+        if !disk.is_some_and(|disk| paths::is_same_file(&disk, &json)) {
+            note_json(&json);
+        }
+    }
     write_json_failure(reason);
     say::line(&format!("FAIL: {reason}"));
     Exit::Usage.into()
@@ -83,11 +86,9 @@ fn command_line_error(error: &clap::Error) -> ExitCode {
 /// Where the JSON file of this run goes, known even when the run itself never begins.
 static JSON: OnceLock<PathBuf> = OnceLock::new();
 
-fn note_json(file: Option<&Path>) {
-    if let Some(file) = file {
-        // The first one said counts; there is only one.
-        drop(JSON.set(file.to_path_buf()));
-    }
+pub(crate) fn note_json(file: &Path) {
+    // The first one said counts; there is only one.
+    drop(JSON.set(file.to_path_buf()));
 }
 
 fn write_json_failure(reason: &str) {
@@ -98,13 +99,11 @@ fn write_json_failure(reason: &str) {
     }
 }
 
-/// The value of `--json` on a command line that could not be understood.
-fn json_in(args: impl Iterator<Item = OsString>) -> Option<PathBuf> {
-    let args: Vec<OsString> = args.collect();
+/// The file that an option of `run` names on a command line that could not be understood.
+fn path_in(args: &[OsString], option: &str) -> Option<PathBuf> {
     let is_run = args.get(1).is_some_and(|command| command == "run");
     args.iter().enumerate().filter(|_| is_run).find_map(|(index, arg)| {
-        let arg = arg.to_str()?;
-        match arg.strip_prefix("--json")? {
+        match arg.to_str()?.strip_prefix(option)? {
             "" => args.get(index + 1).map(PathBuf::from),
             rest => rest.strip_prefix('=').map(PathBuf::from),
         }

@@ -23,6 +23,18 @@ const SHOWN_LINES: u32 = 200;
 /// Runs the demo; the JSON file is written whatever happens.
 pub(crate) fn run(args: &RunArgs, consent: Consent) -> Result<(), Stop> {
     let mut result = RunResult::default();
+    if let Some(file) = &args.json {
+        if args.disk.as_deref().is_some_and(|disk| paths::is_same_file(disk, file)) {
+            return Err(Stop::usage("--json and --disk name the same file")
+                .mend("name another file; the disk image is never written"));
+        }
+        // Written at once: a run that is killed leaves a file that says so, and a file that cannot
+        // be written is told before the work.
+        result
+            .write(file, Some("the run was ended before it could report"))
+            .map_err(|stop| Stop::usage(format!("--json: {}", stop.reason)))?;
+        crate::note_json(file);
+    }
     let outcome = attempt(args, consent, &mut result);
     let outcome = match (outcome, &args.json) {
         (outcome, None) => outcome,

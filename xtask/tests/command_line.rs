@@ -174,6 +174,27 @@ fn wrong_usage_has_status_2_a_usage_text_and_the_json_file() {
 }
 
 #[test]
+fn the_disk_file_is_not_overwritten_by_the_json_file() {
+    for more in [&[][..], &["--cpu", "z80"]] {
+        let bench = Bench::new();
+        fs::write(bench.at("disk"), [7; 512]).expect("written");
+        fs::hard_link(bench.at("disk"), bench.at("link")).expect("linked");
+        for json in ["disk", "./disk", "link"] {
+            let seen = bench.run(&[&["run", "--disk", "disk", "--json", json], more].concat());
+            assert_eq!(seen.code, Some(2), "{json}");
+            assert_eq!(fs::read(bench.at("disk")).expect("read"), [7; 512]);
+        }
+    }
+}
+
+#[test]
+fn a_json_file_that_cannot_be_written_is_told_before_the_work() {
+    let seen = Bench::new().run(&["run", "--json", "no/such/folder/out.json"]);
+    assert_eq!(seen.code, Some(2));
+    assert!(seen.last.starts_with("FAIL: --json: cannot write no/such/folder"), "{}", seen.last);
+}
+
+#[test]
 fn help_is_no_failure() {
     let output = Bench::new().command(&["--help"]).output().expect("started");
     assert_eq!(output.status.code(), Some(0));
