@@ -3,13 +3,13 @@
 
 use crate::console::log_rationed;
 use crate::stage1::{MapRefusal, Stage1};
-use crate::window::{MappedArea, Window};
+use crate::window::{MAX_AREAS, MappedArea, Window};
 use causeway_abi::Permission;
 use causeway_ffa::PageRange;
 use causeway_memshare::{GrantId, MapFailed};
 
-/// Areas mapped at once: message FIFOs, and areas of local devices.
-const MAX_AREAS: usize = 24;
+/// Pages of one mapped area: bounds the work of mapping and invalidating.
+const MAX_PAGES: u32 = 4096;
 
 struct Entry {
     grant: GrantId,
@@ -38,9 +38,10 @@ impl Areas {
         tables: &mut Stage1,
         grant: GrantId,
         permission: Permission,
+        page_count: u32,
         ranges: impl Iterator<Item = PageRange>,
     ) -> Result<(), MapFailed> {
-        if self.get(grant).is_some() {
+        if self.get(grant).is_some() || page_count > MAX_PAGES {
             return Err(MapFailed);
         }
         let slot = self.entries.iter_mut().find(|entry| entry.is_none()).ok_or(MapFailed)?;

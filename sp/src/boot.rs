@@ -8,9 +8,6 @@ use causeway_memshare::Policy;
 
 /// Bytes of the boot information: header, descriptor and manifest are one page.
 const BLOB_BYTES: usize = 4096;
-/// Where TF-A keeps it: its own part of secure RAM, below the image.
-const BLOB_PLACES: core::ops::Range<u64> = 0x0e00_0000..0x0e10_0000;
-
 /// A private copy of the boot information.
 pub(crate) struct BootBlob {
     bytes: [u8; BLOB_BYTES],
@@ -23,11 +20,9 @@ impl BootBlob {
     /// where TF-A puts it.
     pub(crate) fn read(address: u64) -> Self {
         let mut bytes = [0; BLOB_BYTES];
-        let last = BLOB_PLACES.end - BLOB_BYTES as u64;
-        if BLOB_PLACES.contains(&address) && address <= last {
-            // SAFETY: the range lies in TF-A's secure RAM, which the initial table maps; this core
-            // alone runs, and EL3 does not touch the blob after it entered us.
-            unsafe { entry::read_secure_ram(address as usize, &mut bytes) };
+        let place = usize::try_from(address).unwrap_or(usize::MAX);
+        if !entry::read_firmware_ram(place, &mut bytes) {
+            log!("boot information: not where TF-A leaves it: {address:#x}");
         }
         Self { bytes, address }
     }

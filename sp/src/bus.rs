@@ -45,12 +45,18 @@ pub(crate) struct BusGlue {
     fifos: [Option<OpenFifo>; FIFOS],
     /// What the bus has yet to hear.
     lost: [Option<Lost>; LOST],
+    lost_count: usize,
 }
 
 impl BusGlue {
     /// A bus that serves nobody.
     pub(crate) const fn new() -> Self {
-        Self { bus: DefaultBus::new(config(0)), fifos: [const { None }; FIFOS], lost: [None; LOST] }
+        Self {
+            bus: DefaultBus::new(config(0)),
+            fifos: [const { None }; FIFOS],
+            lost: [None; LOST],
+            lost_count: 0,
+        }
     }
 
     /// Lets the policy's VMs onto the bus, once.
@@ -74,13 +80,28 @@ impl BusGlue {
         }
     }
 
+    /// Returns the tick at which the bus has something to do by itself.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.bus.next_deadline()
+    }
+
     /// A grant ended. The bus hears of it when the broker's sequence has ended. Should there ever
     /// be no room, the bus still refuses the dead grant: it looks each one up before it trusts it.
     pub(crate) fn area_lost(&mut self, owner: EndpointId, handle: MemHandle) {
-        match self.lost.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => *slot = Some(Lost { owner, handle }),
+        match self.lost.get_mut(self.lost_count) {
+            Some(slot) => {
+                *slot = Some(Lost { owner, handle });
+                self.lost_count += 1;
+            }
             None => log!("bus: the end of a grant was not told"),
         }
+    }
+}
+
+impl BusGlue {
+    fn take_lost(&mut self) -> Option<Lost> {
+        self.lost_count = self.lost_count.checked_sub(1)?;
+        self.lost.get_mut(self.lost_count)?.take()
     }
 }
 
@@ -139,7 +160,6 @@ impl Waiting {
 impl Partition {
     /// Answers a virtio-msg frame.
     pub(crate) fn bus_frame(&mut self, vm: EndpointId, frame: Frame) -> Frame {
-        self.bus_event(Event::Tick);
         let words = self.bus_run(Event::Frame { vm, words: frame });
         words.unwrap_or_else(|| dispatch::refused_frame(&frame, Status::PartitionFailed))
     }
@@ -147,12 +167,12 @@ impl Partition {
     /// Answers BUS_KICK: takes what the VM has written, as many messages as a ring has slots.
     pub(crate) fn bus_kick(&mut self, vm: EndpointId) -> Frame {
         let call = CallId::BusKick.number();
-        self.bus_event(Event::Tick);
         self.bus_event(Event::Kick { vm });
         let mut taken = 0;
         while taken < u64::from(DEPTH) {
             match self.fifo_pop(vm) {
-                None => return Reply::refused(call, Status::NoBus).encode(),
+                None if taken == 0 => return Reply::refused(call, Status::NoBus).encode(),
+                None => break,
                 Some(Ok(None)) => break,
                 Some(Ok(Some(slot))) => self.bus_event(Event::FifoMessage { vm, slot }),
                 Some(Err(_broken)) => {
@@ -162,9 +182,15 @@ impl Partition {
             }
             taken += 1;
         }
-        let waiting = self.bus.fifos.iter().flatten().find(|open| open.vm == vm);
-        let unsent = waiting.map_or(0, |open| open.fifo.unsent());
-        Reply::ok(call, [taken, u64::from(unsent), 0, 0]).encode()
+        match self.fifo_unsent(vm) {
+            Some(Ok(unsent)) => Reply::ok(call, [taken, u64::from(unsent), 0, 0]).encode(),
+            // A message that was taken closed the FIFO (RESET).
+            None => Reply::ok(call, [taken, 0, 0, 0]).encode(),
+            Some(Err(_broken)) => {
+                self.bus_event(Event::FifoBroken { vm });
+                Reply::refused(call, Status::FifoBroken).encode()
+            }
+        }
     }
 
     /// Tells the bus that a VM is no more.
@@ -174,8 +200,15 @@ impl Partition {
 
     /// Tells the bus of the areas that the broker took away meanwhile.
     pub(crate) fn bus_settle(&mut self) {
-        while let Some(lost) = self.bus.lost.iter_mut().find_map(Option::take) {
+        while let Some(lost) = self.bus.take_lost() {
             self.bus_event(Event::GrantGone { owner: lost.owner, handle: lost.handle });
+        }
+    }
+
+    /// Lets the bus end what took too long; on every entry, whoever enters.
+    pub(crate) fn bus_tick(&mut self) {
+        if self.bus.deadline().is_some_and(|deadline| deadline <= regs::now()) {
+            self.bus_event(Event::Tick);
         }
     }
 
@@ -265,6 +298,11 @@ impl Partition {
     fn fifo_pop(&mut self, vm: EndpointId) -> Option<FifoResult> {
         let open = self.bus.fifos.iter_mut().flatten().find(|open| open.vm == vm)?;
         Some(open.fifo.pop(self.areas.get(open.grant)?))
+    }
+
+    fn fifo_unsent(&mut self, vm: EndpointId) -> Option<Result<u16, FifoError>> {
+        let open = self.bus.fifos.iter_mut().flatten().find(|open| open.vm == vm)?;
+        Some(open.fifo.refresh_unsent(self.areas.get(open.grant)?))
     }
 
     fn fifo_push(&mut self, vm: EndpointId, slot: &Slot) -> Option<Result<(), FifoError>> {

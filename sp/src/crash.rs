@@ -90,7 +90,11 @@ pub(crate) fn serve_refusals(answer: Regs) -> ! {
     loop {
         let received = smc::call(&send);
         let answer = dispatch::answer_of_crashed(&received, spmc::spmc_id());
-        send = answer.unwrap_or_else(|| Call::MsgWait.encode());
+        send = answer.unwrap_or_else(|| {
+            // Not left pending: it would bring us back at once, for ever.
+            let _intid = regs::take_interrupt();
+            Call::MsgWait.encode()
+        });
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) const VERSION: Version = Version::V1_1;
 pub(crate) enum Task {
     /// Nobody waits for an answer: call FFA_MSG_WAIT.
     Wait,
+    /// A secure interrupt is pending on this core: fetch it, then wait.
+    Interrupt,
     /// The SPMC refused what we sent it.
     Refused(FfaError),
     /// Send this; no state is concerned.
@@ -41,7 +43,8 @@ pub(crate) fn task(regs: &Regs, spmc: EndpointId) -> Task {
         },
         Ok(Call::FrameworkReq(framework)) => framework_task(framework, spmc),
         Ok(Call::Error(error)) => Task::Refused(error),
-        // FFA_INTERRUPT, FFA_RUN: nothing is pending here, the context waits again.
+        Ok(Call::Interrupt { .. }) => Task::Interrupt,
+        // FFA_RUN and whatever else is no request: the context waits again.
         Ok(_) => Task::Wait,
         // A direct request that makes no sense still has somebody waiting for its answer.
         Err(_) => Call::direct_parties(regs).map_or(Task::Wait, |(sender, receiver, width)| {
@@ -124,7 +127,7 @@ fn frame_words(regs: &Regs) -> Frame {
 /// may still be switched off. `None`: nobody waits, call FFA_MSG_WAIT.
 pub(crate) fn answer_of_crashed(regs: &Regs, spmc: EndpointId) -> Option<Regs> {
     match task(regs, spmc) {
-        Task::Wait | Task::Refused(_) => None,
+        Task::Wait | Task::Interrupt | Task::Refused(_) => None,
         Task::Answer(answer) => Some(answer),
         Task::Frame(message) => Some(refuse(&message, CRASHED)),
         Task::Vm(request, event) => Some(answer_vm(&request, event, Err(FfaError::Aborted))),

@@ -12,7 +12,7 @@ use crate::lock::{Crashed, OrderedLock};
 use crate::stage1::Stage1;
 use crate::transactions::{self, Response};
 use crate::{crash, facts};
-use causeway_abi::{Frame, Status};
+use causeway_abi::{CallId, Frame, Reply, Status};
 use causeway_ffa::{EndpointId, FfaError};
 use causeway_memshare::{
     Doorbell, Event, FullBroker, GrantView, Ledger, Next, Notice, Policy, RetrieveRequest, Step,
@@ -105,9 +105,26 @@ impl Partition {
 
     /// Answers a frame of `caller`.
     pub(crate) fn frame(&mut self, caller: EndpointId, frame: Frame) -> Frame {
+        self.bus_tick();
         let answer = self.answer(caller, frame);
         self.bus_settle();
-        answer
+        self.with_bus_deadline(answer)
+    }
+
+    /// HYP_POLL returns the next moment at which somebody must look: the bus has one as well.
+    fn with_bus_deadline(&self, answer: Frame) -> Frame {
+        let [number, ..] = answer[0].to_le_bytes();
+        if number != CallId::HypPoll.number() {
+            return answer;
+        }
+        let Some(mut reply) = Reply::decode(&answer).filter(|r| r.status == Status::Ok) else {
+            return answer;
+        };
+        let ([.., deadline], Some(bus)) = (&mut reply.results, self.bus.deadline()) else {
+            return answer;
+        };
+        *deadline = if *deadline == 0 { bus } else { bus.min(*deadline) };
+        reply.encode()
     }
 
     fn answer(&mut self, caller: EndpointId, frame: Frame) -> Frame {
@@ -176,8 +193,9 @@ impl Partition {
                 Next::Map { grant, permission } => {
                     let result = match &mut self.machine {
                         Some(m) => {
+                            let pages = self.broker.view(grant).map_or(0, |view| view.page_count);
                             let ranges = self.broker.ranges(grant);
-                            self.areas.map(&mut m.tables, grant, permission, ranges)
+                            self.areas.map(&mut m.tables, grant, permission, pages, ranges)
                         }
                         None => Err(causeway_memshare::MapFailed),
                     };

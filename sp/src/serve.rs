@@ -1,7 +1,7 @@
 //! Owns the loop of one core: message in, answer out. Never holds a lock while it waits.
 
-use crate::arch::smc;
-use crate::console::log;
+use crate::arch::{regs, smc};
+use crate::console::{log, log_rationed};
 use crate::core_id::CoreId;
 use crate::dispatch::{self, Task};
 use crate::{crash, partition, spmc};
@@ -25,7 +25,7 @@ pub(crate) fn serve(core: CoreId) -> ! {
                 assert!(refusals < MAX_REFUSALS, "the SPMC takes no answer of ours");
                 Call::MsgWait.encode()
             }
-            Task::Wait | Task::Answer(_) | Task::Frame(_) | Task::Vm(..) => {
+            Task::Wait | Task::Interrupt | Task::Answer(_) | Task::Frame(_) | Task::Vm(..) => {
                 refusals = 0;
                 outcome(task, &received)
             }
@@ -38,6 +38,14 @@ pub(crate) fn serve(core: CoreId) -> ! {
 fn outcome(task: Task, received: &Regs) -> Regs {
     let done = match task {
         Task::Wait | Task::Refused(_) => Ok(Call::MsgWait.encode()),
+        Task::Interrupt => {
+            // No device of ours exists yet. An interrupt that stays pending would bring us back
+            // here for ever, and the normal world would never run again on this core.
+            if let Some(intid) = regs::take_interrupt() {
+                log_rationed!("interrupt {intid} of no device, core {}", regs::this_core().get());
+            }
+            Ok(Call::MsgWait.encode())
+        }
         Task::Answer(answer) => Ok(answer),
         #[cfg(feature = "selftest")]
         Task::Frame(message) if crate::selftest::is_meant(&message.words) => {

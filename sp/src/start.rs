@@ -1,6 +1,7 @@
 //! Owns the start of each core, up to its first FFA_MSG_WAIT; never serves a call.
 
-use crate::arch::{entry, mailbox, regs, uart, vectors};
+use crate::arch::mailbox::Mailbox;
+use crate::arch::{entry, regs, uart, vectors};
 use crate::boot::BootBlob;
 use crate::console::log;
 use crate::core_id::CoreId;
@@ -29,8 +30,7 @@ pub(crate) extern "C" fn main_core(boot_info: u64, core: usize) -> ! {
         Ok(id) => id,
         Err(error) => panic!("no id: {error:?}"),
     };
-    // SAFETY: this is the only call, on the first core, which enters here once.
-    let mailbox = unsafe { mailbox::Mailbox::claim() };
+    let Some(mailbox) = Mailbox::claim() else { panic!("RX and TX are taken") };
     let (tx, rx) = mailbox.addresses();
     if let Err(error) = spmc::map_mailbox(tx, rx) {
         panic!("RX/TX: {error:?}");

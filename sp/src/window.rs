@@ -101,8 +101,11 @@ impl Window {
     }
 }
 
-/// Ranges that one mapped area can have.
-pub(crate) const MAX_PIECES: usize = 16;
+/// Areas mapped at once: the message FIFO of each VM that a policy can name.
+pub(crate) const MAX_AREAS: usize = 8;
+
+/// Ranges that one mapped area can have. A FIFO has one or two.
+pub(crate) const MAX_PIECES: usize = 4;
 
 /// A mapped area: its ranges, one after the other, as one run of bytes.
 #[derive(Debug)]

@@ -194,15 +194,22 @@ unsafe extern "C" fn switch_tables(root: u64, tcr: u64, sctlr: u64) {
     )
 }
 
-/// Copies bytes of secure memory that TF-A filled, before our own tables replace the initial one.
-///
-/// # Safety
-/// The range must lie in secure RAM below the image, which the initial table maps, and nobody may
-/// write it meanwhile.
-pub(crate) unsafe fn read_secure_ram(address: usize, out: &mut [u8]) {
+/// Where TF-A keeps what it passes on: its own part of secure RAM, below the image.
+const FIRMWARE_RAM: Range<usize> = 0x0e00_0000..0x0e10_0000;
+
+/// Copies bytes that TF-A left in its own RAM. False, and nothing is touched, if they do not lie
+/// there, or if our own tables, which do not map it, are in force.
+pub(crate) fn read_firmware_ram(address: usize, out: &mut [u8]) -> bool {
+    let end = address.checked_add(out.len());
+    let inside = FIRMWARE_RAM.contains(&address) && end.is_some_and(|e| e <= FIRMWARE_RAM.end);
+    if !inside || ROOT.load(Ordering::Acquire) != 0 {
+        return false;
+    }
     for (offset, byte) in out.iter_mut().enumerate() {
         let source = (address + offset) as *const u8;
-        // SAFETY: the caller says that the range is mapped and quiet.
+        // SAFETY: the range is TF-A's RAM, which the initial table maps; that table is in force
+        // until the real root is published. One core runs, and EL3 does not write there meanwhile.
         *byte = unsafe { source.read_volatile() };
     }
+    true
 }

@@ -2,6 +2,7 @@
 //! a reference. Who may use them is decided by the partition's one lock.
 
 use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes in each buffer.
 pub(crate) const MAILBOX_BYTES: usize = 4096;
@@ -13,6 +14,7 @@ struct Page(UnsafeCell<[u8; MAILBOX_BYTES]>);
 unsafe impl Sync for Page {}
 
 static TX: Page = Page(UnsafeCell::new([0; MAILBOX_BYTES]));
+static CLAIMED: AtomicBool = AtomicBool::new(false);
 static RX: Page = Page(UnsafeCell::new([0; MAILBOX_BYTES]));
 
 /// The right to use the two pages. There is one, in the partition's state under its lock.
@@ -21,12 +23,9 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// Makes the right.
-    ///
-    /// # Safety
-    /// To be called once.
-    pub(crate) const unsafe fn claim() -> Self {
-        Self { _private: () }
+    /// Gives out the right; `None` if it was given out before.
+    pub(crate) fn claim() -> Option<Self> {
+        (!CLAIMED.swap(true, Ordering::AcqRel)).then_some(Self { _private: () })
     }
 
     /// Returns the address of TX, then of RX, for FFA_RXTX_MAP.

@@ -6,8 +6,9 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Tables in the pool. The image itself needs fewer than ten; the rest serves shared memory.
-pub(crate) const POOL_TABLES: usize = 64;
+/// Tables in the pool. The image itself needs fewer than ten; the rest serves shared memory, and is
+/// enough for every area that `Areas` can hold, however scattered: no VM can take another's share.
+pub(crate) const POOL_TABLES: usize = 128;
 
 /// The memory of a pool.
 pub(crate) struct TableStore {
@@ -41,7 +42,7 @@ impl TableStore {
 pub(crate) struct TablePool {
     store: &'static TableStore,
     /// Bit n: table n is in use.
-    used: u64,
+    used: u128,
 }
 
 impl TablePool {
@@ -87,4 +88,4 @@ impl Translation<El1Attributes> for TablePool {
     }
 }
 
-const _: () = assert!(POOL_TABLES == u64::BITS as usize, "the bitmap has one bit a table");
+const _: () = assert!(POOL_TABLES == u128::BITS as usize, "the bitmap has one bit a table");

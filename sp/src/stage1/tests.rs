@@ -105,6 +105,23 @@ fn scattered_ranges_end_in_a_refusal_and_never_in_a_panic() {
 }
 
 #[test]
+fn every_vm_can_map_its_fifo_however_scattered_those_of_the_others_are() {
+    let tables = tables();
+    tables.mark_live();
+    // As much as the image itself takes, and more.
+    for index in 0..10 {
+        let start = 0x0e10_0000 + index * 0x20_0000;
+        tables.map_own(start..start + 0x1000, Use::Variables).unwrap();
+    }
+    // Each range lies across two tables of level 3, in every gigabyte.
+    let ranges = (crate::window::MAX_AREAS * crate::window::MAX_PIECES) as u64;
+    for index in 0..ranges {
+        let start = 0x4040_0000 + index * 0x0580_0000 - 0x1000;
+        assert!(tables.map_shared(range(start, 2), Permission::ReadWrite).is_ok(), "{index}");
+    }
+}
+
+#[test]
 fn no_part_of_the_image_is_both_written_and_executed() {
     for usage in [Use::Code, Use::Constants, Use::Variables, Use::Registers] {
         let flags = usage.attributes();
