@@ -15,6 +15,9 @@ use causeway_ffa::{EndpointId, MemHandle};
 use causeway_virtio::msg::{AreaShare, Body, BusRequest, BusResponse, BusResult};
 use causeway_virtio::{Access, AreaId, AreaMap, BusAddr, MemError};
 
+/// Most offers that one look considers.
+const LOOK: usize = 64;
+
 /// What a look at the offers brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
@@ -60,7 +63,7 @@ impl<'c, const AREAS: usize> Backend<'c, AREAS> {
         self.held.len()
     }
 
-    /// Looks through the offers: what `policy` likes is accepted, retrieved and mapped, the rest
+    /// Looks through up to 64 offers: what `policy` likes is accepted, retrieved and mapped, the rest
     /// is rejected. An offer that fails on the way does not keep the others waiting.
     ///
     /// # Errors
@@ -70,8 +73,12 @@ impl<'c, const AREAS: usize> Backend<'c, AREAS> {
         mut policy: impl FnMut(&GrantSummary) -> Verdict,
     ) -> Result<Admitted, Error> {
         let mut outcome = Admitted::default();
-        for handle in offered(self.connection) {
-            let handle = handle?;
+        // The list is read before anything on it changes.
+        let mut offers = ArrayVec::<MemHandle, LOOK>::new();
+        for handle in offered(self.connection).take(LOOK) {
+            offers.push(handle?);
+        }
+        for handle in offers {
             if self.held.iter().any(|held| held.memory.handle() == handle) {
                 continue;
             }
@@ -277,3 +284,6 @@ impl<const AREAS: usize> Drop for Backend<'_, AREAS> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@
 mod driver;
 mod frame;
 mod setup;
+#[cfg(test)]
+mod tests;
 
 pub use driver::{DeviceList, MAX_DEVICES};
 pub use setup::NoBus;

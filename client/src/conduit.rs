@@ -1,7 +1,7 @@
 //! Owns how a call leaves this program: one trait, one instruction each; never knows what a call means.
 //!
-//! A virtual machine under a hypervisor takes [`Hvc`]; a kernel without one takes [`Smc`]; a
-//! partition at S-EL0 takes [`Svc`]. Tests and tools on a laptop take [`InProcess`], and a host
+//! On bare-metal AArch64, a virtual machine under a hypervisor takes `Hvc`; a kernel without one
+//! takes `Smc`; a partition at S-EL0 takes `Svc`. Tests and tools on a laptop take [`InProcess`], and a host
 //! kernel's own path (a character device, say) is a type that implements [`Conduit`].
 
 use causeway_ffa::Regs;

@@ -237,8 +237,8 @@ impl<'c> Connection<'c> {
             .map_err(|_| malformed)?;
         let mut found = None;
         for info in infos.iter() {
-            // The 1.1 descriptors carry the UUID only where none was asked for.
-            let ours = info.uuid.is_nil() || info.uuid == uuid;
+            // A descriptor carries its UUID only where none was asked for.
+            let ours = info.id.is_secure() && (info.uuid.is_nil() || info.uuid == uuid);
             if ours && found.replace(info.id).is_some() {
                 return Err(Error::hypervisor(Rule::OnePartition));
             }

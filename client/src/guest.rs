@@ -34,6 +34,8 @@ mod buffer;
 mod hal;
 mod health;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use buffer::DmaBuffer;

@@ -1,5 +1,33 @@
 //! Puts virtio rings into brokered memory: the normal-world side of Causeway, for VMs and VMMs.
 //! Never decides for the partition, and never trusts a peer.
+//!
+//! # The picture
+//! An **area** is a set of pages that their **owner** VM shares or lends. A **grant** is its life
+//! under the care of the Causeway partition, a program in the secure world: it sees every such
+//! transaction, checks it, and holds a lock on it, so that the owner can't take pages back while
+//! a **peer** VM still maps them. Virtio rings and buffers lie in areas and are used in place.
+//!
+//! # Where to begin
+//!
+//! | you are | you need |
+//! | --- | --- |
+//! | anybody | a [`conduit`] and a [`Connection`] |
+//! | an owner | [`grant::Grant`] |
+//! | a peer | [`borrow::Offer`] and what follows from it |
+//! | a driver | [`bus::Bus`], and with feature `guest` a transport and memory for virtio-drivers |
+//! | a device | [`bus::Bus`] and [`backend::Backend`] |
+//!
+//! [`doorbell::Doorbells`] tell one VM that another has something for it, without the partition.
+//!
+//! # What holds everywhere
+//! - Memory that somebody else can write is only ever copied ([`memory::Window`]).
+//! - A failure is an [`Error`] that names the rule and who broke it.
+//! - What was begun is undone when a later step fails, and when a value is dropped.
+//! - Every wait has a [`Bound`].
+//!
+//! # Features
+//! - `guest`: `guest::MsgTransport` and `guest::AreaHal` for
+//!   [virtio-drivers](https://docs.rs/virtio-drivers).
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 #![deny(

@@ -2,6 +2,7 @@
 
 use super::{Bus, Error, Fifo, Grant, Pages, Rule, State, broken, frame};
 use crate::connection::Connection;
+use crate::error::unheard;
 use crate::grant::NotClosed;
 use crate::wait::{Bound, Wait};
 use arrayvec::ArrayVec;
@@ -51,6 +52,8 @@ impl<'c> Bus<'c> {
                 Ok(Self { connection, wait, bound, max_areas, state: SpinMutex::new(state) })
             }
             Err(error) => {
+                // It may have been configured, and only the answer lost.
+                unheard(reset(connection));
                 let pages = grant.close(wait, bound).ok();
                 Err(NoBus { error, pages })
             }
@@ -61,16 +64,24 @@ impl<'c> Bus<'c> {
     ///
     /// # Errors
     /// [`NoBus`]; the bus is gone either way.
-    pub fn close(self) -> Result<Pages<'c>, NoBus<'c>> {
+    pub fn close(mut self) -> Result<Pages<'c>, NoBus<'c>> {
         let (wait, bound) = (self.wait, self.bound);
-        let connection = self.connection;
-        let grant = self.state.into_inner().grant;
+        let grant = self.state.get_mut().grant.take();
         let grant = grant.ok_or(NoBus { error: Error::caller(Rule::Fifo), pages: None })?;
-        let reset = reset(connection);
+        let reset = reset(self.connection);
         match (grant.close(wait, bound), reset) {
             (Ok(pages), Ok(())) => Ok(pages),
             (Ok(pages), Err(error)) => Err(NoBus { error, pages: Some(pages) }),
             (Err(NotClosed { error, .. }), _) => Err(NoBus { error, pages: None }),
+        }
+    }
+}
+
+impl Drop for Bus<'_> {
+    fn drop(&mut self) {
+        if self.state.get_mut().grant.is_some() {
+            // The partition lets go of the FIFO; the grant, dropped next, can then be reclaimed.
+            unheard(reset(self.connection));
         }
     }
 }

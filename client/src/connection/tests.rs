@@ -1,7 +1,5 @@
 //! Holds the connection to its rules: buffers come back, answers are checked, errors name a rule.
 
-#![expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail")]
-
 use super::*;
 use crate::conduit::InProcess;
 use crate::error::Party;

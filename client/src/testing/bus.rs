@@ -35,6 +35,10 @@ impl FakeBus {
         rung
     }
 
+    pub(crate) fn open_fifos(&self) -> usize {
+        self.fifos.len()
+    }
+
     pub(super) fn frame(&mut self, vm: u16, words: [u64; 5], memory: &FakeMemory) -> [u64; 5] {
         let message = Message::decode(&frame_bytes(&words)).unwrap();
         let Body::BusRequest(request) = message.body else { panic!("not in a frame: {message:?}") };

@@ -11,6 +11,7 @@ struct FakeShare {
     kind: Transfer,
     announced: u32,
     bytes: Vec<u8>,
+    ranges: Vec<PageRange>,
     mapped_by: Option<u16>,
 }
 
@@ -45,7 +46,9 @@ impl FakeMemory {
         self.next += 1;
         let (announced, first) = (lengths.total(), usize::try_from(lengths.fragment()).unwrap());
         let bytes = tx[..first].to_vec();
-        self.shares.push(FakeShare { handle, owner, kind, announced, bytes, mapped_by: None });
+        let ranges = Vec::new();
+        let mapped_by = None;
+        self.shares.push(FakeShare { handle, owner, kind, announced, bytes, ranges, mapped_by });
         self.progress(handle)
     }
 
@@ -69,19 +72,19 @@ impl FakeMemory {
             let endpoint = EndpointId::default();
             return Ok(Answer::MemFragRx { handle, offset, endpoint });
         }
-        let parsed = Transaction::parse(&share.bytes, VERSION, Role::Send(share.kind)).is_ok();
-        if !parsed {
+        let parsed = Transaction::parse(&share.bytes, VERSION, Role::Send(share.kind));
+        let Ok(ranges) = parsed.map(|whole| whole.ranges().collect()) else {
             self.shares.retain(|share| share.handle != handle);
             return Err(FfaError::InvalidParameters);
-        }
+        };
+        share.ranges = ranges;
         Ok(Answer::handle(handle))
     }
 
     /// The ranges of a transaction.
     pub(super) fn ranges(&self, handle: MemHandle) -> Option<Vec<PageRange>> {
         let share = self.shares.iter().find(|share| share.handle == handle)?;
-        let whole = Transaction::parse(&share.bytes, VERSION, Role::Send(share.kind)).ok()?;
-        Some(whole.ranges().collect())
+        Some(share.ranges.clone())
     }
 
     pub(super) fn is_mapped(&self, handle: MemHandle) -> bool {

@@ -1,0 +1,195 @@
+//! Holds the bus to its rules against the fake partition: answers, bounds, nothing left behind.
+
+use super::*;
+use crate::connection::Mailbox;
+use crate::testing::{FakeWait, FakeWorld, Fault, mailbox, pages};
+use causeway_virtio::AreaId;
+use causeway_virtio::msg::{BusResult, DeviceInfo, Response};
+
+const SOON: Bound = Bound::millis(50);
+
+fn info() -> Response {
+    Response::GetDeviceInfo(DeviceInfo {
+        device_id: 2,
+        vendor_id: 0,
+        uuid: [0; 16],
+        num_feature_blocks: 2,
+        config_size: 8,
+        max_virtqueues: 1,
+        admin_vq_start: 0,
+        admin_vq_count: 0,
+    })
+}
+
+/// A driver's bus and a backend's, which answers each request while the driver waits.
+fn with_two_sides(
+    answer: impl Fn(&Bus<'_>, &Incoming),
+    test: impl FnOnce(&Bus<'_>, &Bus<'_>, &FakeWorld),
+) {
+    let world = FakeWorld::new();
+    let (conduit1, conduit2) = (world.vm(1), world.vm(2));
+    let driver = Connection::open(&conduit1, mailbox()).unwrap();
+    let backend = Connection::open(&conduit2, mailbox()).unwrap();
+    let idle = FakeWait::idle();
+    let serving = Bus::open(&backend, pages(2), &idle, SOON).unwrap();
+    let wait = FakeWait::new(|| {
+        while let Some(incoming) = serving.receive().unwrap() {
+            answer(&serving, &incoming);
+        }
+    });
+    let driving = Bus::open(&driver, pages(2), &wait, SOON).unwrap();
+    test(&driving, &serving, &world);
+    driving.close().unwrap();
+    drop(wait);
+    serving.close().unwrap();
+    world.assert_clean("both buses closed");
+}
+
+#[test]
+fn an_announced_device_is_found_and_answers() {
+    let answer = |bus: &Bus<'_>, incoming: &Incoming| {
+        assert_eq!(incoming.far.get(), 1);
+        bus.respond(incoming, Body::Response(info())).unwrap();
+    };
+    with_two_sides(answer, |driving, serving, _| {
+        assert_eq!(driving.devices().unwrap().as_slice(), []);
+        serving.announce(5, DeviceState::Added).unwrap();
+        assert_eq!(driving.devices().unwrap().as_slice(), [5]);
+        assert_eq!(driving.request(5, Request::GetDeviceInfo), Ok(info()));
+        assert_eq!(driving.max_areas(), 16);
+        serving.announce(5, DeviceState::Removed).unwrap();
+        assert_eq!(driving.devices().unwrap().as_slice(), []);
+    });
+}
+
+#[test]
+fn a_refused_request_names_its_message() {
+    let answer = |bus: &Bus<'_>, incoming: &Incoming| bus.refuse(incoming).unwrap();
+    with_two_sides(answer, |driving, _, _| {
+        let refused = driving.request(5, Request::GetDeviceInfo);
+        assert_eq!(refused, Err(Error::BusError { msg_id: 2 }));
+    });
+}
+
+#[test]
+fn an_answer_of_another_kind_is_the_devices_fault() {
+    let answer = |bus: &Bus<'_>, incoming: &Incoming| {
+        let response =
+            BusResponse::AreaUnshare { area: AreaId::new(9).unwrap(), result: BusResult::Ok };
+        bus.respond(incoming, Body::BusResponse(response)).unwrap();
+    };
+    with_two_sides(answer, |driving, _, _| {
+        let odd = driving.request(5, Request::GetDeviceInfo);
+        assert_eq!(odd, Err(Error::peer(Rule::MessageKind)));
+        // The right kind, but about another area.
+        let other = driving.unshare_area(AreaId::new(8).unwrap());
+        assert_eq!(other, Err(Error::partition(Rule::MessageKind)));
+        assert_eq!(driving.unshare_area(AreaId::new(9).unwrap()), Ok(()));
+    });
+}
+
+#[test]
+fn silence_ends_at_the_bound_and_a_late_answer_is_dropped() {
+    let late: SpinMutex<Option<Incoming>> = SpinMutex::new(None);
+    let answer = |_: &Bus<'_>, incoming: &Incoming| *late.lock() = Some(*incoming);
+    with_two_sides(answer, |driving, serving, _| {
+        let silent = driving.request(5, Request::GetDeviceInfo);
+        assert_eq!(silent, Err(Error::TimedOut(Awaited::BusAnswer)));
+        let incoming = late.lock().take().unwrap();
+        serving.respond(&incoming, Body::Response(info())).unwrap();
+        assert_eq!(driving.devices().unwrap().as_slice(), []);
+        assert_eq!(driving.dropped(), 1);
+    });
+}
+
+#[test]
+fn a_malformed_answer_is_the_devices_fault_and_other_garbage_is_dropped() {
+    with_two_sides(
+        |_, _| (),
+        |driving, _, world| {
+            let garbage = Slot::from_bytes([0xff; 128]);
+            world.with(|w| w.bus.push_raw(1, &garbage));
+            assert_eq!((driving.receive(), driving.dropped()), (Ok(None), 1));
+            // A response to the next token whose size does not fit its message.
+            let mut bytes = [0; 128];
+            bytes[..8].copy_from_slice(&[1, 2, 5, 0, 1, 0, 9, 0]);
+            world.with(|w| w.bus.push_raw(1, &Slot::from_bytes(bytes)));
+            let malformed = driving.request(5, Request::GetDeviceInfo);
+            assert_eq!(malformed, Err(Error::peer(Rule::MessageForm)));
+        },
+    );
+}
+
+#[test]
+fn events_that_come_while_an_answer_is_awaited_are_kept() {
+    let answer = |bus: &Bus<'_>, incoming: &Incoming| {
+        bus.event(5, Request::EventUsed { index: 0 }).unwrap();
+        bus.respond(incoming, Body::Response(info())).unwrap();
+    };
+    with_two_sides(answer, |driving, _, _| {
+        assert_eq!(driving.request(5, Request::GetDeviceInfo), Ok(info()));
+        assert_eq!(driving.device_event(6), Ok(None));
+        let event = driving.device_event(5).unwrap().unwrap();
+        assert_eq!(event.message.body, Body::Request(Request::EventUsed { index: 0 }));
+        assert_eq!(driving.device_event(5), Ok(None));
+    });
+}
+
+#[test]
+fn a_fifo_that_is_too_small_is_refused_before_anything_is_shared() {
+    let world = FakeWorld::new();
+    let conduit = world.vm(1);
+    let connection = Connection::open(&conduit, mailbox()).unwrap();
+    let wait = FakeWait::idle();
+    let calls = world.calls();
+    let refused = Bus::open(&connection, pages(1), &wait, SOON).unwrap_err();
+    assert_eq!(refused.error, Error::caller(Rule::TooSmall));
+    assert_eq!((refused.pages.unwrap().page_count(), world.calls()), (1, calls));
+}
+
+fn mailbox_and_fifo() -> (Mailbox, Pages<'static>) {
+    (mailbox(), pages(2))
+}
+
+/// Opens, uses and closes a bus.
+fn whole_life(world: &FakeWorld) -> Result<(), Error> {
+    let conduit = world.vm(1);
+    let (mailbox, fifo) = mailbox_and_fifo();
+    let connection = Connection::open(&conduit, mailbox).map_err(|f| f.error)?;
+    let wait = FakeWait::idle();
+    let lived =
+        Bus::open(&connection, fifo, &wait, Bound::NONE).map_err(|f| f.error).and_then(|bus| {
+            bus.devices()?;
+            bus.close().map(|_| ()).map_err(|f| f.error)
+        });
+    world.stop_failing();
+    assert_eq!(connection.sweep(), 0, "{lived:?}");
+    lived
+}
+
+#[test]
+fn a_dropped_bus_gives_its_fifo_up() {
+    let world = FakeWorld::new();
+    let conduit = world.vm(1);
+    let connection = Connection::open(&conduit, mailbox()).unwrap();
+    let wait = FakeWait::idle();
+    drop(Bus::open(&connection, pages(2), &wait, SOON).unwrap());
+    world.assert_clean("dropped");
+    world.with(|w| assert_eq!(w.bus.open_fifos(), 0));
+}
+
+#[test]
+fn whichever_step_of_a_bus_fails_nothing_stays_behind() {
+    let world = FakeWorld::new();
+    assert_eq!(whole_life(&world), Ok(()));
+    let mut failures = 0;
+    for fault in [Fault::Refused, Fault::LostAnswer] {
+        for skip in 0..world.calls() {
+            let world = FakeWorld::new();
+            world.fail_after(skip, fault);
+            failures += u32::from(whole_life(&world).is_err());
+            world.assert_clean(&format!("{fault:?} at call {skip}"));
+        }
+    }
+    assert!(failures >= 18, "{failures}");
+}
