@@ -14,6 +14,14 @@ pub(crate) extern "C" fn main_core(boot_info: u64, core: usize) -> ! {
     let core = core_named(core);
     regs::trap_floating_point();
     vectors::install(core);
+    bring_up(boot_info, core);
+    serve::serve(core)
+}
+
+/// Everything that is done once. A function of its own, so that its large frame is gone before the
+/// first call is served.
+#[inline(never)]
+fn bring_up(boot_info: u64, core: CoreId) {
     uart::init();
     let blob = BootBlob::read(boot_info);
     let tables = match memory_map::build() {
@@ -44,7 +52,6 @@ pub(crate) extern "C" fn main_core(boot_info: u64, core: usize) -> ! {
         panic!("crashed before the start");
     }
     log!("ready id={own_id}");
-    serve::serve(core)
 }
 
 /// A core that PSCI CPU_ON started, on its own stack, with the initial table.

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of a page, and of each guard.
 const PAGE: usize = 4096;
 /// Bytes that a core may use.
-const STACK: usize = 10 * PAGE;
+const STACK: usize = 15 * PAGE;
 /// Bytes for the handling of a crash.
 const CRASH_STACK: usize = 3 * PAGE;
 
