@@ -108,11 +108,11 @@ cases! {
     OFFER_OTHER_TERMS "offer_other_terms" "OFFER of a share to the partition alone as if VM 2 were a borrower":
         Partition PolicyPeer, raw Partition PolicyPeer;
     SECURE_ADDRESS "secure_address" "A share of the secure address 0x0e100000":
-        Monitor InvalidParameters, raw Partition OutsideRam;
+        Monitor Denied, raw Partition OutsideRam;
     DEVICE_ADDRESS "device_address" "A share of the UART at 0x09000000":
-        Monitor InvalidParameters, raw Partition OutsideRam;
+        Monitor Denied, raw Partition OutsideRam;
     OTHER_VM_MEMORY "other_vm_memory" "A share of a page that VM 1 has granted":
-        Monitor InvalidParameters, raw Spmc Denied;
+        Monitor Denied, raw Spmc Denied;
     UNALIGNED_ADDRESS "unaligned_address" "A share of an address that is no multiple of 4096":
         Monitor InvalidParameters, raw Partition DescriptorMalformed;
     OVERLAPPING_RANGES "overlapping_ranges" "A share that holds one page twice":
@@ -134,7 +134,7 @@ cases! {
     EXECUTABLE "executable_permission" "A share that asks for execute permission":
         Monitor InvalidParameters, raw Spmc InvalidParameters;
     DEVICE_ATTRIBUTES "device_attributes" "A share as device memory":
-        Monitor InvalidParameters, raw Partition BadAttributes;
+        Monitor Denied, raw Partition BadAttributes;
     SHARED_TWICE "page_shared_twice" "A second share of a page that is shared":
         Monitor Denied, raw Spmc Denied;
     DONATE "donate" "FFA_MEM_DONATE":

@@ -105,11 +105,19 @@ fn wait_for(bits: u64, what: &str, whom: u16, millis: u64) {
 /// # Panics
 /// If the other VM does not take it in time.
 pub fn send(receiver: u16, word: u64) {
+    send_within(receiver, word, PATIENCE_MILLIS);
+}
+
+/// Sends a word to another VM that may take longer than usual to look.
+///
+/// # Panics
+/// If the other VM does not take it in time.
+pub fn send_within(receiver: u16, word: u64, millis: u64) {
     for byte in word.to_le_bytes() {
         let bits = (u64::from(byte) | STROBE) << shift(own_id());
         let sent = time::wait_until(PATIENCE_MILLIS, || set(receiver, bits));
         assert!(sent, "VM {receiver} never bound its bits");
-        wait_for(ACKNOWLEDGE << shift(receiver), "acknowledgement", receiver, PATIENCE_MILLIS);
+        wait_for(ACKNOWLEDGE << shift(receiver), "acknowledgement", receiver, millis);
     }
 }
 
