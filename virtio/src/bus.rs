@@ -87,6 +87,7 @@
 mod answer;
 mod area;
 mod effect;
+mod event;
 mod link;
 mod local;
 mod lost;

@@ -105,7 +105,7 @@ impl BusResponse {
             Self::EventAck | Self::EventPoll => w,
             Self::GetDevices(map) => {
                 w.u16(map.offset).u16(map.next_offset).u16(map.count());
-                w.bytes(map.bits.get(..map.used()).unwrap_or(&map.bits))
+                w.bytes(map.bits())
             }
             Self::Ping { echo } => w.u32(*echo),
             Self::Version(v) => {
@@ -121,18 +121,5 @@ impl BusResponse {
             }
             Self::Error { original_msg_id } => w.u16(*original_msg_id),
         };
-    }
-}
-
-impl DeviceBitmap {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, MsgError> {
-        let (offset, next_offset, count) = (r.u16()?, r.u16()?, r.u16()?);
-        let mut map = Self::new(offset, next_offset, count).ok_or(MsgError::Value)?;
-        let used = map.used();
-        let bits = r.bytes(used)?;
-        if let Some(place) = map.bits.get_mut(..used) {
-            place.copy_from_slice(bits);
-        }
-        Ok(map)
     }
 }
