@@ -82,8 +82,12 @@ impl Life {
                 self.phase = Phase::Stopping;
                 Progress::UnderWay
             }
-            Phase::Stopping | Phase::Announcing | Phase::Reclaiming => Progress::UnderWay,
-            Phase::Starting | Phase::Scrubbing => Progress::Refused,
+            // A VM that is being made is killed as soon as it runs: the caller asks again.
+            Phase::Stopping
+            | Phase::Announcing
+            | Phase::Reclaiming
+            | Phase::Starting
+            | Phase::Scrubbing => Progress::UnderWay,
             Phase::Down => Progress::Done,
         }
     }
@@ -168,7 +172,7 @@ mod tests {
         life.kill();
         steps_until_rest(&mut life);
         assert_eq!(life.restart(), Progress::UnderWay);
-        assert_eq!(life.kill(), Progress::Refused);
+        assert_eq!(life.kill(), Progress::UnderWay);
         assert_eq!(steps_until_rest(&mut life), [Step::Scrub, Step::Create]);
         assert_eq!(life.restart(), Progress::Done);
         assert_eq!(life.restart(), Progress::Refused);

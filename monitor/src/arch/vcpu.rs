@@ -171,17 +171,21 @@ impl Vcpu {
 
 /// Sets up what every VM has in common on this core.
 pub(crate) fn init_core() {
-    // VM, SWIO, FMO, IMO, AMO, FB, BSU = inner shareable, TWI, TSC, TIDCP, TACR, TSW, RW.
+    // VM, SWIO, FMO, IMO, AMO, FB, BSU = inner shareable, TWI, TSC, TIDCP, TACR, TSW, RW, TLOR,
+    // TERR. What a VM could leave behind in a register that is not saved, traps.
     let hcr = 1 | 0b11_1010 | 1 << 9 | 1 << 10 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22;
-    write_sysreg!("hcr_el2", hcr | 1 << 31);
+    write_sysreg!("hcr_el2", hcr | 1 << 31 | 1 << 35 | 1 << 36);
     // 39-bit guest-physical addresses, walk from level 1, write-back inner-shareable walks, 40-bit
     // output, 8-bit VMID; bit 31 is RES1.
     let vtcr = 25 | 1 << 6 | 1 << 8 | 1 << 10 | 3 << 12 | 2 << 16 | 1 << 31;
     write_sysreg!("vtcr_el2", vtcr);
-    // RES1 bits (which trap SVE and SME where they exist), TFP: softfloat guests have no FP.
-    write_sysreg!("cptr_el2", 0x33ff | 1 << 10);
-    // Debug and performance monitors trap; HPMN keeps its reset value.
-    write_sysreg!("mdcr_el2", read_sysreg!("mdcr_el2") & 0x1f | 0b1111_0110_0000);
+    // RES1 bits (which trap SVE and SME where they exist), TFP: softfloat guests have no FP; TTA
+    // and TAM: trace and activity monitors.
+    write_sysreg!("cptr_el2", 0x33ff | 1 << 10 | 1 << 20 | 1 << 30);
+    // TPMCR, TPM, TDE, TDA, TDOSA, TDRA, TPMS, TTRF: debug, performance monitors, profiling and
+    // trace filters trap; HPMN keeps its reset value.
+    let mdcr = read_sysreg!("mdcr_el2") & 0x1f;
+    write_sysreg!("mdcr_el2", mdcr | 0b1111_0110_0000 | 1 << 14 | 1 << 19);
     // VMs may read the physical counter; the physical timer traps.
     write_sysreg!("cnthctl_el2", 1);
     write_sysreg!("cntvoff_el2", 0);

@@ -1,16 +1,12 @@
-//! Owns which call of a VM goes where. Never acts on memory or on another VM by itself.
+//! Owns which call of a VM goes where: PSCI, the monitor's own calls, FF-A. Never acts on memory.
 
-use super::memory::MEMORY;
-use super::partition;
+mod ffa;
+
 use super::state::{self, COUNTERS, LAST_REFUSAL};
 use crate::arch::gic;
-use causeway_ffa::answer::NotificationInfo;
-use causeway_ffa::call::{BitmapSet, ConsoleText, DirectMessage, FeatureQuery, Scope};
-use causeway_ffa::{Answer, Call, EndpointId, FfaError, FuncId, Notifications, Regs, Version};
-use causeway_monitor::layout::{FRONTEND, PARTITION_ID, VmIndex};
+use causeway_ffa::{Answer, EndpointId, FfaError, FuncId};
+use causeway_monitor::layout::{FRONTEND, VmIndex};
 use causeway_monitor::lifecycle::Progress;
-use causeway_monitor::mailbox::Pair;
-use causeway_monitor::notify::{Ring, Want};
 use causeway_monitor::trap::Access;
 use core::sync::atomic::Ordering;
 
@@ -68,9 +64,9 @@ pub(crate) fn call(vm: VmIndex, regs: &Regs8) -> Reaction {
         id @ 0xc600_0001..=0xc600_0006 => one(vendor(vm, id, regs[1], regs[2])),
         #[cfg(feature = "raw")]
         id if [FuncId::DirectReq32.raw(), FuncId::DirectReq64.raw()].contains(&id) => {
-            Reaction::Answer(partition::carry_unchecked(vm, regs))
+            Reaction::Answer(super::partition::carry_unchecked(vm, regs))
         }
-        id if FuncId::from_raw(id).is_some() => Reaction::Answer(ffa(vm, regs)),
+        id if FuncId::from_raw(id).is_some() => Reaction::Answer(ffa::call(vm, regs)),
         // An FF-A number that no version has: FF-A's own way to say so.
         0x8400_0060..=0x8400_00ef | 0xc400_0060..=0xc400_00ef => {
             Reaction::Answer(refuse(vm, Refusal::Here(FfaError::NotSupported)))
@@ -130,162 +126,4 @@ fn refuse(vm: VmIndex, refusal: Refusal) -> Regs8 {
     };
     LAST_REFUSAL[vm.index()].store(layer, Ordering::Relaxed);
     Answer::Error(error).encode().smc8()
-}
-
-fn ffa(vm: VmIndex, regs: &Regs8) -> Regs8 {
-    match Call::decode(&Regs::from_smc8(*regs), Version::V1_1) {
-        Ok(Call::Version { requested }) => {
-            let ours = requested.filter(|version| *version == Version::V1_1);
-            causeway_ffa::regs::version_reply(ours).smc8()
-        }
-        Ok(call) => match answer(vm, call) {
-            Ok(answer) => answer.encode().smc8(),
-            Err(refusal) => refuse(vm, refusal),
-        },
-        Err(error) => refuse(vm, Refusal::Here(error.status())),
-    }
-}
-
-fn answer(vm: VmIndex, call: Call) -> Result<Answer, Refusal> {
-    match call {
-        Call::IdGet => Ok(Answer::endpoint(vm.id())),
-        Call::SpmIdGet => Ok(Answer::endpoint(PARTITION_ID)),
-        Call::ConsoleLog { text, .. } => Ok(console(vm, &text)),
-        Call::Features { query, .. } => features(query),
-        Call::DirectReq(message) => direct(vm, &message),
-        Call::RxTxMap { tx, rx, page_count, .. } => {
-            MEMORY.lock().rxtx_map(vm, Pair { tx, rx }, page_count)
-        }
-        Call::RxTxUnmap { endpoint } if is_self(vm, endpoint) => MEMORY.lock().rxtx_unmap(vm),
-        Call::RxRelease { vm: endpoint } if is_self(vm, endpoint) => MEMORY.lock().rx_release(vm),
-        Call::RxTxUnmap { .. } | Call::RxRelease { .. } => Err(FfaError::InvalidParameters.into()),
-        Call::PartitionInfoGet { uuid, form } => MEMORY.lock().partition_info(vm, uuid, form),
-        Call::MemSend { kind, lengths } => MEMORY.lock().send(vm, kind, lengths),
-        Call::MemFragTx { handle, length, endpoint } => {
-            MEMORY.lock().send_fragment(vm, handle, length, endpoint)
-        }
-        Call::MemRetrieveReq { lengths } => MEMORY.lock().retrieve(vm, lengths),
-        Call::MemRelinquish => MEMORY.lock().relinquish(vm),
-        Call::MemReclaim { handle, flags } => MEMORY.lock().reclaim(vm, handle, flags),
-        // Every retrieve response fits RX: no transaction has another fragment to fetch.
-        Call::MemFragRx { .. } => Err(FfaError::InvalidParameters.into()),
-        Call::NotificationBind { sender, receiver, scope, bitmap } => {
-            if receiver != vm.id() || scope != Scope::Global {
-                return Err(FfaError::InvalidParameters.into());
-            }
-            let sender = VmIndex::from_id(sender).ok_or(FfaError::InvalidParameters)?;
-            state::NOTIFY.lock().bind(vm, sender, bitmap)?;
-            Ok(Answer::success())
-        }
-        Call::NotificationUnbind { sender, receiver, bitmap } => {
-            if receiver != vm.id() {
-                return Err(FfaError::InvalidParameters.into());
-            }
-            let sender = VmIndex::from_id(sender).ok_or(FfaError::InvalidParameters)?;
-            state::NOTIFY.lock().unbind(vm, sender, bitmap)?;
-            Ok(Answer::success())
-        }
-        Call::NotificationSet { sender, receiver, vcpu, bitmap, .. } => {
-            if sender != vm.id() || vcpu.is_some() {
-                return Err(FfaError::InvalidParameters.into());
-            }
-            ring(vm, receiver, bitmap)
-        }
-        Call::NotificationGet { receiver, wanted, .. } => {
-            if receiver != vm.id() {
-                return Err(FfaError::InvalidParameters.into());
-            }
-            let want =
-                Want { partitions: wanted.has(BitmapSet::SP), vms: wanted.has(BitmapSet::VM) };
-            let fetched = state::NOTIFY.lock().get(vm, want);
-            Ok(Answer::notifications(&Notifications {
-                from_sps: fetched.from_partitions,
-                from_vms: fetched.from_vms,
-                ..Notifications::default()
-            }))
-        }
-        Call::NotificationInfoGet { width } => {
-            let mut info = NotificationInfo::new(width);
-            if state::NOTIFY.lock().info(vm) {
-                info.push(vm.id());
-            }
-            match info.answer() {
-                Answer::Error(error) => Err(error.into()),
-                answer => Ok(answer),
-            }
-        }
-        _ => Err(FfaError::NotSupported.into()),
-    }
-}
-
-/// At a virtual instance an endpoint field is zero, or the caller's own.
-fn is_self(vm: VmIndex, endpoint: EndpointId) -> bool {
-    endpoint.get() == 0 || endpoint == vm.id()
-}
-
-fn features(query: FeatureQuery) -> Result<Answer, Refusal> {
-    let FeatureQuery::Function(func) = query else {
-        return Err(FfaError::NotSupported.into());
-    };
-    let exists = matches!(
-        func,
-        FuncId::Error
-            | FuncId::Success32
-            | FuncId::Success64
-            | FuncId::Version
-            | FuncId::Features
-            | FuncId::RxRelease
-            | FuncId::RxTxMap32
-            | FuncId::RxTxMap64
-            | FuncId::RxTxUnmap
-            | FuncId::PartitionInfoGet
-            | FuncId::IdGet
-            | FuncId::SpmIdGet
-            | FuncId::DirectReq32
-            | FuncId::DirectReq64
-            | FuncId::MemShare32
-            | FuncId::MemShare64
-            | FuncId::MemLend32
-            | FuncId::MemLend64
-            | FuncId::MemRetrieveReq32
-            | FuncId::MemRetrieveReq64
-            | FuncId::MemRetrieveResp
-            | FuncId::MemRelinquish
-            | FuncId::MemReclaim
-            | FuncId::MemFragRx
-            | FuncId::MemFragTx
-            | FuncId::ConsoleLog32
-            | FuncId::ConsoleLog64
-            | FuncId::NotificationBind
-            | FuncId::NotificationUnbind
-            | FuncId::NotificationSet
-            | FuncId::NotificationGet
-            | FuncId::NotificationInfoGet32
-            | FuncId::NotificationInfoGet64
-    );
-    // For RXTX_MAP, w2 = 0 says: buffers of 4 KiB, aligned to 4 KiB.
-    if exists { Ok(Answer::success()) } else { Err(FfaError::NotSupported.into()) }
-}
-
-/// A direct request. It goes to the partition, in the name of nobody but the caller.
-fn direct(vm: VmIndex, message: &DirectMessage) -> Result<Answer, Refusal> {
-    if message.sender != vm.id() || message.receiver != PARTITION_ID {
-        return Err(FfaError::InvalidParameters.into());
-    }
-    partition::carry(message).map_err(Refusal::Below)
-}
-
-fn console(vm: VmIndex, text: &ConsoleText) -> Answer {
-    state::console(vm, text.as_bytes());
-    Answer::success()
-}
-
-fn ring(vm: VmIndex, receiver: EndpointId, bitmap: u64) -> Result<Answer, Refusal> {
-    let receiver = VmIndex::from_id(receiver).ok_or(FfaError::InvalidParameters)?;
-    let ring = state::NOTIFY.lock().set(vm, receiver, bitmap)?;
-    COUNTERS.doorbells.count();
-    if ring == Ring::Wake {
-        gic::kick(state::home_core(receiver));
-    }
-    Ok(Answer::success())
 }

@@ -10,6 +10,9 @@ use causeway_monitor::lifecycle::Step;
 use causeway_monitor::pack::Pack;
 use core::sync::atomic::Ordering;
 
+/// Bytes zeroed in one go.
+const SCRUB_BYTES: u64 = 4 << 20;
+
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -46,11 +49,21 @@ pub(crate) fn carry_out(vm: VmIndex, step: Step) -> Outcome {
     }
 }
 
+/// Zeroes a part of a VM's RAM, so that the other VMs of the core are not kept waiting for all.
 fn scrub(vm: VmIndex) -> Outcome {
-    if let Some(ram) = GuestBytes::of_vm(vm, vm.ram()) {
-        ram.zero();
-        ram.clean_for_guest();
+    let (ram, scrubbed) = (vm.ram(), &state::SCRUBBED[vm.index()]);
+    let done = scrubbed.load(Ordering::Relaxed);
+    let len_bytes = SCRUB_BYTES.min(ram.len_bytes - done);
+    let part = GuestBytes::of_vm(vm, PhysRange { base: ram.base + done, len_bytes });
+    if let Some(part) = part {
+        part.zero();
+        part.clean_for_guest();
     }
+    if done + len_bytes < ram.len_bytes {
+        scrubbed.store(done + len_bytes, Ordering::Relaxed);
+        return Outcome::Again { in_ms: 0 };
+    }
+    scrubbed.store(0, Ordering::Relaxed);
     Outcome::Done
 }
 

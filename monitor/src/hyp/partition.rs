@@ -11,7 +11,7 @@ use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, Regs, Version, Width};
 use causeway_monitor::layout::{MONITOR_ID, PARTITION_ID, VmIndex};
 use causeway_monitor::notify::Ring;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 
 /// Whether a partition answered at start-up.
 static CONNECTED: AtomicBool = AtomicBool::new(false);
@@ -20,8 +20,16 @@ static POLL_DUE: AtomicBool = AtomicBool::new(false);
 /// When to look without being asked, in ticks; 0 for never.
 static DEADLINE: AtomicU64 = AtomicU64::new(0);
 
+/// The SPMC's own id, as it says itself.
+static SPMC_ID: AtomicU16 = AtomicU16::new(0x8000);
+
 /// Most unmap requests taken at one look.
 const MAX_REQUESTS: usize = 16;
+
+/// Returns the SPMC's own id.
+pub(crate) fn spmc_id() -> EndpointId {
+    EndpointId::from_raw(SPMC_ID.load(Ordering::Relaxed))
+}
 
 /// Makes an FF-A call of the monitor's own.
 pub(crate) fn ffa(call: &Call) -> Result<Answer, FfaError> {
@@ -58,15 +66,11 @@ fn ask(call: Service) -> Result<[u64; 4], Status> {
 /// Carries a VM's message to the partition and its answer back.
 pub(crate) fn carry(message: &DirectMessage) -> Result<Answer, FfaError> {
     COUNTERS.count_partition_call();
-    match ffa(&Call::DirectReq(*message))? {
-        Answer::DirectResp(reply)
-            if reply.sender == message.receiver && reply.receiver == message.sender =>
-        {
-            Ok(Answer::DirectResp(reply))
-        }
-        // Under the EL3 SPMC a partition is never pre-empted, and answers its caller only.
-        _ => Err(FfaError::Aborted),
-    }
+    let answer = ffa(&Call::DirectReq(*message))?;
+    // Under the EL3 SPMC a partition is never pre-empted, and answers its caller only.
+    let Answer::DirectResp(reply) = answer else { return Err(FfaError::Aborted) };
+    let fits = reply.sender == message.receiver && reply.receiver == message.sender;
+    if fits { Ok(answer) } else { Err(FfaError::Aborted) }
 }
 
 /// The `raw` build's way: any direct request, whatever its registers say but for its sender.
@@ -92,6 +96,9 @@ pub(crate) fn connect() {
             say!("no SPMC: status={}", error.code());
             return;
         }
+    }
+    if let Ok(Answer::Success(success)) = ffa(&Call::SpmIdGet) {
+        SPMC_ID.store(success.endpoint().get(), Ordering::Relaxed);
     }
     if let Err(error) = memory::connect() {
         say!("RXTX_MAP refused: status={}", error.code());
@@ -160,13 +167,9 @@ fn ring(bells: u64) {
 fn framework(message: FrameworkMessage) -> Result<FrameworkMessage, FfaError> {
     COUNTERS.count_partition_call();
     let request = Framework { sender: MONITOR_ID, receiver: PARTITION_ID, message };
-    match ffa(&Call::FrameworkReq(request))? {
-        Answer::FrameworkResp(response) => Ok(response.message),
-        other => {
-            say!("unexpected answer to a framework message: {other:?}");
-            Err(FfaError::Aborted)
-        }
-    }
+    let answer = ffa(&Call::FrameworkReq(request))?;
+    let Answer::FrameworkResp(response) = answer else { return Err(FfaError::Aborted) };
+    Ok(response.message)
 }
 
 /// Asks the partition's leave to map a transaction for a VM; it records the mapping if it agrees.

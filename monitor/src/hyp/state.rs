@@ -34,6 +34,8 @@ pub(crate) static COUNTERS: Counters = Counters::new();
 pub(crate) static LAST_REFUSAL: [AtomicU8; VM_COUNT] = [const { AtomicU8::new(0) }; VM_COUNT];
 /// How many stage-2 faults of a VM are skipped before one kills it.
 pub(crate) static FAULT_SKIPS: [AtomicU64; VM_COUNT] = [const { AtomicU64::new(0) }; VM_COUNT];
+/// How much of a VM's RAM the scrub before its next life has zeroed.
+pub(crate) static SCRUBBED: [AtomicU64; VM_COUNT] = [const { AtomicU64::new(0) }; VM_COUNT];
 /// Most entries of the frontend's table that were ever seen to map the medium.
 pub(crate) static MEDIUM_MAPPED: AtomicUsize = AtomicUsize::new(0);
 

@@ -40,11 +40,8 @@ impl Memory {
         // The partition decides, and records the mapping before it exists.
         if let Err(status) = partition::may_map(share.handle, vm) {
             self.windows[vm.index()].give_back(ipa);
-            return Err(match status {
-                Status::Busy => FfaError::Busy,
-                _ => FfaError::Denied,
-            }
-            .into());
+            let busy = status == Status::Busy;
+            return Err(if busy { FfaError::Busy } else { FfaError::Denied }.into());
         }
         self.map(vm, wish.slot, &share, ipa, wish.access);
         self.book.set_mapping(wish.slot, vm.id(), Some(ipa));
@@ -195,7 +192,9 @@ fn check_request(book: &Book, vm: VmIndex, bytes: &[u8]) -> Result<Wish, FfaErro
     }
     let access = match own.access.data {
         DataAccess::NotSpecified => granted.access,
-        data => borrowed_access(data).ok_or(FfaError::InvalidParameters)?,
+        data @ (DataAccess::ReadOnly | DataAccess::ReadWrite) => {
+            borrowed_access(data).ok_or(FfaError::InvalidParameters)?
+        }
     };
     if access == BorrowedAccess::ReadWrite && granted.access == BorrowedAccess::ReadOnly {
         return Err(FfaError::Denied);

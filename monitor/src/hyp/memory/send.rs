@@ -213,19 +213,18 @@ pub(super) fn send_in_fragments(
     let lengths = Lengths::new(total, first).ok_or(FfaError::InvalidParameters)?;
     let mut sent = first;
     let mut answer = partition::ffa(&Call::MemSend { kind, lengths })?;
-    loop {
-        match answer {
-            Answer::Success(success) if sent == total => {
-                return success.handle().ok_or(FfaError::Aborted);
-            }
-            Answer::MemFragRx { handle, offset, .. } if offset == sent && sent < total => {
-                let length = put(sent)?;
-                sent += length;
-                let more = Call::MemFragTx { handle, length, endpoint: vm.id() };
-                answer = partition::ffa(&more)?;
-            }
-            // The SPMC broke the protocol. What it holds can't be named, so it can't be freed.
-            _ => return Err(FfaError::Aborted),
+    while sent < total {
+        let Answer::MemFragRx { handle, offset, .. } = answer else { return Err(BROKEN) };
+        if offset != sent {
+            return Err(BROKEN);
         }
+        let length = put(sent)?;
+        sent += length;
+        answer = partition::ffa(&Call::MemFragTx { handle, length, endpoint: vm.id() })?;
     }
+    let Answer::Success(success) = answer else { return Err(BROKEN) };
+    success.handle().ok_or(BROKEN)
 }
+
+/// The SPMC broke the protocol. What it holds cannot be named, so it cannot be freed either.
+const BROKEN: FfaError = FfaError::Aborted;
