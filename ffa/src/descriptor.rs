@@ -25,6 +25,7 @@ mod error;
 mod parse;
 mod rewrite;
 mod stream;
+mod transaction;
 
 #[cfg(test)]
 #[expect(
@@ -40,9 +41,10 @@ pub use access::{
 };
 pub use build::{Builder, Spec};
 pub use error::DescriptorError;
-pub use parse::{FirstFragment, Header, Receivers, Transaction};
+pub use parse::{FirstFragment, Header, Receivers};
 pub use rewrite::{Rewrite, rewrite_in_place};
 pub use stream::{ConstituentStream, Constituents};
+pub use transaction::Transaction;
 
 use crate::{Transfer, Version};
 

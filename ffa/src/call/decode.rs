@@ -225,9 +225,6 @@ fn direct(regs: &Regs, func: FuncId, width: Width, version: Version) -> Result<C
     let flags = word(regs, 2)?;
     // Framework messages came with 1.1: in 1.0 the whole of w2 is MBZ.
     if flags & FRAMEWORK_BIT != 0 && version >= Version::V1_1 {
-        if width == Width::Bits32 {
-            payload(regs, width)?;
-        }
         let message = FrameworkMessage::decode(regs, width)?;
         let framework = Framework { sender, receiver, message };
         return match (is_request, message.is_request()) {

@@ -171,23 +171,36 @@ impl FrameworkMessage {
         if width == Width::Bits64 && code != 0 {
             return Err(DecodeError::BadField { register: 2 });
         }
-        Ok(match code {
-            0 => Self::PowerPsci { params: regs.run(3), width },
-            1 => Self::PowerWarmBoot {
+        // The EL3 SPMC writes x0-x3 of a power message and leaves x4-x7 as the partition's last call
+        // left them: of these messages only lower halves count, of all others also the upper ones.
+        let is_power = code < 2;
+        let used = if matches!(code, 4 | 6) { 3..=5 } else { 3..=3 };
+        if let Some(register) =
+            used.into_iter().find(|n| !is_power && high(regs.x(usize::from(*n))) != 0)
+        {
+            return Err(DecodeError::UpperHalf { register });
+        }
+        let params: [u64; 4] = regs.run(3);
+        Ok(match (code, width) {
+            (0, Width::Bits32) => {
+                Self::PowerPsci { params: params.map(|param| u64::from(low(param))), width }
+            }
+            (0, Width::Bits64) => Self::PowerPsci { params, width },
+            (1, _) => Self::PowerWarmBoot {
                 kind: match regs.w(3) {
                     0 => WarmBoot::SuspendToRam,
                     1 => WarmBoot::LowPower,
                     _ => return Err(DecodeError::BadField { register: 3 }),
                 },
             },
-            2 => Self::PowerResp { status: i32::from_le_bytes(regs.w(3).to_le_bytes()) },
+            (2, _) => Self::PowerResp { status: i32::from_le_bytes(regs.w(3).to_le_bytes()) },
             // Bits 31:16 of w5 are SBZ: ignored, as Hafnium does.
-            4 => Self::VmCreated { info: handle_of(regs), vm: low_id(regs.w(5)) },
-            5 => Self::VmCreatedResp { status: status_of(regs.w(3)) },
-            6 => Self::VmDestroyed { info: handle_of(regs), vm: low_id(regs.w(5)) },
-            7 => Self::VmDestroyedResp { status: status_of(regs.w(3)) },
-            8 => Self::VersionReq { requested: regs.w(3) },
-            9 => Self::VersionResp { reply: regs.w(3) },
+            (4, _) => Self::VmCreated { info: handle_of(regs), vm: low_id(regs.w(5)) },
+            (5, _) => Self::VmCreatedResp { status: status_of(regs.w(3)) },
+            (6, _) => Self::VmDestroyed { info: handle_of(regs), vm: low_id(regs.w(5)) },
+            (7, _) => Self::VmDestroyedResp { status: status_of(regs.w(3)) },
+            (8, _) => Self::VersionReq { requested: regs.w(3) },
+            (9, _) => Self::VersionResp { reply: regs.w(3) },
             _ => return Err(DecodeError::BadField { register: 2 }),
         })
     }

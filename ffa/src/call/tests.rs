@@ -239,6 +239,19 @@ fn power_messages_are_those_of_tf_a() {
     assert_eq!(answer.encode(), expected);
 }
 
+/// The EL3 SPMC writes x0-x3 only: behind them lies what the partition's last call left there, for
+/// example the results of a 64-bit direct response.
+#[test]
+fn a_power_message_is_read_whatever_lies_behind_it() {
+    let clean = [0x8400_006f, 0x8000_8001, 0x8000_0000, 0x8400_0002];
+    let stale = Regs([u64::MAX; 18]).with_run(0, &clean);
+    let Ok(Call::FrameworkReq(off)) = decode(&stale) else { panic!("no framework message") };
+    let params = [0x8400_0002, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff];
+    assert_eq!(off.message, FrameworkMessage::PowerPsci { params, width: Width::Bits32 });
+    let created = stale.with(2, 0x8000_0004);
+    assert_eq!(decode(&created), Err(DecodeError::UpperHalf { register: 4 }));
+}
+
 /// DEN0077A 1.2, 18.3: type 4, handle in w3 and w4 (all ones for none), VM in w5.
 #[test]
 fn vm_messages_are_those_of_the_specification() {

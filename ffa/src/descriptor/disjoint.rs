@@ -79,6 +79,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "hundreds of thousands of steps, none of them unsafe")]
     fn the_pairwise_check_is_bounded() {
         let mut many: Vec<PageRange> = (0..256).map(|p| range(p << 1, 1)).collect();
         many.reverse();

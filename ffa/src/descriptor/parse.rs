@@ -3,10 +3,10 @@
 use super::stream::{ConstituentStream, Constituents};
 use super::{
     Access, Attributes, DataAccess, DescriptorError, Flags, InstructionAccess, Layout,
-    MAX_RECEIVERS, Receiver, Retrieval, Role, Security, UNIT, disjoint,
+    MAX_RECEIVERS, Receiver, Retrieval, Role, Security, UNIT,
 };
 use crate::bytes::{array, le16, le32, le64, size};
-use crate::{EndpointId, MemHandle, PageRange, Transfer, Version};
+use crate::{EndpointId, MemHandle, Transfer, Version};
 
 /// What the header of a transaction says. Source: DEN0077A 1.1, table 10.20.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,102 +144,14 @@ impl<'a> FirstFragment<'a> {
         fresh.unwrap_or_else(|_| (self.stream.clone(), Constituents::EMPTY))
     }
 
+    /// Returns the stream behind this fragment.
+    pub(super) const fn after(&self) -> &ConstituentStream {
+        &self.stream
+    }
+
     /// Returns the bytes of header and receivers: what a relayer passes on as it is.
     pub(super) fn prefix(&self) -> Option<&'a [u8]> {
         self.bytes.get(..self.composite?.offset)
-    }
-}
-
-/// A whole descriptor, checked.
-#[derive(Clone, Debug)]
-pub struct Transaction<'a> {
-    first: FirstFragment<'a>,
-}
-
-impl<'a> Transaction<'a> {
-    /// Reads a whole descriptor: `bytes` is exactly the announced total, in a private copy.
-    ///
-    /// # Errors
-    /// As [`FirstFragment::parse`]; [`DescriptorError::Overlap`] where a page is described twice;
-    /// [`DescriptorError::TooManyUnsorted`] beyond the bound of [`disjoint::check`].
-    pub fn parse(bytes: &'a [u8], version: Version, role: Role) -> Result<Self, DescriptorError> {
-        let whole = Self::parse_unordered(bytes, version, role)?;
-        disjoint::check(whole.ranges())?;
-        Ok(whole)
-    }
-
-    /// Reads a whole descriptor of any number of ranges in any order; `scratch` must have room for
-    /// all of them and is left with the ranges in ascending order.
-    ///
-    /// # Errors
-    /// As [`Transaction::parse`]; [`DescriptorError::NoRoom`] where `scratch` is too short.
-    pub fn parse_with_scratch(
-        bytes: &'a [u8],
-        version: Version,
-        role: Role,
-        scratch: &mut [PageRange],
-    ) -> Result<Self, DescriptorError> {
-        let whole = Self::parse_unordered(bytes, version, role)?;
-        let ranges = whole.ranges();
-        let room = scratch.get_mut(..ranges.len()).ok_or(DescriptorError::NoRoom)?;
-        for (slot, range) in room.iter_mut().zip(ranges) {
-            *slot = range;
-        }
-        disjoint::sort_and_check(room)?;
-        Ok(whole)
-    }
-
-    fn parse_unordered(
-        bytes: &'a [u8],
-        version: Version,
-        role: Role,
-    ) -> Result<Self, DescriptorError> {
-        let total_len = u32::try_from(bytes.len()).map_err(|_| DescriptorError::Lengths)?;
-        let first = FirstFragment::parse(bytes, total_len, version, role)?;
-        first.stream.clone().finish()?;
-        Ok(Self { first })
-    }
-
-    /// Returns the same as a first fragment that is the only one.
-    #[must_use]
-    pub const fn first(&self) -> &FirstFragment<'a> {
-        &self.first
-    }
-
-    /// Returns the header.
-    #[must_use]
-    pub const fn header(&self) -> &Header {
-        &self.first.header
-    }
-
-    /// Iterates over the receivers.
-    #[must_use]
-    pub fn receivers(&self) -> Receivers<'a> {
-        self.first.receivers()
-    }
-
-    /// Finds a receiver.
-    #[must_use]
-    pub fn receiver(&self, endpoint: EndpointId) -> Option<Receiver> {
-        self.first.receiver(endpoint)
-    }
-
-    /// Iterates over the address ranges.
-    #[must_use]
-    pub fn ranges(&self) -> Constituents<'a> {
-        self.first.stream().1
-    }
-
-    /// Returns the number of 4 KiB pages.
-    #[must_use]
-    pub fn page_count(&self) -> u32 {
-        self.first.page_count()
-    }
-
-    /// Returns the number of address ranges.
-    #[must_use]
-    pub fn range_count(&self) -> u32 {
-        self.first.range_count()
     }
 }
 

@@ -177,7 +177,8 @@ fn the_response_of_the_el3_spmc_is_read() {
 
 #[test]
 fn every_defined_attribute_and_permission_survives_and_no_other() {
-    let attributes = (0..=u16::MAX).filter(|word| Attributes::from_word(*word).is_some());
+    let highest = if cfg!(miri) { 0xff } else { u16::MAX };
+    let attributes = (0..=highest).filter(|word| Attributes::from_word(*word).is_some());
     let words: Vec<u16> = attributes.collect();
     assert_eq!(words.len(), 2 * (1 + 4 + 6));
     for word in words {
@@ -193,9 +194,10 @@ fn every_defined_attribute_and_permission_survives_and_no_other() {
 
 #[test]
 fn flags_survive_and_reserved_ones_are_refused() {
+    let bits = if cfg!(miri) { 6 } else { 12 };
     for role in [SHARE, Role::Send(Transfer::Lend), Role::RetrieveRequest, Role::RetrieveResponse] {
         let allowed: Vec<u32> =
-            (0..1 << 12).filter(|word| Flags::from_word(*word, role).is_ok()).collect();
+            (0..1 << bits).filter(|word| Flags::from_word(*word, role).is_ok()).collect();
         assert!(!allowed.is_empty());
         for word in allowed {
             assert_eq!(Flags::from_word(word, role).unwrap().word(), word);

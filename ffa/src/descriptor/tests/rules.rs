@@ -152,6 +152,7 @@ fn kb_06_pages_are_real_counted_and_distinct() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of thousands of steps, none of them unsafe")]
 fn kb_06_any_number_of_unsorted_ranges_is_checked_with_scratch() {
     let receivers = receivers();
     let mut many: Vec<PageRange> = (0..300).map(|n| range(0x8000_0000 + n * 0x2000, 1)).collect();
