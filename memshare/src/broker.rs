@@ -1,6 +1,8 @@
 //! Owns the broker's state and its one entry, `step`; never acts.
 
 mod area;
+#[cfg(any(test, feature = "explore"))]
+mod canonical;
 mod close;
 mod hypervisor;
 mod offer;
@@ -392,15 +394,6 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             action,
             ..refusal(vm, 0, Status::Ok)
         }));
-    }
-
-    /// A copy with what must not tell states apart: generations are those of a first use. For
-    /// walks over all states.
-    #[must_use]
-    pub fn canonical(&self) -> Self {
-        let mut copy = self.clone();
-        copy.store.forget_generations();
-        copy
     }
 }
 

@@ -174,8 +174,10 @@ pub enum Notice {
     Ledger(Record),
     /// Raise the hypervisor's doorbell.
     RingHypervisor(Doorbell),
-    /// The area is no longer usable: the bus forgets FIFOs, queues and bindings that lie in it. All
-    /// uses of it have ended; no [`Event::Unuse`] must follow. Must not lead to another event.
+    /// The area, which was accepted or active, no longer is: the bus forgets FIFOs, queues and
+    /// bindings that lie in it, used or not. All uses of it have ended; no [`Event::Unuse`] must
+    /// follow. Must not lead to another event. Comes before a [`Next::Unmap`] of the area. Said
+    /// once more only where the destruction of a VM failed and is taken up again.
     AreaLost {
         /// Its name, which may be stale already.
         grant: GrantId,

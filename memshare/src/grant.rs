@@ -11,6 +11,14 @@ pub struct GrantId {
     pub(crate) generation: u32,
 }
 
+impl GrantId {
+    /// Tells two grants of one handle apart; what INSPECT shows.
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
+}
+
 /// What the image and the bus may know about a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrantView {

@@ -61,6 +61,8 @@ extern crate std;
 
 pub mod broker;
 pub mod event;
+#[cfg(any(test, feature = "explore"))]
+pub mod explore;
 pub mod grant;
 #[cfg(any(test, feature = "explore"))]
 pub mod lab;

@@ -66,6 +66,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             let subject = grant.peer.map_or(grant.owner.vm, |p| p.vm);
             self.log(grant, subject, Action::Unmapped, out);
         }
+        if let Some(grant) = self.store.grant(slot).filter(|g| g.is_usable()) {
+            self.area_lost(slot, grant, out);
+        }
         self.forget(slot, self.policy.vm_index(caller), out);
         ok(id, answer)
     }
@@ -79,9 +82,6 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     /// The lock is gone: the name dies. `by` is the VM that caused it and needs no telling.
     pub(super) fn forget(&mut self, slot: u16, by: Option<u8>, out: &mut Out) {
         let Some(grant) = self.store.remove(slot) else { return };
-        if grant.use_count > 0 {
-            self.area_lost(slot, &grant, out);
-        }
         self.log(&grant, by.unwrap_or(grant.owner.vm), Action::Moved(LifeState::Released), out);
         for party in [Some(grant.owner), grant.peer].into_iter().flatten() {
             if by != Some(party.vm) {
@@ -100,9 +100,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             g.use_count = 0;
         });
         self.expire_at = self.expire_at.min(deadline);
-        if grant.use_count > 0 {
-            self.area_lost(slot, &grant, out);
-        }
+        self.area_lost(slot, &grant, out);
         self.log(&grant, by, Action::Moved(LifeState::Releasing), out);
         for party in [Some(grant.owner), grant.peer].into_iter().flatten() {
             if party.vm != by {

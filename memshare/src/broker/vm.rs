@@ -98,16 +98,18 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 return Next::VmReply(VmVerdict::InProgress);
             };
             self.pending = Pending::Destroy { vm, slot, left };
+            // Before the image unmaps or lets go, the bus forgets the area. After a failure it is
+            // told once more.
+            if grant.is_usable() && !matches!(fate, Fate::Quiesce) {
+                self.area_lost(slot, &grant, out);
+            }
             return match fate {
                 Fate::Waits => continue,
                 Fate::Quiesce => {
                     self.quiesce(now, slot, vm, out);
                     Next::Continue
                 }
-                Fate::Unmap => {
-                    self.area_lost(slot, &grant, out);
-                    Next::Unmap { grant: id_of_slot(slot, &grant) }
-                }
+                Fate::Unmap => Next::Unmap { grant: id_of_slot(slot, &grant) },
                 Fate::Relinquish => Next::Relinquish(grant.handle),
             };
         }

@@ -38,27 +38,44 @@ fn any_terms() -> impl Strategy<Value = GrantTerms> {
     })
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let ranges = proptest::collection::vec((0xfe_u64..0x112, 1_u32..5), 1..4);
+/// Mostly one to three pages of the handle's own, sometimes whatever.
+fn any_ranges(n: u64) -> impl Strategy<Value = Vec<(u64, u32)>> {
+    let own =
+        (0_u64..3, 1_u32..3).prop_map(move |(at, count)| vec![(0x110 + n * 8 + at * 2, count)]);
+    let split = Just(vec![(0x113 + n * 8, 2), (0x110 + n * 8, 1)]);
+    let wild = proptest::collection::vec((0xfe_u64..0x120, 1_u32..5), 1..4);
+    prop_oneof![4 => own, 3 => split, 1 => wild]
+}
+
+fn send() -> impl Strategy<Value = Op> {
     let owner = prop_oneof![5 => Just(1_u16), 1 => Just(2_u16), 2 => Just(3_u16)];
-    prop_oneof![
-        4 => (number(), owner, any_terms(), ranges).prop_map(|(n, o, t, r)| Op::Send(n, o, t, r)),
-        5 => (number(), any::<bool>(), caller(), any_terms()).prop_map(|(n, honest, c, t)| Op::Offer { n, honest, caller: c, terms: t }),
-        5 => (caller(), number(), any::<bool>()).prop_map(|(c, n, h)| Op::Accept(c, n, h)),
+    let terms = prop_oneof![3 => Just(terms(Some(2))), 2 => Just(terms(None)), 1 => any_terms()];
+    let ranges = number().prop_flat_map(|n| any_ranges(n).prop_map(move |r| (n, r)));
+    (ranges, owner, terms).prop_map(|((n, r), o, t)| Op::Send(n, o, t, r))
+}
+
+/// An operation, and whether it is to be aimed at a grant and a party that it concerns.
+fn op() -> impl Strategy<Value = (Op, bool)> {
+    let offer = (number(), prop::bool::weighted(0.8), caller(), any_terms());
+    let ops = prop_oneof![
+        6 => send(),
+        8 => offer.prop_map(|(n, honest, caller, terms)| Op::Offer { n, honest, caller, terms }),
+        7 => (caller(), number(), prop::bool::weighted(0.9)).prop_map(|(c, n, h)| Op::Accept(c, n, h)),
         1 => (caller(), number()).prop_map(|(c, n)| Op::Reject(c, n)),
         3 => (caller(), number()).prop_map(|(c, n)| Op::Release(c, n)),
-        3 => (caller(), number()).prop_map(|(c, n)| Op::Revoke(c, n)),
-        4 => (number(), caller()).prop_map(|(n, v)| Op::Map(n, v)),
+        2 => (caller(), number()).prop_map(|(c, n)| Op::Revoke(c, n)),
+        7 => (number(), caller()).prop_map(|(n, v)| Op::Map(n, v)),
         3 => (number(), caller()).prop_map(|(n, v)| Op::Unmap(n, v)),
         1 => caller().prop_map(Op::Destroy),
         2 => caller().prop_map(Op::Create),
-        2 => (number(), caller()).prop_map(|(n, o)| Op::Use(n, o)),
+        3 => (number(), caller()).prop_map(|(n, o)| Op::Use(n, o)),
         2 => (number(), caller()).prop_map(|(n, o)| Op::Unuse(n, o)),
-        3 => number().prop_map(Op::Reclaim),
+        2 => number().prop_map(Op::Reclaim),
         1 => Just(Op::Poll),
         1 => (1_u64..150).prop_map(Op::Wait),
         1 => Just(Op::BreakRelinquish),
-    ]
+    ];
+    (ops, prop::bool::weighted(0.8))
 }
 
 impl World {
@@ -178,6 +195,9 @@ impl World {
             let live = self.lab.broker.grants().any(|g| g.handle == *handle);
             assert_eq!(share.locks, u32::from(live), "I2: the lock of {handle} is not its grant's");
         }
+        let used = self.lab.broker.grants().filter(|g| g.peer.is_none() && g.use_count > 0);
+        let used: BTreeSet<_> = used.map(|g| g.handle).collect();
+        assert_eq!(used, self.lab.mapped, "I5: mapped is what is local and in use");
         for (at, rule) in (0..).zip(self.lab.broker.policy().pairs()) {
             let usage = self.lab.broker.store.usage(at);
             let within = usage.grants <= rule.quota.grants
@@ -202,7 +222,8 @@ proptest! {
     fn the_broker_does_what_the_naive_model_says(ops in proptest::collection::vec(op(), 1..120)) {
         let mut world = World::new();
         let mut model = Model::new(policy());
-        for op in ops {
+        for (op, aimed) in ops {
+            let op = if aimed { op.aimed(&world.lab) } else { op };
             world.settle();
             model.settle(world.lab.now);
             let expected = model.run(&op, &world.lab);

@@ -45,6 +45,41 @@ impl Op {
         }
     }
 
+    /// The same, about a live grant and by a party to it.
+    pub(super) fn aimed(self, lab: &Small) -> Self {
+        let live: Vec<_> = lab.broker.grants().collect();
+        let pick = |n: u64| {
+            let at = usize::try_from(n).unwrap().checked_rem(live.len())?;
+            let peer = live[at].peer.map_or(9, EndpointId::get);
+            Some((live[at].handle.get(), live[at].owner.get(), peer))
+        };
+        let (n, owner, peer) = match &self {
+            Self::Accept(_, n, _)
+            | Self::Reject(_, n)
+            | Self::Release(_, n)
+            | Self::Revoke(_, n)
+            | Self::Map(n, _)
+            | Self::Unmap(n, _)
+            | Self::Use(n, _)
+            | Self::Unuse(n, _) => match pick(*n) {
+                Some(found) => found,
+                None => return self,
+            },
+            _ => return self,
+        };
+        match self {
+            Self::Accept(_, _, honest) => Self::Accept(peer, n, honest),
+            Self::Reject(..) => Self::Reject(peer, n),
+            Self::Release(..) => Self::Release(peer, n),
+            Self::Revoke(..) => Self::Revoke(owner, n),
+            Self::Map(..) => Self::Map(n, peer),
+            Self::Unmap(..) => Self::Unmap(n, peer),
+            Self::Use(..) => Self::Use(n, owner),
+            Self::Unuse(..) => Self::Unuse(n, owner),
+            other => other,
+        }
+    }
+
     /// Whether it leaves a lock behind at the SPMC.
     pub(super) fn breaks_spmc(&self, lab: &Small) -> bool {
         matches!(self, Self::Offer { .. }) && lab.faults.relinquish.is_some()
