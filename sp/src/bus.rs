@@ -126,7 +126,7 @@ impl GrantView for Grants<'_> {
         };
         Some(GrantFacts {
             peer: view.peer,
-            generation: 0, // GENERATION
+            generation: view.id.generation(),
             page_count: view.page_count,
             writable: view.permission == Permission::ReadWrite,
             usable,
