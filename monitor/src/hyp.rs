@@ -11,7 +11,7 @@ use crate::arch::uart::say;
 use crate::arch::{boot as entry, gic, phys, smc, vcpu};
 use causeway_monitor::config::BootConfig;
 use causeway_monitor::layout::{FRONTEND, MAX_CORES, MEDIUM, VmIndex};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use spin::{Mutex, MutexGuard};
 
 /// Boots the machine, on the first core.
@@ -74,6 +74,9 @@ pub(crate) enum Ending {
     Stuck,
 }
 
+/// Whether a VM could not be started: then the run proves nothing.
+pub(crate) static INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
 /// Ends the run: the figures, the verdict, power off.
 pub(crate) fn finish(ending: Ending) -> ! {
     for vm in VmIndex::ALL {
@@ -84,6 +87,7 @@ pub(crate) fn finish(ending: Ending) -> ! {
     // The two halves of one line: the counters name themselves.
     say!("RESULT {} medium_mapped_by_vm1={mapped}", state::COUNTERS);
     let verdict = match ending {
+        _ if INCOMPLETE.load(Ordering::SeqCst) => "status=fail why=vm_not_started",
         Ending::Clean => "status=ok",
         Ending::Stuck => "status=fail why=teardown",
     };

@@ -1,7 +1,7 @@
 //! Owns how the steps of a VM's life are carried out; their order is `causeway_monitor::lifecycle`'s.
 
 use super::memory::{Estate, MEMORY};
-use super::{partition, state};
+use super::{INCOMPLETE, partition, state};
 use crate::arch::phys::{GuestBytes, guest_pack};
 use crate::arch::uart::say;
 use causeway_monitor::command_line::{CommandLine, PAGE_BYTES};
@@ -81,6 +81,7 @@ fn create(vm: VmIndex) -> Outcome {
         }
         Err(why) => {
             say!("NOT STARTED vm={} why={why}", vm.id().get());
+            INCOMPLETE.store(true, Ordering::SeqCst);
             Outcome::Impossible
         }
     }

@@ -170,12 +170,14 @@ impl Memory {
         released.map_err(Refusal::Below)?;
         let listed = PartitionInfos::parse(&self.message, count, stride, Version::V1_1);
         let listed = listed.map_err(|_| Refusal::Below(FfaError::Aborted))?;
-        // A later SPMC's descriptors are longer: pack the part that version 1.1 has.
+        // A later SPMC's descriptors are longer: pack the part that version 1.1 has. Where a UUID
+        // was asked for, the field is zero; TF-A 2.12 leaves stale bytes of EL3 there (KB-12).
         let mut packed = [0; BUFFER_BYTES];
         let mut end = 0;
         for info in listed.iter() {
             let room = packed.get_mut(end..).ok_or(FfaError::NoMemory)?;
-            end += info.write(Version::V1_1, room)?;
+            let listed = if uuid.is_nil() { info.uuid } else { Uuid::NIL };
+            end += PartitionInfo { uuid: listed, ..info }.write(Version::V1_1, room)?;
         }
         self.message = packed;
         Ok(count as usize)
