@@ -210,7 +210,8 @@ pub enum Event {
         /// What was to be pushed.
         slot: Slot,
     },
-    /// The VM has looked at its FIFO (BUS_KICK): there may be room again.
+    /// The VM has looked at its FIFO (BUS_KICK): there may be room again. A VM that takes events
+    /// and sends nothing kicks now and then, because it is sent only a few before it does.
     Kick {
         /// Whose FIFO.
         vm: EndpointId,
@@ -408,6 +409,9 @@ impl<
     fn unstall(&mut self, id: EndpointId) {
         if let Some(vm) = self.vm_mut(id) {
             vm.stalled = false;
+        }
+        for link in self.links.iter_mut().flatten() {
+            link.heard(id);
         }
     }
 

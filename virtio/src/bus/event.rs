@@ -1,9 +1,10 @@
-//! Owns the way of events, which have no answer: they go on at once or not at all. Never stores one.
+//! Owns the way of events. What they say is noted in a bit or a flag and goes on when the receiver
+//! has room, so none is lost and none piles up. Never stores a message.
 
-use super::link::{Link, Presence};
+use super::link::{Device, MOST_UNHEARD, Presence, take_bit};
 use super::{Bus, Effect, Effects};
 use crate::fifo::Slot;
-use crate::msg::{Body, BusRequest, Message, Request};
+use crate::msg::{Body, BusRequest, ConfigEvent, Message, Request};
 use crate::types::Status;
 use causeway_ffa::EndpointId;
 
@@ -15,7 +16,7 @@ impl<
     const QUEUES: usize,
 > Bus<VMS, LINKS, DEVS, AREAS, QUEUES>
 {
-    /// Events go on at once or not at all: they have no answer.
+    /// Takes an event of a VM, as driver or as device side.
     pub(super) fn event(
         &mut self,
         vm: EndpointId,
@@ -29,7 +30,9 @@ impl<
                     self.drop_message();
                 }
             }
-            Body::Request(Request::EventAvail { .. }) => self.event_to_device(vm, message, out),
+            Body::Request(Request::EventAvail { index, .. }) => {
+                self.event_to_device(vm, message.dev_num, *index);
+            }
             Body::Request(_) | Body::BusRequest(_) => {
                 self.event_to_driver(Some(vm), far, message, out);
             }
@@ -37,24 +40,19 @@ impl<
         }
     }
 
-    fn event_to_device(&mut self, driver: EndpointId, message: &Message, out: &mut Effects) {
-        let target = self.find_device(driver, message.dev_num).and_then(|(link, device)| {
-            let link = self.links.get(link)?.as_ref()?;
-            let device = link.device(device)?;
-            let live = device.presence == Presence::Present && !device.needs_reset;
-            let reachable = link.backend.is_none_or(|backend| self.reachable(backend));
-            (live && reachable && !link.owes_reset).then_some((link.backend, device.backend_num))
-        });
-        let Some((backend, dev_num)) = target else { return self.drop_message() };
-        let message = Message { dev_num, token: 0, body: message.body }.encode();
-        out.push(match backend {
-            Some(vm) => Effect::Push { vm, slot: Slot::new(&message, driver) },
-            None => Effect::CallLocal { driver, message },
-        });
+    /// Notes a kick. It goes on with what is owed; several for one queue become one.
+    fn event_to_device(&mut self, driver: EndpointId, dev_num: u16, index: u32) {
+        let found = self.find_device(driver, dev_num);
+        let link = found.and_then(|(at, _)| self.links.get_mut(at)).and_then(Option::as_mut);
+        let device = link.zip(found).and_then(|(link, (_, at))| link.device_mut(at));
+        match device.filter(|device| device.is_working() && bit(index) != 0) {
+            Some(device) => device.owes_avail |= bit(index),
+            None => self.drop_message(),
+        }
     }
 
     /// An event of a device goes to the driver that the trailer names, or to the first link that
-    /// has the device.
+    /// has the device. Used buffers and a changed status are noted and go on with what is owed.
     pub(super) fn event_to_driver(
         &mut self,
         backend: Option<EndpointId>,
@@ -63,42 +61,132 @@ impl<
         out: &mut Effects,
     ) {
         let any = far == EndpointId::default();
-        let fits = |link: &Link<DEVS, AREAS, QUEUES>| {
-            link.backend == backend && (any || link.driver == far)
-        };
-        let release = match &message.body {
-            Body::BusRequest(BusRequest::EventAreaRelease { area }) => Some(*area),
-            Body::BusRequest(_) | Body::Request(_) | Body::Response(_) | Body::BusResponse(_) => {
-                None
+        let mut push = None;
+        let mut taken = false;
+        for link in self.links.iter_mut().flatten() {
+            if link.backend != backend || !(any || link.driver == far) {
+                continue;
             }
-        };
-        let mut target = None;
-        for link in self.links.iter_mut().flatten().filter(|link| fits(link)) {
             let driver = link.driver;
-            let dev_num = match release {
-                Some(area) => link.area(area).map(|_| 0),
-                None => link.device_of_backend(message.dev_num).and_then(|index| {
-                    let device = link.device_mut(index)?;
-                    if let Body::Request(Request::EventConfig(event)) = &message.body {
-                        let keep = device.known_status().get() & Status::NEEDS_RESET.get();
-                        device.status = event.status();
-                        device.needs_reset |=
-                            keep != 0 || event.status().contains(Status::NEEDS_RESET);
-                    }
-                    (device.presence == Presence::Present).then_some(device.driver_num)
-                }),
-            };
-            if let Some(dev_num) = dev_num {
-                target = Some((driver, dev_num));
+            if let Body::BusRequest(BusRequest::EventAreaRelease { area }) = &message.body {
+                push = link.area(*area).map(|_| (driver, 0));
+            } else {
+                let Some(index) = link.device_of_backend(message.dev_num) else { continue };
+                let Some(device) = link.device_mut(index) else { continue };
+                taken = device.note_event(&message.body);
+                if device.owes_data(&message.body) {
+                    push = Some((driver, device.driver_num));
+                }
+            }
+            if push.is_some() || taken {
                 break;
             }
         }
-        match target {
-            Some((vm, dev_num)) if self.reachable(vm) => {
+        if let Some((driver, dev_num)) = push {
+            self.push_event(driver, backend, dev_num, message, out);
+        } else if !taken {
+            self.drop_message();
+        }
+    }
+
+    /// Pushes an event that carries more than a bit, if the driver may be sent one now.
+    fn push_event(
+        &mut self,
+        vm: EndpointId,
+        backend: Option<EndpointId>,
+        dev_num: u16,
+        message: &Message,
+        out: &mut Effects,
+    ) {
+        let reachable = self.reachable(vm);
+        let link = self.links.iter_mut().flatten().find(|link| link.is_between(vm, backend));
+        match link {
+            Some(link) if reachable && link.unheard_by_driver < MOST_UNHEARD => {
+                link.unheard_by_driver = link.unheard_by_driver.saturating_add(1);
+                if let Some(device) =
+                    link.device_of_driver(dev_num).and_then(|at| link.device_mut(at))
+                {
+                    device.owes_status = false;
+                }
                 let message = Message { dev_num, token: 0, body: message.body }.encode();
                 out.push(Effect::Push { vm, slot: Slot::new(&message, EndpointId::default()) });
             }
-            Some(_) | None => self.drop_message(),
+            Some(_) | None => {}
         }
     }
+
+    /// Takes the next event that a driver has to hear of, from links whose driver was sent fewer
+    /// than `limit` since it last gave a sign of life.
+    pub(super) fn next_event(&mut self, driver: EndpointId, limit: u8) -> Option<Message> {
+        for link in self.links.iter_mut().flatten() {
+            if link.driver != driver || link.unheard_by_driver >= limit {
+                continue;
+            }
+            if let Some(event) = link.devices.iter_mut().flatten().find_map(Device::next_event) {
+                link.unheard_by_driver = link.unheard_by_driver.saturating_add(1);
+                return Some(event);
+            }
+        }
+        None
+    }
+}
+
+impl<const QUEUES: usize> Device<QUEUES> {
+    /// Notes what an event of the device says; false if it has no meaning here.
+    fn note_event(&mut self, body: &Body) -> bool {
+        if self.presence != Presence::Present {
+            return false;
+        }
+        match body {
+            Body::Request(Request::EventConfig(event)) => {
+                let failed = self.known_status().contains(Status::NEEDS_RESET)
+                    || event.status().contains(Status::NEEDS_RESET);
+                self.status = event.status();
+                self.needs_reset |= failed;
+                self.generation = event.config().generation;
+                self.owes_status = true;
+                true
+            }
+            Body::Request(Request::EventUsed { index }) => {
+                self.owes_used |= bit(*index);
+                bit(*index) != 0
+            }
+            Body::Request(_) | Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => {
+                false
+            }
+        }
+    }
+
+    /// Reports whether an event that was noted carries data that only the message itself holds. If
+    /// it cannot be sent on now, the driver hears of the status and reads the rest.
+    fn owes_data(&self, body: &Body) -> bool {
+        match body {
+            Body::Request(Request::EventConfig(event)) => {
+                self.owes_status && !event.config().data.as_slice().is_empty()
+            }
+            Body::Request(_) | Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => {
+                false
+            }
+        }
+    }
+
+    fn next_event(&mut self) -> Option<Message> {
+        let dev_num = self.driver_num;
+        if let Some(state) = self.owes_news.take() {
+            let body = Body::BusRequest(BusRequest::EventDevice { dev_num, state });
+            return Some(Message { dev_num: 0, token: 0, body });
+        }
+        let request = if core::mem::take(&mut self.owes_status) {
+            let event = ConfigEvent::of_status(self.known_status(), self.generation);
+            Request::EventConfig(event)
+        } else {
+            Request::EventUsed { index: take_bit(&mut self.owes_used)? }
+        };
+        Some(Message { dev_num, token: 0, body: Body::Request(request) })
+    }
+}
+
+/// The bit that stands for a queue; none for queues that no bit can stand for.
+pub(super) fn bit(index: u32) -> u32 {
+    1_u32.checked_shl(index).unwrap_or(0)
 }

@@ -51,6 +51,23 @@ pub(super) struct Device<const QUEUES: usize> {
     pub(super) owes_news: Option<DeviceState>,
     /// The driver has to hear of the status.
     pub(super) owes_status: bool,
+    /// The generation in the device's last EVENT_CONFIG.
+    pub(super) generation: u32,
+    /// The driver has to hear of used buffers in these queues (bit n: queue n).
+    pub(super) owes_used: u32,
+    /// The device has to hear of available buffers in these queues.
+    pub(super) owes_avail: u32,
+}
+
+/// Most messages that one side of a link is sent before it gives a sign of life (BUS_KICK). So no
+/// link fills the FIFO of a VM that has others, however often its other side asks, resets or rings.
+pub(super) const MOST_UNHEARD: u8 = 4;
+
+/// Takes the lowest set bit.
+pub(super) fn take_bit(bits: &mut u32) -> Option<u32> {
+    let index = (*bits != 0).then(|| bits.trailing_zeros())?;
+    *bits &= bits.wrapping_sub(1);
+    Some(index)
 }
 
 impl<const QUEUES: usize> Device<QUEUES> {
@@ -61,6 +78,13 @@ impl<const QUEUES: usize> Device<QUEUES> {
         self.needs_reset = false;
         self.rings = [None; QUEUES];
         self.owes_status = false;
+        self.owes_used = 0;
+        self.owes_avail = 0;
+    }
+
+    /// Reports whether kicks make sense.
+    pub(super) fn is_working(&self) -> bool {
+        self.presence == Presence::Present && !self.needs_reset
     }
 
     /// What GET_DEVICE_STATUS says without asking anybody.
@@ -143,6 +167,10 @@ pub(super) struct Link<const DEVS: usize, const AREAS: usize, const QUEUES: usiz
     pub(super) flight: Option<Flight>,
     /// The device side has to hear that the driver starts anew.
     pub(super) owes_reset: bool,
+    /// Messages for the backend since it last gave a sign of life.
+    pub(super) unheard_by_backend: u8,
+    /// Events for the driver since it last gave a sign of life.
+    pub(super) unheard_by_driver: u8,
 }
 
 impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREAS, QUEUES> {
@@ -154,6 +182,8 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
             areas: [None; AREAS],
             flight: None,
             owes_reset: false,
+            unheard_by_backend: 0,
+            unheard_by_driver: 0,
         }
     }
 
@@ -178,6 +208,9 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
             rings: [None; QUEUES],
             owes_news: None,
             owes_status: false,
+            generation: 0,
+            owes_used: 0,
+            owes_avail: 0,
         });
         Ok(())
     }
@@ -244,8 +277,10 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
     /// The device side is gone: its answers will not come, its rings are dead.
     pub(super) fn lose_backend(&mut self) {
         self.owes_reset = false;
+        self.unheard_by_backend = 0;
         self.fail_flight();
         for device in self.devices.iter_mut().flatten() {
+            device.owes_avail = 0;
             if device.presence == Presence::Present {
                 device.presence = Presence::Lost;
                 device.broke();
@@ -292,6 +327,23 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
                 }
             }
             Body::Request(_) | Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => {}
+        }
+    }
+
+    /// A VM gave a sign of life: it has seen what it was sent.
+    pub(super) fn heard(&mut self, vm: EndpointId) {
+        if self.backend == Some(vm) {
+            self.unheard_by_backend = 0;
+        }
+        if self.driver == vm {
+            self.unheard_by_driver = 0;
+        }
+    }
+
+    /// Counts a message for the device side; a device of the partition hears at once.
+    pub(super) const fn told_backend(&mut self) {
+        if self.backend.is_some() {
+            self.unheard_by_backend = self.unheard_by_backend.saturating_add(1);
         }
     }
 

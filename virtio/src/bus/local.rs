@@ -1,13 +1,13 @@
 //! Owns the messages that the bus answers itself: versions, devices, events, FIFO, reset. Never
 //! forwards.
 
-use super::link::Presence;
+use super::link::{MOST_UNHEARD, Presence};
 use super::{Bus, BusConfig, Channel, Effect, Effects, FifoState, GrantView, Opened};
 use crate::fifo::{FIFO_PAGES, Slot};
 use crate::msg::dialect::{BUS_VERSION, TRANSPORT_REVISION};
 use crate::msg::{
-    Body, BusRequest, BusResponse, BusResult, ConfigEvent, DeviceBitmap, DeviceState, EventMethod,
-    Header, Message, Request, VersionResponse,
+    Body, BusRequest, BusResponse, BusResult, DeviceBitmap, DeviceState, EventMethod, Header,
+    Message, VersionResponse,
 };
 use causeway_ffa::{EndpointId, MemHandle};
 
@@ -94,7 +94,9 @@ impl<
                 BusResponse::GetDevices(self.visible(vm, channel, *offset, *count)?)
             }
             BusRequest::EventPoll => {
-                let event = self.next_event(vm);
+                // Asking is a sign of life.
+                self.unstall(vm);
+                let event = self.next_event(vm, MOST_UNHEARD);
                 let message = event.unwrap_or(Message {
                     dev_num: 0,
                     token: header.token,
@@ -154,24 +156,6 @@ impl<
         Some(map)
     }
 
-    /// Takes the next event that the driver has to hear of.
-    pub(super) fn next_event(&mut self, driver: EndpointId) -> Option<Message> {
-        let links = self.links.iter_mut().flatten().filter(|link| link.driver == driver);
-        for device in links.flat_map(|link| link.devices.iter_mut().flatten()) {
-            let dev_num = device.driver_num;
-            if let Some(state) = device.owes_news.take() {
-                let body = Body::BusRequest(BusRequest::EventDevice { dev_num, state });
-                return Some(Message { dev_num: 0, token: 0, body });
-            }
-            if core::mem::take(&mut device.owes_status) {
-                let event = ConfigEvent::of_status(device.known_status(), 0);
-                let body = Body::Request(Request::EventConfig(event));
-                return Some(Message { dev_num, token: 0, body });
-            }
-        }
-        None
-    }
-
     /// Events are asked for or come through the FIFO; a second choice without RESET is an error.
     fn configure_events(&mut self, vm: EndpointId, method: EventMethod) -> BusResult {
         let known = match method {
@@ -227,7 +211,7 @@ impl<
             Opened::Yes => FifoState::Open { handle },
             Opened::No => FifoState::Closed,
         };
-        state.stalled = false;
+        self.unstall(vm);
         let result = verdict(opened == Opened::Yes);
         let body = Body::BusResponse(BusResponse::FifoConfigure { result, device_notif_id: 0 });
         let message = Message { dev_num: 0, token: asked.token, body };

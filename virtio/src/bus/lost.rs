@@ -1,6 +1,7 @@
 //! Owns what happens when somebody is lost: a VM, a grant, a FIFO, a message that had no room.
 //! Never waits for anybody.
 
+use super::event::bit;
 use super::link::AreaState;
 use super::{Bus, Channel, Effect, Effects, FifoState};
 use crate::fifo::Slot;
@@ -117,6 +118,18 @@ impl<
             }
             Body::Request(Request::EventConfig(_)) => {
                 self.owe(vm, message.dev_num, |device| device.owes_status = true);
+            }
+            Body::Request(Request::EventUsed { index }) => {
+                self.owe(vm, message.dev_num, |device| device.owes_used |= bit(*index));
+            }
+            Body::Request(Request::EventAvail { index, .. }) => {
+                let links = self.links.iter_mut().flatten();
+                for link in links.filter(|link| link.is_between(slot.far(), Some(vm))) {
+                    let device = link.device_of_backend(message.dev_num);
+                    if let Some(device) = device.and_then(|at| link.device_mut(at)) {
+                        device.owes_avail |= bit(*index);
+                    }
+                }
             }
             Body::Request(_) | Body::BusRequest(_) if message.token != 0 => {
                 self.fail_token(Some(vm), message.token);

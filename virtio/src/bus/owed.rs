@@ -1,10 +1,10 @@
 //! Owns what the bus owes to others after a step: failures, resets, news, notes on areas in use.
 //! Bounded by the room in the effects; what does not fit is owed on. Never owes anything twice.
 
-use super::link::{Link, Phase};
+use super::link::{Device, Link, MOST_UNHEARD, Phase, take_bit};
 use super::{Bus, Channel, Effect, Effects, FifoState, answer};
 use crate::fifo::Slot;
-use crate::msg::{Body, BusRequest, EventMethod, Message};
+use crate::msg::{Body, BusRequest, EventMethod, Message, Request};
 use causeway_ffa::EndpointId;
 
 /// A message of the bus itself, which nobody answers to anybody.
@@ -56,6 +56,7 @@ impl<
         for index in 0..LINKS {
             self.settle_failure(index, out);
             self.settle_reset(index, out);
+            self.settle_kicks(index, out);
             if let Some(Some(link)) = self.links.get_mut(index) {
                 link.settle_areas(out);
             }
@@ -87,7 +88,7 @@ impl<
     /// in the same FIFO is read after it.
     fn settle_reset(&mut self, index: usize, out: &mut Effects) {
         let Some(Some(link)) = self.links.get(index) else { return };
-        if !link.owes_reset {
+        if !link.owes_reset || link.unheard_by_backend >= MOST_UNHEARD {
             return;
         }
         let (driver, backend) = (link.driver, link.backend);
@@ -114,6 +115,36 @@ impl<
         }
         if let Some(Some(link)) = self.links.get_mut(index) {
             link.owes_reset = false;
+            link.told_backend();
+        }
+    }
+
+    /// Passes kicks on, as many as the device side may be sent now; the others wait as bits.
+    fn settle_kicks(&mut self, index: usize, out: &mut Effects) {
+        let Some(Some(link)) = self.links.get(index) else { return };
+        let reachable = link.backend.is_none_or(|backend| self.reachable(backend));
+        if !reachable || link.owes_reset {
+            return;
+        }
+        let Some(Some(link)) = self.links.get_mut(index) else { return };
+        for slot in 0..DEVS {
+            while link.unheard_by_backend < MOST_UNHEARD {
+                let owed =
+                    |device: &&mut Device<QUEUES>| device.is_working() && device.owes_avail != 0;
+                let Some(device) = link.device_mut(slot).filter(owed) else { break };
+                if !out.has_room() {
+                    return;
+                }
+                let Some(queue) = take_bit(&mut device.owes_avail) else { break };
+                let body = Body::Request(Request::EventAvail { index: queue, next_offset: 0 });
+                let message = Message { dev_num: device.backend_num, token: 0, body }.encode();
+                link.told_backend();
+                let driver = link.driver;
+                out.push(match link.backend {
+                    Some(vm) => Effect::Push { vm, slot: Slot::new(&message, driver) },
+                    None => Effect::CallLocal { driver, message },
+                });
+            }
         }
     }
 
@@ -125,7 +156,7 @@ impl<
             return;
         }
         while out.has_room() {
-            let Some(event) = self.next_event(id) else { return };
+            let Some(event) = self.next_event(id, MOST_UNHEARD) else { return };
             let slot = Slot::new(&event.encode(), EndpointId::default());
             out.push(Effect::Push { vm: id, slot });
         }

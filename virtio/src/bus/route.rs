@@ -2,7 +2,7 @@
 //! it goes on. Never believes an answer (that is answer.rs).
 
 use super::area::AreaPlace;
-use super::link::{AreaState, Flight, Phase, Presence};
+use super::link::{AreaState, Flight, MOST_UNHEARD, Phase, Presence};
 use super::local::verdict;
 use super::{Bus, Channel, Effect, Effects, FifoState, GrantView};
 use crate::addr::AreaId;
@@ -286,6 +286,7 @@ impl<
             deadline,
             phase: Phase::Sent,
         });
+        link.told_backend();
         self.counters.forwarded = self.counters.forwarded.saturating_add(1);
         Some(match link.backend {
             Some(vm) => Effect::Push { vm, slot: Slot::new(&message, link.driver) },
@@ -297,7 +298,8 @@ impl<
     fn is_free(&self, index: usize) -> bool {
         let Some(link) = self.links.get(index).and_then(Option::as_ref) else { return false };
         let reachable = link.backend.is_none_or(|backend| self.reachable(backend));
-        link.flight.is_none() && !link.owes_reset && reachable
+        let heard = link.unheard_by_backend < MOST_UNHEARD;
+        link.flight.is_none() && !link.owes_reset && reachable && heard
     }
 
     /// Makes a token that no request in flight has; never 0, so that an event's is none.

@@ -99,6 +99,9 @@ impl World {
         }
         world.announce(DeviceState::Added);
         world.mail.clear();
+        for id in 1..=4 {
+            world.step(Event::Kick { vm: vm(id) });
+        }
         world
     }
 

@@ -238,3 +238,67 @@ fn cached_features_serve_after_the_backend() {
     world.send(4, 5, 1, Body::Request(Request::GetDeviceFeatures(range)));
     assert_eq!(world.read_one(4).body, error(3), "this link never asked");
 }
+
+#[test]
+fn no_driver_fills_the_fifo_of_a_backend_that_others_share() {
+    let mut world = World::driving();
+    for n in 0..100 {
+        world.send(1, 0, 2, Body::Request(Request::EventAvail { index: n % 2, next_offset: 0 }));
+        world.send(1, 0, 3, Body::Request(Request::GetDeviceStatus));
+        world.direct_bus(1, BusRequest::Reset);
+        world.open_fifo(1);
+    }
+    let flood = world.read(2);
+    assert!(flood.len() <= 4, "{} messages wait for the backend", flood.len());
+    world.mail.clear();
+    world.send(4, 5, 1, Body::Request(Request::GetDeviceStatus));
+    let (asked, far) = world.read(2)[0];
+    assert_eq!((asked.body, far), (Body::Request(Request::GetDeviceStatus), 4));
+    world.step(Event::Kick { vm: vm(2) });
+    assert_eq!(world.read_one(2).body, Body::BusRequest(BusRequest::Reset), "what was owed");
+    world.round_trip(Request::GetDeviceStatus, Response::GetDeviceStatus(Status::RESET));
+}
+
+#[test]
+fn no_backend_fills_the_fifo_of_a_driver() {
+    let mut world = World::driving();
+    let used = |index| Body::Request(Request::EventUsed { index });
+    for n in 0..100 {
+        world.send_far(2, 1, Message { dev_num: 7, token: 0, body: used(n % 2) });
+        world.announce(if n % 2 == 0 { DeviceState::Removed } else { DeviceState::Added });
+    }
+    assert!(world.read(1).len() <= 4);
+    world.step(Event::Kick { vm: vm(1) });
+    assert!(!world.read(1).is_empty(), "the last news are not lost");
+}
+
+#[test]
+fn kicks_for_a_full_fifo_are_kept_and_joined() {
+    let mut world = World::driving();
+    let kick = |index| Body::Request(Request::EventAvail { index, next_offset: 0 });
+    world.full = vec![2];
+    for index in [1, 0, 1, 0, 31, 32, 99] {
+        world.send(1, 0, 0, kick(index));
+    }
+    world.full.clear();
+    world.step(Event::Kick { vm: vm(2) });
+    let bodies: Vec<_> = world.read(2).into_iter().map(|(m, _)| m.body).collect();
+    assert_eq!(bodies, [kick(0), kick(1), kick(31)]);
+}
+
+#[test]
+fn configuration_events_carry_their_data_or_at_least_the_status() {
+    let mut world = World::driving();
+    let data = ConfigBytes::new(&[1, 2]).unwrap();
+    let config = ConfigData { generation: 6, offset: 0, data };
+    let event = crate::msg::ConfigEvent::new(Status::from_raw(0x0f), config).unwrap();
+    let body = Body::Request(Request::EventConfig(event));
+    world.send_far(2, 1, Message { dev_num: 7, token: 0, body });
+    assert_eq!(world.read_one(1).body, body);
+    world.full = vec![1];
+    world.send_far(2, 1, Message { dev_num: 7, token: 0, body });
+    world.full.clear();
+    world.step(Event::Kick { vm: vm(1) });
+    let Body::Request(Request::EventConfig(event)) = world.read_one(1).body else { panic!() };
+    assert_eq!((event.status().get(), event.config().generation), (0x0f, 6));
+}
