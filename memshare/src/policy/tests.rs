@@ -30,6 +30,7 @@ fn the_shipped_manifest_is_read_whole() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "starts dtc")]
 fn the_manifest_fits_the_spmc_and_its_blob_is_fresh() {
     // TF-A's EL3 SPMC: manifest and boot-information header (64 bytes with room) in one page.
     assert!(MANIFEST.len() <= 4096 - 128, "{} bytes", MANIFEST.len());
@@ -46,7 +47,7 @@ fn a_blob_may_be_longer_than_its_tree_but_not_shorter() {
     let mut longer = MANIFEST.to_vec();
     longer.resize(4096, 0xa5);
     assert_eq!(Policy::from_manifest(&longer), Policy::from_manifest(MANIFEST));
-    for len in 0..MANIFEST.len() {
+    for len in (0..MANIFEST.len()).step_by(if cfg!(miri) { 131 } else { 1 }) {
         assert_eq!(Policy::from_manifest(&MANIFEST[..len]), Err(PolicyError::BadTree));
     }
 }
@@ -55,14 +56,15 @@ fn a_blob_may_be_longer_than_its_tree_but_not_shorter() {
 fn no_flipped_byte_of_a_manifest_panics() {
     let whole = Policy::from_manifest(MANIFEST).unwrap();
     let mut changed = 0;
-    for at in 0..MANIFEST.len() {
+    let stride = if cfg!(miri) { 97 } else { 1 };
+    for at in (0..MANIFEST.len()).step_by(stride) {
         for flip in [0x01, 0x80, 0xff] {
             let mut bad = MANIFEST.to_vec();
             bad[at] ^= flip;
             changed += usize::from(Policy::from_manifest(&bad) != Ok(whole));
         }
     }
-    assert!(changed > 1000);
+    assert!(changed > 1000 / stride);
 }
 
 #[test]

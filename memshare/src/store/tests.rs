@@ -96,6 +96,11 @@ fn check_against(store: &Small, model: &[(u64, u16, u8, Vec<PageRange>)]) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn the_tables_agree_with_a_list(ops in proptest::collection::vec(op(), 1..60)) {
         let mut store = Small::new();

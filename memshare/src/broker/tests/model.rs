@@ -217,7 +217,11 @@ fn others(lab: &Small, vm: u16) -> Vec<crate::GrantView> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 1 } else { 400 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn the_broker_does_what_the_naive_model_says(ops in proptest::collection::vec(op(), 1..120)) {
         let mut world = World::new();
