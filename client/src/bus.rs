@@ -34,6 +34,10 @@ use spin::mutex::SpinMutex;
 /// Messages that came in while an answer was awaited.
 const INBOX: usize = 32;
 
+/// Messages taken without a kick before one is due: the partition holds back events, after a few,
+/// until it sees a sign of life.
+const KICK_AFTER: u16 = 3;
+
 /// Rests between two kicks while an answer is awaited: in case the partition could not push.
 const KICK_EVERY: u32 = 8;
 
@@ -70,6 +74,8 @@ struct State<'c> {
     fifo: Fifo,
     token: u16,
     inbox: ArrayVec<Incoming, INBOX>,
+    /// Messages taken since the last kick.
+    unkicked: u16,
     /// Messages that nobody can use: malformed, or answers that nobody awaits any more.
     dropped: u64,
 }
@@ -98,6 +104,7 @@ impl<'c> Bus<'c> {
     /// # Errors
     /// What went wrong with the call.
     pub fn kick(&self) -> Result<Kicked, Error> {
+        self.state.lock().unkicked = 0;
         let [taken, waiting, ..] = self.connection.call(Call::BusKick)?;
         Ok(Kicked { taken, waiting })
     }
@@ -138,7 +145,15 @@ impl<'c> Bus<'c> {
     /// # Errors
     /// [`Rule::Fifo`] if the partition broke the FIFO; the bus is then dead.
     pub fn receive(&self) -> Result<Option<Incoming>, Error> {
-        self.state.lock().next_incoming()
+        let next = self.state.lock().next_incoming()?;
+        self.show_life()?;
+        Ok(next)
+    }
+
+    /// Kicks if enough has been taken without.
+    fn show_life(&self) -> Result<(), Error> {
+        let due = self.state.lock().unkicked >= KICK_AFTER;
+        if due { self.kick().map(|_| ()) } else { Ok(()) }
     }
 
     /// Answers a request that came in.
@@ -225,7 +240,9 @@ impl<'c> State<'c> {
     }
 
     fn pop(&mut self) -> Result<Option<Slot>, Error> {
-        self.fifo.pop(Self::window(&self.grant)?).map_err(broken)
+        let slot = self.fifo.pop(Self::window(&self.grant)?).map_err(broken)?;
+        self.unkicked = self.unkicked.saturating_add(u16::from(slot.is_some()));
+        Ok(slot)
     }
 
     /// Looks for the answer with `token` among what has come in, and keeps the rest.

@@ -237,9 +237,8 @@ impl<'c> Connection<'c> {
             .map_err(|_| malformed)?;
         let mut found = None;
         for info in infos.iter() {
-            // A descriptor carries its UUID only where none was asked for.
-            let ours = info.id.is_secure() && (info.uuid.is_nil() || info.uuid == uuid);
-            if ours && found.replace(info.id).is_some() {
+            // The UUID field means nothing where one was asked for; TF-A 2.12 leaves stale bytes.
+            if info.id.is_secure() && found.replace(info.id).is_some() {
                 return Err(Error::hypervisor(Rule::OnePartition));
             }
         }

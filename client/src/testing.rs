@@ -300,7 +300,8 @@ impl World {
             id: PARTITION,
             contexts: 1,
             properties: Properties::DIRECT_REQ_RECEIVE,
-            uuid: Uuid::NIL,
+            // Stale bytes, as TF-A 2.12 leaves them.
+            uuid: Uuid::from_bytes([0x0e; 16]),
         };
         let mut bytes = [0; 24];
         info.write(VERSION, &mut bytes)?;

@@ -106,18 +106,16 @@ impl Bus<'_> {
     /// # Errors
     /// As [`Bus::receive`].
     pub fn device_event(&self, dev_num: u16) -> Result<Option<Incoming>, Error> {
-        let mut state = self.state.lock();
-        // Token 0 is never given out, so this only moves what has come in to the inbox.
-        if !state.inbox.is_full() {
-            state.await_answer(0)?;
-        }
-        Ok(state.take_kept(|message| {
-            let is_event = match &message.body {
-                Body::Request(request) => request.is_event(),
-                Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => false,
-            };
-            is_event && message.dev_num == dev_num
-        }))
+        let event = {
+            let mut state = self.state.lock();
+            // Token 0 is never given out, so this only moves what has come in to the inbox.
+            if !state.inbox.is_full() {
+                state.await_answer(0)?;
+            }
+            state.take_kept(|message| message.dev_num == dev_num && is_event(&message.body))
+        };
+        self.show_life()?;
+        Ok(event)
     }
 
     fn bus_exchange(&self, request: BusRequest) -> Result<BusResponse, Error> {
@@ -127,6 +125,13 @@ impl Bus<'_> {
                 Err(Error::partition(Rule::MessageKind))
             }
         }
+    }
+}
+
+fn is_event(body: &Body) -> bool {
+    match body {
+        Body::Request(request) => request.is_event(),
+        Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => false,
     }
 }
 

@@ -48,7 +48,8 @@ impl<'c> Bus<'c> {
         match configure(connection, &grant) {
             Ok(fifo) => {
                 let inbox = ArrayVec::new();
-                let state = State { grant: Some(grant), fifo, token: 0, inbox, dropped: 0 };
+                let grant = Some(grant);
+                let state = State { grant, fifo, token: 0, inbox, unkicked: 0, dropped: 0 };
                 Ok(Self { connection, wait, bound, max_areas, state: SpinMutex::new(state) })
             }
             Err(error) => {

@@ -1,5 +1,7 @@
 //! Holds the bus to its rules against the fake partition: answers, bounds, nothing left behind.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail")]
+
 use super::*;
 use crate::connection::Mailbox;
 use crate::testing::{FakeWait, FakeWorld, Fault, mailbox, pages};
@@ -133,6 +135,26 @@ fn events_that_come_while_an_answer_is_awaited_are_kept() {
         assert_eq!(event.message.body, Body::Request(Request::EventUsed { index: 0 }));
         assert_eq!(driving.device_event(5), Ok(None));
     });
+}
+
+#[test]
+fn whoever_only_takes_events_kicks_now_and_then() {
+    with_two_sides(
+        |_, _| (),
+        |driving, serving, world| {
+            for index in 0..6 {
+                serving.event(5, Request::EventUsed { index }).unwrap();
+            }
+            let calls = world.calls();
+            for _ in 0..6 {
+                assert!(driving.receive().unwrap().is_some());
+            }
+            assert_eq!(world.calls() - calls, 2);
+            // Nothing comes, nothing is kicked.
+            assert_eq!(driving.receive(), Ok(None));
+            assert_eq!(world.calls() - calls, 2);
+        },
+    );
 }
 
 #[test]
