@@ -46,13 +46,27 @@ pub(crate) fn task(regs: &Regs, spmc: EndpointId) -> Task {
         Ok(Call::Interrupt { .. }) => Task::Interrupt,
         // FFA_RUN and whatever else is no request: the context waits again.
         Ok(_) => Task::Wait,
-        // A direct request that makes no sense still has somebody waiting for its answer.
-        Err(_) => Call::direct_parties(regs).map_or(Task::Wait, |(sender, receiver, width)| {
-            let words = frame_words(regs);
-            let message = DirectMessage { sender, receiver, width, words };
-            Task::Answer(refuse(&message, Status::ReservedNotZero))
-        }),
+        Err(_) => {
+            Call::direct_parties(regs).map_or(Task::Wait, |parties| malformed(regs, parties, spmc))
+        }
     }
+}
+
+/// A direct request that makes no sense still has somebody waiting for its answer.
+fn malformed(
+    regs: &Regs,
+    (sender, receiver, width): (EndpointId, EndpointId, Width),
+    spmc: EndpointId,
+) -> Task {
+    if sender == spmc {
+        // The SPMC itself sends power messages only, and a core must not hang on a register that
+        // it left stale: agree.
+        let message = FrameworkMessage::PowerResp { status: 0 };
+        let answer = Framework { sender: receiver, receiver: sender, message };
+        return Task::Answer(Call::FrameworkResp(answer).encode());
+    }
+    let message = DirectMessage { sender, receiver, width, words: frame_words(regs) };
+    Task::Answer(refuse(&message, Status::ReservedNotZero))
 }
 
 fn framework_task(request: Framework, spmc: EndpointId) -> Task {

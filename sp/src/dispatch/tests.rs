@@ -43,6 +43,16 @@ fn power_messages_count_only_from_the_spmc() {
 }
 
 #[test]
+fn a_power_message_with_stale_registers_is_agreed_to_all_the_same() {
+    let stale = u64::MAX;
+    for x3 in [0x8400_0002, stale] {
+        let psci = request(0x8400_006F, 0x8000_8001, [1 << 31, x3, stale, stale, stale, stale]);
+        let Task::Answer(answer) = task(&psci, SPMC) else { panic!("no answer") };
+        assert_eq!((answer.x(0), answer.x(2), answer.x(3)), (0x8400_0070, 1 << 31 | 2, 0));
+    }
+}
+
+#[test]
 fn messages_about_vms_are_not_judged_here() {
     let created = request(0x8400_006F, 0x8001, [1 << 31 | 4, 0, 0, 3, 0, 0]);
     let Task::Vm(framework, event) = task(&created, SPMC) else { panic!("no VM message") };
