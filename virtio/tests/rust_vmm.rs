@@ -1,5 +1,6 @@
 //! Our queues against rust-vmm's virtio-queue on rust-vmm memory: a foreign implementation of both
-//! sides. Never tests us against ourselves.
+//! sides. Never tests us against ourselves. Not under Miri, which has no mmap.
+#![cfg(not(miri))]
 
 use causeway_virtio::queue::{Chain, DeviceQueue, DriverQueue, QueueConfig, QueueSize, Segment};
 use causeway_virtio::{Access, AreaMap, BusAddr, Features, MemError};

@@ -42,6 +42,7 @@ fn segment(offset: u64, len: u32) -> Segment {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow under Miri")]
 fn chains_travel_and_come_back() {
     let words = memory();
     let mem = map(&words);
@@ -131,6 +132,7 @@ fn notifications_follow_the_flags() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow under Miri")]
 fn event_index_asks_for_one_notification_in_a_batch() {
     let words = memory();
     let mem = map(&words);
@@ -192,6 +194,7 @@ fn rings_must_be_aligned_mapped_and_permitted() {
 proptest! {
     /// Random honest traffic arrives unchanged, whatever its shape.
     #[test]
+    #[cfg_attr(miri, ignore = "too slow under Miri")]
     fn random_traffic_arrives_unchanged(
         requests in proptest::collection::vec((0_usize..4, 0_usize..4, any::<bool>(), any::<bool>()), 1..300),
     ) {
@@ -231,6 +234,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too slow under Miri")]
 fn two_threads_see_payload_with_its_index() {
     let words = memory();
     let features = Features::EVENT_IDX;
