@@ -114,6 +114,9 @@ impl<T: Translation<Stage2Attributes>> Stage2Map<T> {
 
     /// Walks the table: would it let the VM do this?
     pub fn allows(&self, ipa: u64, access: Access) -> bool {
+        if ipa >= IPA_BYTES as u64 {
+            return false;
+        }
         let mut allowed = false;
         let page = ipa & !(PAGE_SIZE - 1);
         let walked = self.table.walk_range(&region(page, PAGE_SIZE), &mut |_, entry, level| {
@@ -195,7 +198,17 @@ mod tests {
                 assert!(map.allows(ipa, access));
             }
         }
-        for ipa in [RAM_IPA - 1, last + 1, 0, WINDOW_IPA, 0x0900_0000, 0x0e10_0000, 1 << 40] {
+        for ipa in [
+            RAM_IPA - 1,
+            last + 1,
+            0,
+            WINDOW_IPA,
+            0x0900_0000,
+            0x0e10_0000,
+            1 << 39,
+            1 << 40,
+            u64::MAX,
+        ] {
             assert!(!map.allows(ipa, Access::Read), "{ipa:#x}");
         }
     }
