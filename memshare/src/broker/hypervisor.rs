@@ -42,12 +42,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     fn due_for_unmap(&self, now: u64) -> Option<(u16, Grant)> {
         let due = |slot: u16| {
             let grant = *self.store.grant(slot)?;
-            let at = match grant.stage {
-                Stage::Releasing { deadline } => deadline,
-                Stage::AwaitingUnmap { ask_at } => ask_at,
-                Stage::Offered | Stage::Accepted | Stage::Active => return None,
-            };
-            (at <= now).then_some((slot, grant))
+            let mapped = grant.mapping == Mapping::Present;
+            (mapped && look_at(&grant)? <= now).then_some((slot, grant))
         };
         let closing = self.store.closing();
         let behind = closing.iter().filter(|s| *s >= self.poll_from).find_map(due);
@@ -58,12 +54,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         let grants = self.store.closing().iter().filter_map(|slot| self.store.grant(slot));
-        let at = |grant: &Grant| match grant.stage {
-            Stage::Releasing { deadline } => Some(deadline),
-            Stage::AwaitingUnmap { ask_at } => Some(ask_at),
-            Stage::Offered | Stage::Accepted | Stage::Active => None,
-        };
-        grants.filter_map(at).min()
+        grants.filter_map(look_at).min()
     }
 
     /// Asked before the stage-2 change: only what the peer accepted may be mapped.
@@ -126,5 +117,16 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let peer = self.policy.vm_index(vm).ok_or(Status::NoSuchGrant)?;
         let borrowed = grant.peer.is_some_and(|p| p.vm == peer);
         if borrowed { Ok((slot, *grant)) } else { Err(Status::NoSuchGrant) }
+    }
+}
+
+/// When a grant on its way out next needs attention. One whose peer was destroyed, and whose lock
+/// the SPMC would not take back, waits for the hypervisor to repeat the destruction.
+fn look_at(grant: &Grant) -> Option<u64> {
+    match (grant.stage, grant.mapping) {
+        (Stage::Releasing { deadline }, _) => Some(deadline),
+        (Stage::AwaitingUnmap { ask_at }, Mapping::Present) => Some(ask_at),
+        (Stage::AwaitingUnmap { .. }, Mapping::Absent)
+        | (Stage::Offered | Stage::Accepted | Stage::Active, _) => None,
     }
 }

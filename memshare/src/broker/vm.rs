@@ -2,7 +2,7 @@
 
 use super::{Broker, Life, Pending, id_of_slot};
 use crate::event::{MapFailed, Next, Out, VmVerdict};
-use crate::grant::{Grant, Party};
+use crate::grant::{Grant, Mapping, Party};
 use crate::ledger::Action;
 use causeway_abi::Status;
 use causeway_ffa::{EndpointId, FfaError};
@@ -90,6 +90,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         while let Some(slot) = from.and_then(|f| involved.next_from(f)) {
             from = slot.checked_add(1);
             let Some(grant) = self.store.grant(slot).copied() else { continue };
+            // The hypervisor's word counts even if the next step fails: this VM maps nothing.
+            if grant.peer.is_some_and(|p| p.vm == vm) {
+                self.store.update(slot, |g| g.mapping = Mapping::Absent);
+            }
             let fate = self.fate(vm, &grant);
             if matches!(fate, Fate::Waits) {
                 continue;

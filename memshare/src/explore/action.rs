@@ -66,8 +66,7 @@ pub(super) struct Done {
 }
 
 impl World {
-    /// Everything that may be tried in any state: each call by the owner, the peer and a stranger
-    /// (the last of the world's VMs).
+    /// Everything that may be tried in any state: each call by the owner, the peer and a stranger.
     pub(super) fn actions(&self) -> impl Iterator<Item = Action> + '_ {
         let of_one = |t: &Transaction| {
             let n = t.number;
@@ -79,7 +78,7 @@ impl World {
                 Action::RevokeFails(n, t.owner),
             ]);
             let peer = t.terms.peer.map(EndpointId::get);
-            for vm in [Some(t.owner), peer, self.vms.last().copied()].into_iter().flatten() {
+            for vm in [Some(t.owner), peer, Some(self.stranger)].into_iter().flatten() {
                 list.extend([
                     Action::Offer(n, vm),
                     Action::Accept(n, vm),
@@ -97,7 +96,7 @@ impl World {
         let lives =
             |vm: &u16| [Action::Destroy(*vm), Action::Create(*vm), Action::DestroyFails(*vm)];
         let calls = self.transactions.iter().flat_map(of_one);
-        calls.chain(self.vms.iter().flat_map(lives)).chain([Action::Poll, Action::Wait])
+        calls.chain(self.mortals.iter().flat_map(lives)).chain([Action::Poll, Action::Wait])
     }
 
     fn transaction(&self, number: u64) -> Option<&Transaction> {
@@ -203,8 +202,9 @@ impl Node {
             Action::Poll => {
                 let [_, asked, id, _] = lab.call(0, Call::HypPoll).results;
                 let id = u16::try_from(id).ok()?;
-                let true_work = asked == NO_HANDLE || self.stage2.contains(&(asked, id));
-                true_work.then_some((Some(Status::Ok), None))
+                let mapped = self.stage2.contains(&(asked, id));
+                assert!(asked == NO_HANDLE || mapped, "asked to unmap what is not mapped");
+                Some((Some(Status::Ok), None))
             }
             Action::Wait => {
                 lab.now = lab.broker.next_deadline()?;

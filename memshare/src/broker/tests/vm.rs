@@ -162,3 +162,17 @@ fn a_destruction_that_fails_is_taken_up_again() {
     assert_eq!(lab.locks(7), 0);
     assert!(lab.records.iter().any(|r| r.action == Action::VmDestroyed));
 }
+
+#[test]
+fn a_peer_whose_destruction_failed_counts_as_unmapped() {
+    let mut lab = Small::active(7);
+    lab.granted(1, revoke(7));
+    lab.faults.relinquish = Some(FfaError::Denied);
+    assert_eq!(lab.destroyed(2), VmVerdict::Refused(Status::SpmcFailure));
+    lab.now = 1000;
+    let [_, asked, ..] = lab.granted(0, Call::HypPoll);
+    assert_eq!(asked, causeway_abi::NO_HANDLE, "nobody maps it");
+    lab.faults.relinquish = None;
+    assert_eq!(lab.granted(1, revoke(7))[0], RELEASED, "the survivor need not wait");
+    assert_eq!(lab.destroyed(2), VmVerdict::Done);
+}
