@@ -51,6 +51,7 @@ pub(crate) fn write_request(
 pub(crate) fn with_descriptor<R>(
     bytes: &[u8],
     request: &RetrieveRequest,
+    own_id: EndpointId,
     judge: impl FnOnce(Descriptor<'_>) -> R,
 ) -> R {
     match read(bytes) {
@@ -77,7 +78,16 @@ pub(crate) fn with_descriptor<R>(
                 ranges: &mut ranges.map(Some),
             })
         }
-        None => judge(unreadable(request, &mut core::iter::once(None))),
+        None => {
+            let both = [own_id, request.peer.unwrap_or(own_id)].map(|id| Borrower {
+                id,
+                permission: Some(request.permission),
+                executable: false,
+            });
+            let count = if request.peer.is_some() { RECEIVERS } else { 1 };
+            let borrowers = both.get(..count).unwrap_or(&[]);
+            judge(unreadable(request, borrowers, &mut core::iter::once(None)))
+        }
     }
 }
 
@@ -92,18 +102,21 @@ fn read(bytes: &[u8]) -> Option<FirstFragment<'_>> {
     Some(first)
 }
 
+/// All that was asked for, but for one range that cannot be read: so that this is the rule that the
+/// broker names.
 fn unreadable<'a>(
     request: &RetrieveRequest,
+    borrowers: &'a [Borrower],
     ranges: &'a mut dyn Iterator<Item = Option<PageRange>>,
 ) -> Descriptor<'a> {
     Descriptor {
         sender: request.owner,
         tag: request.tag,
         kind: Some(request.kind),
-        caching: Caching::Other,
-        security: Security::Secure,
-        borrowers: &[],
-        total_page_count: 0,
+        caching: Caching::NormalWriteBackInner,
+        security: Security::NonSecure,
+        borrowers,
+        total_page_count: 1,
         ranges,
     }
 }
@@ -190,7 +203,7 @@ mod tests {
         );
         let mut bytes = [0; 256];
         let len = Builder::new(spec).unwrap().write(0, &mut bytes).unwrap();
-        with_descriptor(&bytes[..len], &request(), |facts| {
+        with_descriptor(&bytes[..len], &request(), OWN, |facts| {
             assert_eq!((facts.sender, facts.tag, facts.kind), (owner, 9, Some(GrantKind::Share)));
             assert_eq!(facts.security, Security::NonSecure);
             assert_eq!(facts.caching, Caching::NormalWriteBackInner);
@@ -199,7 +212,8 @@ mod tests {
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [Some(range)]);
         });
         // Cut short: handed on as unreadable, never as fewer pages.
-        with_descriptor(&bytes[..len - 16], &request(), |facts| {
+        with_descriptor(&bytes[..len - 16], &request(), OWN, |facts| {
+            assert_eq!(facts.borrowers.len(), 2);
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [None]);
         });
     }

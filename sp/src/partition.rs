@@ -234,8 +234,8 @@ impl Partition {
         };
         match transactions::retrieve(&mut m.mailbox, m.own_id, request, &mut self.response) {
             Ok(()) => {
-                let broker = &mut self.broker;
-                facts::with_descriptor(self.response.bytes(), request, |descriptor| {
+                let (broker, own_id) = (&mut self.broker, m.own_id);
+                facts::with_descriptor(self.response.bytes(), request, own_id, |descriptor| {
                     broker.step(regs::now(), Event::Retrieved(Ok(descriptor)))
                 })
             }
