@@ -25,6 +25,10 @@
 //! type DiskHal = AreaHal<Disk>;
 //! ```
 //!
+//! virtio-drivers' blocking calls spin until the device answers, for ever if it is gone: use the
+//! `_nb` calls and wait with a [`Bound`](crate::Bound), and lend slices of a [`DmaBuffer`] anew
+//! after each wait.
+//!
 //! The trait functions of virtio-drivers can't return errors in some places (setting a queue up,
 //! sharing a buffer). What goes wrong there is kept in a [`Health`] that the guest looks at, and
 //! in the pool's [`PoolStats`].

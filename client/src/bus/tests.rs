@@ -1,7 +1,5 @@
 //! Holds the bus to its rules against the fake partition: answers, bounds, nothing left behind.
 
-#![expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail")]
-
 use super::*;
 use crate::connection::Mailbox;
 use crate::testing::{FakeWait, FakeWorld, Fault, mailbox, pages};

@@ -147,15 +147,16 @@ macro_rules! link {
     };
 }
 
-/// Lends one sector's request, buffer and response out of a page: all of it in place.
+/// Lends one sector's request, buffer and response out of a page: all of it in place. The page was
+/// zero when it was taken. The parts are lent anew after the device has worked: references may not
+/// live while it writes.
 fn parts(page: &mut [u8]) -> (&mut BlkReq, &mut [u8], &mut BlkResp) {
-    use zerocopy::FromZeros;
     let (header, rest) = page.split_at_mut(64);
     let (data, tail) = rest.split_at_mut(512);
-    header.zero();
     let request = header.as_mut_ptr().cast::<BlkReq>();
     let response = tail.as_mut_ptr().cast::<BlkResp>();
-    // SAFETY: `header` is a page's start (aligned), zeroed, which is a valid request, and longer.
+    // SAFETY: `header` is a page's start (aligned) and longer; it holds zeros, which are a valid
+    // request, or the request that the driver wrote.
     let request = unsafe { &mut *request };
     // SAFETY: a response is one byte, for which every value is valid.
     let response = unsafe { &mut *response };
@@ -183,6 +184,8 @@ fn the_unmodified_block_driver_works_in_place() {
         let token = unsafe { disk.read_blocks_nb(9, request, data, response) }.unwrap();
         (side.turn)();
         assert_eq!(disk.peek_used(), Some(token));
+        // SAFETY: the device has completed the only request.
+        let (request, data, response) = parts(unsafe { buffer.slice_mut() });
         // SAFETY: these are the parts that the request was made with.
         unsafe { disk.complete_read_blocks(token, request, data, response) }.unwrap();
         assert_eq!((response.status(), data[0]), (RespStatus::OK, 9));

@@ -171,9 +171,9 @@ mod tests {
 
     /// Backing that outlives its window: leaked, so that no reference to it is left.
     fn window(len: usize) -> Window {
-        let bytes = Box::leak(vec![0u8; len].into_boxed_slice());
-        // SAFETY: the bytes are leaked, hence valid for ever, and `bytes` is used no more.
-        unsafe { Window::new(NonNull::from(bytes).cast(), len) }
+        let words = vec![0u64; len.div_ceil(8)].leak();
+        // SAFETY: the words are leaked, hence valid for ever, and `words` is used no more.
+        unsafe { Window::new(NonNull::from(words).cast(), len) }
     }
 
     #[test]
