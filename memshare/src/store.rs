@@ -258,6 +258,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     }
 
     /// Forgets how often each slot was used, for comparing states: live grants get generation 1.
+    #[cfg(any(test, feature = "explore"))]
     pub(crate) fn forget_generations(&mut self) {
         self.generations = [0; G];
         for (grant, generation) in self.slots.iter_mut().zip(&mut self.generations) {

@@ -118,6 +118,7 @@ impl Action {
 }
 
 impl Node {
+    #[expect(clippy::too_many_lines, reason = "one table of actions is clearer whole")]
     fn act(&mut self, action: Action, world: &World) -> Option<(Option<Status>, Option<u16>)> {
         let by = |vm: u16, status: Status| Some((Some(status), Some(vm)));
         let lab = &mut self.lab;

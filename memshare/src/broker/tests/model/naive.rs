@@ -1,5 +1,7 @@
 //! The naive model: a list of grants, rules in the order of docs/error-precedence.md, no tables.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the model names what it treats specially")]
+
 use super::*;
 use crate::GrantView;
 use crate::lab::Share;
