@@ -231,6 +231,10 @@ fn a_sabotaged_run_must_fail_for_the_right_reason_and_no_other() {
     assert_eq!(noticed(Sabotage::Digest, std::slice::from_ref(&digest)), Ok(()));
     assert_eq!(noticed(Sabotage::BouncedBytes, &[Broken::Bounced(1)]), Ok(()));
     assert_eq!(noticed(Sabotage::PartitionCalls, &[Broken::PartitionCalls(1)]), Ok(()));
+    let both = [Broken::Copied(1), Broken::Bounced(1)];
+    assert_eq!(noticed(Sabotage::BouncedBytes, &both), Ok(()));
+    assert!(noticed(Sabotage::BouncedBytes, &both[..1]).is_err());
+    assert!(noticed(Sabotage::PartitionCalls, &both).is_err());
     assert!(noticed(Sabotage::Digest, &[]).expect_err("passed").contains("not noticed"));
     assert!(noticed(Sabotage::Digest, &[Broken::Bounced(1)]).is_err());
     assert!(noticed(Sabotage::Digest, &[digest, Broken::Bounced(1)]).is_err());
