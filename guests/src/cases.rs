@@ -86,23 +86,23 @@ cases! {
     SPOOFED_HYPERVISOR "spoofed_hypervisor_message" "A direct request that names the hypervisor as its sender":
         Monitor InvalidParameters, raw Partition NotHypervisor;
     SPOOFED_SHARE "spoofed_sender_share" "A share whose descriptor names VM 1 as its sender":
-        Monitor InvalidParameters, raw Partition DescriptorMismatch;
+        Monitor InvalidParameters, raw Partition NoSuchGrant;
     WRONG_RECEIVER "message_to_another_vm" "A direct request to VM 1 instead of the partition":
         Monitor InvalidParameters, raw Spmc InvalidParameters;
     STALE_HANDLE "stale_handle" "STATE of a handle that was reclaimed":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     STALE_RECLAIM "stale_reclaim" "A second reclaim of a handle":
-        Monitor InvalidParameters, raw Spmc InvalidParameters;
+        Monitor InvalidParameters, raw Monitor InvalidParameters;
     FOREIGN_HANDLE "foreign_handle" "STATE of VM 1's live handle":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     FOREIGN_RECLAIM "foreign_reclaim" "Reclaim of VM 1's live handle":
-        Monitor InvalidParameters, raw Spmc Denied;
+        Monitor InvalidParameters, raw Monitor InvalidParameters;
     FOREIGN_OFFER "foreign_offer" "OFFER of VM 1's live handle":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     INVENTED_HANDLE "invented_handle" "STATE of a handle that never was":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     INVENTED_RECLAIM "invented_reclaim" "Reclaim of a handle that never was":
-        Monitor InvalidParameters, raw Spmc InvalidParameters;
+        Monitor InvalidParameters, raw Monitor InvalidParameters;
     OFFER_WITHOUT_SHARE "offer_without_share" "OFFER of a handle for which there was no share":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     OFFER_OTHER_TERMS "offer_other_terms" "OFFER of a share to the partition alone as if VM 2 were a borrower":
@@ -112,15 +112,15 @@ cases! {
     DEVICE_ADDRESS "device_address" "A share of the UART at 0x09000000":
         Monitor Denied, raw Partition OutsideRam;
     OTHER_VM_MEMORY "other_vm_memory" "A share of a page that VM 1 has granted":
-        Monitor Denied, raw Spmc Denied;
+        Monitor Denied, raw Spmc InvalidParameters;
     UNALIGNED_ADDRESS "unaligned_address" "A share of an address that is no multiple of 4096":
         Monitor InvalidParameters, raw Partition DescriptorMalformed;
     OVERLAPPING_RANGES "overlapping_ranges" "A share that holds one page twice":
-        Monitor InvalidParameters, raw Spmc Denied;
+        Monitor InvalidParameters, raw Partition Overlap;
     EMPTY_RANGE "empty_range" "A share with a range of no page":
         Monitor InvalidParameters, raw Partition DescriptorMalformed;
     NO_RANGE "no_range" "A share without any range":
-        Monitor InvalidParameters, raw Spmc InvalidParameters;
+        Monitor InvalidParameters, raw Partition DescriptorMalformed;
     WRAPPING_RANGE "wrapping_range" "A share whose range wraps round the end of the address space":
         Monitor InvalidParameters, raw Partition DescriptorMalformed;
     WRONG_TOTAL "wrong_page_total" "A share whose page total is not the sum of its ranges":
@@ -128,21 +128,21 @@ cases! {
     NO_BORROWER "no_borrower" "A share with nobody":
         Monitor InvalidParameters, raw Spmc InvalidParameters;
     SELF_BORROWER "sender_is_borrower" "A share with oneself":
-        Monitor InvalidParameters, raw Partition DescriptorMismatch;
+        Monitor InvalidParameters, raw Partition PolicyPeer;
     UNKNOWN_BORROWER "unknown_borrower" "A share with a VM that does not exist":
-        Monitor InvalidParameters, raw Partition DescriptorMismatch;
+        Monitor InvalidParameters, raw Partition PolicyPeer;
     EXECUTABLE "executable_permission" "A share that asks for execute permission":
-        Monitor InvalidParameters, raw Spmc InvalidParameters;
+        Monitor InvalidParameters, raw Partition BadAttributes;
     DEVICE_ATTRIBUTES "device_attributes" "A share as device memory":
         Monitor Denied, raw Partition BadAttributes;
     SHARED_TWICE "page_shared_twice" "A second share of a page that is shared":
-        Monitor Denied, raw Spmc Denied;
+        Monitor Denied, raw Spmc InvalidParameters;
     DONATE "donate" "FFA_MEM_DONATE":
         Monitor NotSupported, raw Monitor NotSupported;
     FRAGMENT_OVERRUN "fragment_overrun" "A share whose fragment is longer than its total":
-        Monitor InvalidParameters, raw Spmc InvalidParameters;
+        Monitor InvalidParameters, raw Monitor InvalidParameters;
     STRAY_FRAGMENT "stray_fragment" "FRAG_TX for a handle of which no fragment is awaited":
-        Monitor InvalidParameters, raw Spmc InvalidParameters;
+        Monitor InvalidParameters, raw Monitor InvalidParameters;
     RXTX_FOREIGN "rxtx_of_other_memory" "RXTX_MAP of buffers outside the VM's memory":
         Monitor InvalidParameters, raw Monitor InvalidParameters;
     RETRIEVE_FOREIGN "retrieve_foreign" "RETRIEVE of VM 1's live handle":

@@ -25,7 +25,7 @@ const AREAS: usize = 16;
 /// Requests served before the FIFO is looked at again.
 const BUDGET: u32 = 64;
 /// How long the device waits for its driver to appear, and for anything to happen.
-const IDLE_MILLIS: u64 = 30_000;
+const IDLE_MILLIS: u64 = 15_000;
 
 type Disk = DeviceServer<Block<SliceMedium<'static>>, 1>;
 
@@ -92,6 +92,8 @@ enum State {
     InUse,
     /// The last area has been let go.
     Done,
+    /// The driver died, or reset its bus, with areas still bound.
+    Abandoned,
 }
 
 struct Service<'b, 'c> {
@@ -106,7 +108,7 @@ impl Service<'_, '_> {
     /// Serves until the driver has taken everything back, or nothing has happened for too long.
     fn until_done(&mut self) -> Result<(), Error> {
         let mut last = time::now_micros();
-        while self.state != State::Done {
+        while matches!(self.state, State::Waiting | State::InUse) {
             signal::fetch();
             let mut busy = signal::take_from_vms(bit_of(DRIVER)) != 0;
             let ringing = signal::take_from_partition();
@@ -140,6 +142,9 @@ impl Service<'_, '_> {
             // areas go.
             self.disk.reset();
             self.backend.answer(incoming);
+            if self.state == State::InUse {
+                self.state = State::Abandoned;
+            }
             return Ok(());
         }
         if let Some(response) = self.backend.answer(incoming) {

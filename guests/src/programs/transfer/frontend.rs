@@ -113,10 +113,9 @@ pub(in crate::programs) fn run(boot: &Boot) {
     let connection = connection.close().map(|_| ());
     let back = areas.is_ok() && closed.is_ok() && connection.is_ok() && stranded == 0;
     check!("transfer/reclaimed", back, "{areas:?} {closed:?} {connection:?} stranded={stranded}");
-    if let Some(outcome) = outcome {
-        print_result(&outcome, wishes, doorbells, grants, pages);
-    } else {
-        say!("RESULT job=transfer status=no_disk");
+    match outcome {
+        Ok(outcome) => print_result(&outcome, wishes, doorbells, grants, pages),
+        Err(status) => say!("RESULT job=transfer status={status}"),
     }
 }
 
@@ -139,24 +138,27 @@ fn mark(begin: u64) {
     hvc::call([vendor::MARK, begin, 0, 0, 0, 0, 0, 0]);
 }
 
-/// The transfer itself; `None` if there is no disk or a request failed.
+/// The transfer itself; if it came to nothing, the status for the RESULT line.
 fn transfer(
     mut disk: Disk<'_, '_>,
     wishes: Wishes,
     connection: &Connection<'_>,
-) -> Option<Outcome> {
+) -> Result<Outcome, &'static str> {
     if wishes.place == Place::OutsideAreas {
         let pages = usize::try_from(wishes.pages()).unwrap_or(0);
         POOL.set_bounce(Bounce::Pages(pages * super::disk::SLOTS));
     }
     let bytes = disk.len_bytes();
+    if bytes == 0 {
+        check!("transfer/image_read", false, "no disk");
+        return Err("no_disk");
+    }
     mark(1);
     let begin = time::now_micros();
     let read = read_all(&mut disk, wishes, connection);
     let elapsed_micros = time::now_micros().saturating_sub(begin);
-    let read_well = read.is_ok() && bytes > 0;
     let why = read.as_ref().err();
-    check!("transfer/image_read", read_well, "{} bytes, {}", bytes, Maybe(why));
+    check!("transfer/image_read", read.is_ok(), "{}", Maybe(why));
     let requests = disk.requests();
     let region = bytes.min(wishes.batch).min(REGION);
     let written = write_and_read_back(&mut disk, bytes, region);
@@ -171,11 +173,11 @@ fn transfer(
     mark(0);
     // Resets the queue, which is a message by way of the partition; then all buffers go.
     drop(disk);
-    let mut digest = read.ok()?;
+    let mut digest = read.map_err(|_| "read_failed")?;
     if wishes.flip_digest {
         digest[0] ^= 1;
     }
-    (bytes > 0).then_some(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved })
+    Ok(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved })
 }
 
 /// Reads the disk from its first byte to its last, several requests in flight, and digests it.
