@@ -17,6 +17,7 @@ pub mod mailbox;
 pub mod notify;
 pub mod pack;
 pub mod pages;
+pub mod rules;
 pub mod stage2;
 pub mod trap;
 pub mod window;

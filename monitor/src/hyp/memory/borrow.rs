@@ -1,29 +1,18 @@
 //! Owns what a VM borrows: retrieve, relinquish, and unmapping by force. Maps nothing that the
 //! partition has not agreed to; never wider than granted, never executable.
 
-use super::send::borrowed_access;
 use super::{BUFFER_BYTES, Memory, Outcome};
 use crate::arch::sysreg;
 use crate::hyp::partition;
 use crate::hyp::state::{COUNTERS, stage2};
 use causeway_abi::Status;
-use causeway_ffa::call::{ReclaimFlags, Zero};
-use causeway_ffa::descriptor::{
-    Builder, DataAccess, InstructionAccess, Receiver, Role, Spec, Transaction,
-};
-use causeway_ffa::relinquish::Relinquish;
+use causeway_ffa::descriptor::{Builder, Receiver, Spec};
 use causeway_ffa::{Answer, FfaError, Lengths, MemHandle, PAGE_SIZE, PageAddr, PageRange, Version};
-use causeway_monitor::book::{Book, Share, Slot};
+use causeway_monitor::book::{Share, Slot};
 use causeway_monitor::layout::{PhysRange, VmIndex};
 use causeway_monitor::pages::translate;
+use causeway_monitor::rules;
 use causeway_monitor::stage2::BorrowedAccess;
-
-/// What a checked retrieve request asks for.
-struct Wish {
-    slot: Slot,
-    share: Share,
-    access: BorrowedAccess,
-}
 
 impl Memory {
     /// FFA_MEM_RETRIEVE_REQ of a VM.
@@ -33,7 +22,7 @@ impl Memory {
         }
         let len = lengths.total() as usize;
         self.copy_tx(vm, len)?;
-        let wish = check_request(&self.book, vm, &self.message[..len])?;
+        let wish = rules::check_retrieve(&self.book, vm, &self.message[..len])?;
         self.mailboxes[vm.index()].rx_to_fill()?;
         let share = wish.share;
         let ipa = self.windows[vm.index()].take(share.page_count).ok_or(FfaError::NoMemory)?;
@@ -107,14 +96,7 @@ impl Memory {
     /// FFA_MEM_RELINQUISH of a VM.
     pub(crate) fn relinquish(&mut self, vm: VmIndex) -> Outcome {
         self.copy_tx(vm, BUFFER_BYTES)?;
-        let wish = Relinquish::parse(&self.message).map_err(|error| error.status())?;
-        let handle = wish.handle();
-        if wish.flags() != ReclaimFlags::default() || wish.sole_endpoint() != Some(vm.id()) {
-            return Err(FfaError::InvalidParameters.into());
-        }
-        let (slot, share) = borrowed(&self.book, vm, handle)?;
-        let mapped = share.terms.borrower(vm.id()).and_then(|borrower| borrower.mapped_at);
-        mapped.ok_or(FfaError::Denied)?;
+        let (slot, handle) = rules::check_relinquish(&self.book, vm, &self.message)?;
         self.unmap(slot, vm);
         partition::was_unmapped(handle, vm);
         Ok(Answer::success())
@@ -154,53 +136,4 @@ impl Memory {
             self.release_pair(vm, pair);
         }
     }
-}
-
-/// Finds a transaction of which the VM is a borrower. A handle that is foreign, stale or invented
-/// gives the same status.
-fn borrowed(book: &Book, vm: VmIndex, handle: MemHandle) -> Result<(Slot, Share), FfaError> {
-    let slot = book.find(handle).ok_or(FfaError::InvalidParameters)?;
-    let share = *book.share(slot).ok_or(FfaError::InvalidParameters)?;
-    share.terms.borrower(vm.id()).ok_or(FfaError::InvalidParameters)?;
-    Ok((slot, share))
-}
-
-fn check_request(book: &Book, vm: VmIndex, bytes: &[u8]) -> Result<Wish, FfaError> {
-    let request = Transaction::parse(bytes, Version::V1_1, Role::RetrieveRequest)
-        .map_err(|error| error.status())?;
-    let header = request.header();
-    let handle = header.handle.ok_or(FfaError::InvalidParameters)?;
-    let (slot, share) = borrowed(book, vm, handle)?;
-    let terms = &share.terms;
-    if header.sender != terms.owner.id() || header.tag != terms.tag {
-        return Err(FfaError::InvalidParameters);
-    }
-    let flags = &header.flags;
-    if flags.zero != Zero::Keep
-        || flags.zero_after != Zero::Keep
-        || flags.kind.is_some_and(|kind| kind != terms.kind)
-    {
-        return Err(FfaError::InvalidParameters);
-    }
-    if request.receivers().any(|receiver| terms.borrower(receiver.endpoint).is_none()) {
-        return Err(FfaError::InvalidParameters);
-    }
-    let own = request.receiver(vm.id()).ok_or(FfaError::InvalidParameters)?;
-    let granted = terms.borrower(vm.id()).ok_or(FfaError::InvalidParameters)?;
-    if own.access.instruction == InstructionAccess::Executable {
-        return Err(FfaError::Denied);
-    }
-    let access = match own.access.data {
-        DataAccess::NotSpecified => granted.access,
-        data @ (DataAccess::ReadOnly | DataAccess::ReadWrite) => {
-            borrowed_access(data).ok_or(FfaError::InvalidParameters)?
-        }
-    };
-    if access == BorrowedAccess::ReadWrite && granted.access == BorrowedAccess::ReadOnly {
-        return Err(FfaError::Denied);
-    }
-    if granted.mapped_at.is_some() {
-        return Err(FfaError::Denied);
-    }
-    Ok(Wish { slot, share, access })
 }

@@ -11,6 +11,7 @@ use causeway_ffa::call::ReclaimFlags;
 use causeway_ffa::{Answer, Call, FfaError, MemHandle, Transfer};
 use causeway_monitor::book::{Share, Slot};
 use causeway_monitor::layout::VmIndex;
+use causeway_monitor::rules;
 
 /// How far the reclaim of a dead owner's transactions has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +37,7 @@ impl Memory {
         if let Some(outcome) = self.reclaim_unchecked(vm, handle) {
             return outcome;
         }
-        let slot = self.book.find(handle).ok_or(FfaError::InvalidParameters)?;
-        let share = *self.book.share(slot).ok_or(FfaError::InvalidParameters)?;
-        if share.terms.owner != vm {
-            // Somebody else's handle says what an invented one says.
-            return Err(FfaError::InvalidParameters.into());
-        }
-        if share.terms.is_mapped() {
-            return Err(FfaError::Denied.into());
-        }
+        let (slot, share) = rules::check_reclaim(&self.book, vm, handle)?;
         let flags = ReclaimFlags::default();
         partition::ffa(&Call::MemReclaim { handle, flags }).map_err(Refusal::Below)?;
         self.close(slot, &share);

@@ -6,18 +6,15 @@ use crate::arch::{spmc_buffers, sysreg};
 use crate::hyp::dispatch::Refusal;
 use crate::hyp::state::{COUNTERS, stage2};
 use crate::hyp::{memory::buffer, partition};
-use causeway_ffa::call::{TimeSlice, Zero};
-use causeway_ffa::descriptor::{
-    Attributes, Builder, DataAccess, Flags, InstructionAccess, Receiver, Role, Spec, Transaction,
-};
+use causeway_ffa::descriptor::{Builder, Flags, Receiver, Role, Spec, Transaction};
 use causeway_ffa::{
     Answer, Call, EndpointId, FfaError, Lengths, MemHandle, PageRange, Transfer, Version,
 };
-use causeway_monitor::book::{MAX_BORROWERS, MAX_RANGES, Terms};
+use causeway_monitor::book::{MAX_BORROWERS, MAX_RANGES};
 use causeway_monitor::fragments::Next;
 use causeway_monitor::layout::{PARTITION_ID, VmIndex};
 use causeway_monitor::pages::{merge, translate};
-use causeway_monitor::stage2::BorrowedAccess;
+use causeway_monitor::rules;
 use spin::Mutex;
 
 /// Room for the ranges of one transaction: while it is checked, then as physical ranges.
@@ -77,7 +74,7 @@ impl Memory {
             &mut scratch[..],
         )
         .map_err(|error| error.status())?;
-        let terms = check_terms(vm, kind, &wish)?;
+        let terms = rules::check_send(vm, kind, &wish)?;
         // Not the VM's own RAM, or spoken for: both say the same, so that nothing is learnt.
         claims.claim(vm, wish.ranges()).map_err(|_| FfaError::Denied)?;
 
@@ -117,52 +114,6 @@ impl Memory {
                 Err(Refusal::Below(error))
             }
         }
-    }
-}
-
-/// Checks what only the hypervisor can: who sends, who receives, how.
-fn check_terms(vm: VmIndex, kind: Transfer, wish: &Transaction<'_>) -> Result<Terms, FfaError> {
-    let header = wish.header();
-    if header.sender != vm.id() {
-        return Err(FfaError::InvalidParameters);
-    }
-    if header.flags.zero != Zero::Keep || header.flags.time_slice != TimeSlice::Whole {
-        // The EL3 SPMC does neither.
-        return Err(FfaError::InvalidParameters);
-    }
-    let fits = match kind {
-        Transfer::Share => header.attributes == Attributes::NORMAL,
-        Transfer::Lend | Transfer::Donate => {
-            [Attributes::NORMAL, Attributes::UNSPECIFIED].contains(&header.attributes)
-        }
-    };
-    if !fits {
-        return Err(FfaError::Denied);
-    }
-    let mut terms = Terms::new(vm, kind, header.tag);
-    for receiver in wish.receivers() {
-        let id = receiver.endpoint;
-        if id != PARTITION_ID && VmIndex::from_id(id).is_none() {
-            return Err(FfaError::InvalidParameters);
-        }
-        if receiver.access.instruction == InstructionAccess::Executable {
-            return Err(FfaError::Denied);
-        }
-        terms.add(id, borrowed_access(receiver.access.data).ok_or(FfaError::InvalidParameters)?)?;
-    }
-    // Two VMs alone would share without a witness, past the partition's policy.
-    if terms.borrower(PARTITION_ID).is_none() {
-        return Err(FfaError::Denied);
-    }
-    Ok(terms)
-}
-
-/// Names a permission that a borrower can have.
-pub(super) fn borrowed_access(data: DataAccess) -> Option<BorrowedAccess> {
-    match data {
-        DataAccess::ReadOnly => Some(BorrowedAccess::ReadOnly),
-        DataAccess::ReadWrite => Some(BorrowedAccess::ReadWrite),
-        DataAccess::NotSpecified => None,
     }
 }
 
