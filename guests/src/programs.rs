@@ -4,6 +4,7 @@ mod bystander;
 mod fault;
 mod fifo;
 mod hostile;
+mod kill;
 mod lock;
 mod mapped_attrs;
 mod revoke;
@@ -28,6 +29,8 @@ pub fn frontend(boot: &Boot) {
             "third_party" => third_party::owner,
             "hostile_args" => hostile::owner,
             "two_cores" => two_cores::first,
+            "kill" => kill::owner,
+            "end_with_vm1" => kill::ends_first,
             "mapped_attrs" => mapped_attrs::owner,
             _ => return None,
         })
@@ -46,6 +49,8 @@ pub fn backend(boot: &Boot) {
             "fault_on_lend" => fault::lend_peer,
             "third_party" => third_party::peer,
             "hostile_args" => hostile::peer,
+            "kill" => kill::peer,
+            "end_with_vm1" => kill::never_ends,
             "mapped_attrs" => mapped_attrs::peer,
             _ => return None,
         })
@@ -59,6 +64,7 @@ pub fn hostile(boot: &Boot) {
             "third_party" => third_party::hostile,
             "hostile_args" => hostile::attacker,
             "two_cores" => two_cores::second,
+            "end_with_vm1" => kill::spins,
             _ => return None,
         })
     });

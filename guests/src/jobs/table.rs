@@ -252,4 +252,34 @@ pub const JOBS: &[Job] = &[
         ],
         ..PLAIN
     },
+    Job {
+        name: "kill",
+        shows: "a VM that is killed in order lets go of what it borrowed, and can be started anew",
+        command_lines: ["job=kill", "job=kill", "job=idle"],
+        tests: [
+            &[
+                "kill/orderly_kill_is_done",
+                "kill/dead_peers_grant_is_reclaimed",
+                "kill/offer_to_a_dead_vm_is_refused",
+                "kill/restarted_vm_is_started_anew",
+                "kill/new_lifes_grant_is_reclaimed",
+            ],
+            &["kill/only_vm1_may_kill", "kill/second_life_ends_as_it_should"],
+            &[],
+        ],
+        monitor_lines: &[MonitorLine { text: "DOWN vm=2", at_least: 2 }],
+        ..PLAIN
+    },
+    Job {
+        name: "end_with_vm1",
+        shows: "when VM 1 is off, VMs that never end and still map its memory are killed in order",
+        command_lines: ["job=end_with_vm1", "job=end_with_vm1", "job=end_with_vm1"],
+        tests: [&["end_with_vm1/peer_maps_when_vm1_ends"], &[], &[]],
+        monitor_lines: &[
+            MonitorLine { text: "DOWN vm=2", at_least: 1 },
+            MonitorLine { text: "DOWN vm=3", at_least: 1 },
+        ],
+        end: End::Vm1,
+        ..PLAIN
+    },
 ];

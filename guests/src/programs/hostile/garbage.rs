@@ -32,7 +32,7 @@ impl Attacker {
 
     fn garbage_registers(&self) {
         let mut prng = Prng::new(0x6a4b);
-        let (mut made, mut successes) = (0_u32, 0_u32);
+        let (mut made, mut successes, mut good) = (0_u32, 0_u32, true);
         self.garbage_mailbox(&mut prng);
         for _ in 0..ROUNDS {
             for function in functions() {
@@ -42,7 +42,12 @@ impl Attacker {
                 self.tame(&mut regs);
                 let [answer, ..] = hvc::call_all(regs);
                 made += 1;
-                successes += u32::from(matches!(answer & 0xffff_ffff, 0x8400_0061 | 0xc400_0061));
+                let succeeded = has_succeeded(function, answer);
+                successes += u32::from(succeeded);
+                if succeeded && !only_looks(function) {
+                    say!("NOTE garbage succeeded: function={function:#x} x0={answer:#x}");
+                    good = false;
+                }
             }
         }
         // Some of it may have been a valid wish of this VM about itself; it goes on from here.
@@ -51,7 +56,7 @@ impl Attacker {
         self.map_own_buffers();
         say!("NOTE garbage calls={made} successes={successes}");
         let unchanged = self.is_unchanged();
-        self.report(&cases::GARBAGE_REGISTERS, Self::verdict(true), unchanged);
+        self.report(&cases::GARBAGE_REGISTERS, Self::verdict(good), unchanged);
     }
 
     /// Takes back what would be a legal wish of this VM about itself, or flood the console.
@@ -126,6 +131,27 @@ impl Attacker {
         say!("NOTE garbage frames={FRAMES} answered={answered} refused={refused}");
         self.report(&cases::GARBAGE_FRAMES, Self::verdict(good), self.is_unchanged());
     }
+}
+
+/// Reports whether a call did something: FFA_SUCCESS and the FF-A answers that stand for it, or 0
+/// from the monitor's KILL and RESTART.
+fn has_succeeded(function: u32, answer: u64) -> bool {
+    match function {
+        0xc600_0002 | 0xc600_0003 => matches!(answer, 0 | 1),
+        _ => matches!(
+            answer & 0xffff_ffff,
+            0x8400_0061 | 0xc400_0061 | 0x8400_0070 | 0xc400_0070 | 0x8400_0075 | 0x8400_007a
+        ),
+    }
+}
+
+/// Calls whose success changes nothing but what this VM was told: FEATURES, RX_RELEASE, ID_GET,
+/// SPM_ID_GET, NOTIFICATION_GET, NOTIFICATION_INFO_GET.
+const fn only_looks(function: u32) -> bool {
+    matches!(
+        function & 0xbfff_ffff,
+        0x8400_0064 | 0x8400_0065 | 0x8400_0069 | 0x8400_0085 | 0x8400_0082 | 0x8400_0083
+    )
 }
 
 /// A call that changes something must not have succeeded; the answers of virtio-msg (first byte
