@@ -64,6 +64,8 @@ impl Attacker {
         match regs[0] & 0xbfff_ffff {
             // CONSOLE_LOG: a length beyond the limit, or this would print garbage.
             0x8400_008a => regs[1] |= 1 << 16,
+            // RXTX_UNMAP: VM 1's buffers, not this VM's own.
+            0x8400_0067 => regs[1] |= 1 << 16,
             // A half-sent descriptor makes the EL3 SPMC of TF-A 2.12 read what it has not got
             // (known-bugs.md, KB-09); the raw monitor would let it through.
             0x8400_0071..=0x8400_0073 if self.raw => regs[2] = regs[1],
