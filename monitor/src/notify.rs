@@ -72,11 +72,11 @@ impl Notifications {
         Self { inboxes: [EMPTY; VM_COUNT] }
     }
 
-    /// `receiver` lets `sender` set the bits of `bitmap`.
+    /// `receiver` lets `sender` set the bits of `bitmap`. Saying so twice changes nothing.
     ///
     /// # Errors
     /// `InvalidParameters` for an empty bitmap or the VM itself; `Denied` where a bit is bound to
-    /// any sender already.
+    /// another sender.
     pub fn bind(
         &mut self,
         receiver: VmIndex,
@@ -87,7 +87,8 @@ impl Notifications {
             return Err(FfaError::InvalidParameters);
         }
         let inbox = &mut self.inboxes[receiver.index()];
-        if inbox.bound.iter().any(|bits| bits & bitmap != 0) {
+        let others = VmIndex::ALL.into_iter().filter(|other| *other != sender);
+        if others.map(|other| inbox.bound[other.index()]).any(|bits| bits & bitmap != 0) {
             return Err(FfaError::Denied);
         }
         inbox.bound[sender.index()] |= bitmap;
@@ -222,6 +223,15 @@ mod tests {
         assert_eq!(all.bind(A, A, 0b10), Err(FfaError::InvalidParameters));
         assert_eq!(all.unbind(A, C, 0b01), Err(FfaError::Denied));
         assert_eq!(all, before);
+    }
+
+    #[test]
+    fn binding_twice_is_binding_once() {
+        let mut all = Notifications::new();
+        all.bind(A, B, 0b01).unwrap();
+        all.bind(A, B, 0b11).unwrap();
+        assert_eq!(all.bind(A, C, 0b10), Err(FfaError::Denied));
+        assert_eq!(all.set(B, A, 0b11), Ok(Ring::Wake));
     }
 
     #[test]
