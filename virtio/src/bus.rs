@@ -420,5 +420,6 @@ impl<
     }
 }
 
-#[cfg(test)]
+// Pure decisions in safe code, with nothing for Miri to find, and far too slow under it.
+#[cfg(all(test, not(miri)))]
 mod tests;

@@ -196,6 +196,7 @@ fn wild_buffers_end_the_queue_and_ask_for_a_reset() {
 
 #[test]
 fn a_failing_medium_is_an_io_error() {
+    /// Fails; and must not be asked for anything beyond its end.
     struct Broken;
     impl Medium for Broken {
         fn sector_count(&self) -> u64 {
@@ -203,20 +204,22 @@ fn a_failing_medium_is_an_io_error() {
         }
         fn read_into<M: AreaMap + ?Sized>(
             &mut self,
-            _: u64,
+            at: u64,
             _: &M,
             _: BusAddr,
-            _: u32,
+            len: u32,
         ) -> Result<(), MediumError> {
+            assert!(at + u64::from(len) <= 8 * 512);
             Err(MediumError::Io)
         }
         fn write_from<M: AreaMap + ?Sized>(
             &mut self,
-            _: u64,
+            at: u64,
             _: &M,
             _: BusAddr,
-            _: u32,
+            len: u32,
         ) -> Result<(), MediumError> {
+            assert!(at + u64::from(len) <= 8 * 512);
             Err(MediumError::Io)
         }
         fn flush(&mut self) -> Result<(), MediumError> {
@@ -235,8 +238,9 @@ fn a_failing_medium_is_an_io_error() {
     let mut driver = DriverQueue::<16>::new(&mem, config).unwrap();
     let mut queue = DeviceQueue::new(&mem, config).unwrap();
     let mut block: Block<_> = Block::new(Broken, ID);
-    for kind in [0, 1, 4] {
+    for (kind, sector) in [(0, 7), (1, 7), (4, 0), (0, 8), (1, 8), (0, u64::MAX)] {
         mem.write_u32(at(HEADER), kind).unwrap();
+        mem.write_u64(at(HEADER + 8), sector).unwrap();
         let (data, status) = (segment(DATA, 512), segment(STATUS, 1));
         let header = segment(HEADER, 16);
         let token = match kind {
