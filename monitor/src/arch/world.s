@@ -69,8 +69,12 @@ guest_exit:
     ldp x29, x30, [sp], #96
     ret
 
+/* The monitor's own fault may be a stack overflow: the last words have a stack of their own. */
 .macro from_monitor kind
     .balign 128
+    adrp x1, last_words_top
+    add x1, x1, :lo12:last_words_top
+    mov sp, x1
     mov x0, #\kind
     b monitor_fault
 .endm
@@ -102,3 +106,8 @@ monitor_vectors:
     from_guest 1
     from_guest 2
     from_guest 3
+
+.section .bss.last_words, "aw", @nobits
+.balign 16
+    .space 16384
+last_words_top:
