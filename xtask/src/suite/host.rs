@@ -9,8 +9,13 @@ use crate::setup::rust;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(1800);
-const BARE: [&str; 6] =
-    ["--package", "causeway-sp", "--package", "causeway-monitor", "--package", "causeway-guests"];
+/// The bare-metal programs, one by one: together their entry crates would get each other's features.
+const BARE: [(&str, &[&str]); 4] = [
+    ("sp", &["--package", "causeway-sp"]),
+    ("monitor", &["--package", "causeway-monitor"]),
+    ("monitor_raw", &["--package", "causeway-monitor", "--features", "raw"]),
+    ("guests", &["--package", "causeway-guests"]),
+];
 
 pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
     let target = paths::target().display().to_string();
@@ -19,15 +24,14 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
     let bare = ["clippy", "--target", rust::BARE_METAL];
     let ready =
         rust::component("rustfmt", "fmt").and_then(|()| rust::component("clippy", "clippy"));
-    check(context, tally, "host::fmt", ready.clone(), &["fmt", "--all", "--check"])?;
+    check(context, tally, "fmt", ready.clone(), &["fmt", "--all", "--check"])?;
     let args = ["clippy", "--workspace", "--all-targets"];
-    check(context, tally, "host::clippy", ready.clone(), &[&args[..], &target, &deny].concat())?;
+    check(context, tally, "clippy", ready.clone(), &[&args[..], &target, &deny].concat())?;
     let ready = ready.and_then(|()| rust::target(rust::BARE_METAL));
-    let args = [&bare[..], &BARE, &target, &deny].concat();
-    check(context, tally, "host::clippy_bare_metal", ready.clone(), &args)?;
-    let raw = ["--package", "causeway-monitor", "--features", "raw"];
-    let args = [&bare[..], &raw, &target, &deny].concat();
-    check(context, tally, "host::clippy_bare_metal_raw", ready, &args)?;
+    for (name, package) in BARE {
+        let args = [&bare[..], package, &target, &deny].concat();
+        check(context, tally, &format!("clippy_bare_metal_{name}"), ready.clone(), &args)?;
+    }
     let log = log_name(context.dir, "host-tests");
     let step =
         cargo("the host tests", &log).args(["test", "--workspace", "--no-fail-fast"]).args(target);
@@ -46,12 +50,14 @@ fn check(
     ready: Result<(), Stop>,
     args: &[&str],
 ) -> Result<(), Stop> {
-    let log = log_name(context.dir, name);
-    match ready.and_then(|()| cargo(name, &log).args(args).run()) {
-        Ok(()) => tally.passed(name),
+    let full = format!("host::{name}");
+    let log = log_name(context.dir, &full);
+    let what = format!("cargo {}", args.first().copied().unwrap_or_default());
+    match ready.and_then(|()| cargo(&what, &log).args(args).run()) {
+        Ok(()) => tally.passed(&full),
         Err(stop) if stop.exit == Exit::Interrupted => return Err(stop),
-        Err(stop) if stop.exit == Exit::Missing => tally.skipped(name, &stop.reason),
-        Err(stop) => tally.failed(name, &stop.reason, Some(&log)),
+        Err(stop) if stop.exit == Exit::Missing => tally.skipped(&full, &stop.reason),
+        Err(stop) => tally.failed(&full, &stop.reason, Some(&log)),
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::tally::Tally;
 use crate::outcome::{Stop, files};
 use crate::process::{self, Step};
 use std::path::Path;
+use std::process::ExitStatus;
 
 /// One test as its line tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +17,17 @@ enum Outcome {
 
 /// Runs a `cargo test` whose output goes to `log`, and counts its tests as `part::program::test`.
 pub(super) fn run(part: &str, step: Step, log: &Path, tally: &mut Tally) -> Result<(), Stop> {
+    count(part, step.status(), log, tally)
+}
+
+/// Counts the tests of a `cargo test` that has run.
+pub(super) fn count(
+    part: &str,
+    outcome: Result<ExitStatus, Stop>,
+    log: &Path,
+    tally: &mut Tally,
+) -> Result<(), Stop> {
     let (count, failures) = (tally.count(), tally.failures());
-    let outcome = step.status();
     let text = String::from_utf8_lossy(&files::read(log)?).into_owned();
     for (name, outcome) in read(&text) {
         let name = format!("{part}::{name}");

@@ -3,44 +3,110 @@
 
 use super::tally::Tally;
 use super::{Context, libtest, log_name};
-use crate::outcome::Stop;
+use crate::outcome::{Exit, Stop};
 use crate::process::Step;
 use crate::setup::rust;
 use crate::{paths, say};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(900);
-const CORES: [&str; 4] = ["causeway-ffa", "causeway-abi", "causeway-memshare", "causeway-virtio"];
-const WIRE: [&str; 2] = ["causeway-ffa", "causeway-abi"];
+const SETUP: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(1200);
+/// Miri runs one thread at a time, so two of them share the machine.
+const WORKERS: usize = 2;
+
+/// One `cargo miri test`.
+struct Lane {
+    name: &'static str,
+    package: &'static str,
+    target: Option<&'static str>,
+}
+
+/// The longest first.
+const LANES: [Lane; 6] = [
+    Lane { name: "miri", package: "causeway-virtio", target: None },
+    Lane { name: "miri", package: "causeway-memshare", target: None },
+    Lane { name: "miri", package: "causeway-ffa", target: None },
+    Lane { name: "miri_big_endian", package: "causeway-ffa", target: Some(rust::BIG_ENDIAN) },
+    Lane { name: "miri_big_endian", package: "causeway-abi", target: Some(rust::BIG_ENDIAN) },
+    Lane { name: "miri", package: "causeway-abi", target: None },
+];
 
 pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
     say::progress(&rust::miri()?);
-    part("miri", &CORES, &[], context, tally)?;
-    part("miri_big_endian", &WIRE, &["--target", rust::BIG_ENDIAN], context, tally)
+    for target in [None, Some(rust::BIG_ENDIAN)] {
+        prepare(context, target)?;
+    }
+    let next = Mutex::new(LANES.iter());
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let (next, done) = (&next, &done);
+            scope.spawn(move || {
+                while let Some(lane) = take(next) {
+                    let outcome = lane.run(context, worker);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((lane, outcome));
+                    }
+                }
+            });
+        }
+    });
+    for (lane, outcome) in done.into_inner().unwrap_or_default() {
+        let name = format!("{}::{}", lane.name, lane.package);
+        let log = lane.log(context);
+        match libtest::count(lane.name, outcome, &log, tally) {
+            Err(stop) if stop.exit == Exit::Interrupted => return Err(stop),
+            Err(stop) => tally.failed(&name, &stop.reason, Some(&log)),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
-fn part(
-    name: &str,
-    packages: &[&str],
-    more: &[&str],
-    context: &Context<'_>,
-    tally: &mut Tally,
-) -> Result<(), Stop> {
-    let log = log_name(context.dir, name);
-    let mut step = Step::new("the tests under Miri", "rustup", &log)
+fn take<'a>(next: &Mutex<impl Iterator<Item = &'a Lane>>) -> Option<&'a Lane> {
+    next.lock().ok()?.next()
+}
+
+impl Lane {
+    fn log(&self, context: &Context<'_>) -> PathBuf {
+        log_name(context.dir, &format!("{} {}", self.name, self.package))
+    }
+
+    fn run(&self, context: &Context<'_>, worker: usize) -> Result<ExitStatus, Stop> {
+        say::progress(&format!("{}: {}", self.name, self.package));
+        miri(&format!("Miri of {}", self.package), &self.log(context))
+            .args(["test", "--lib", "--no-fail-fast", "--package", self.package])
+            .args(self.target.iter().flat_map(|target| ["--target", target]))
+            .args(["--target-dir"])
+            .args([paths::target().join(format!("miri-{worker}"))])
+            .args(["--", "--skip", "prop"])
+            .env("CARGO_TERM_COLOR", "never")
+            .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+            .env("PROPTEST_CASES", "2")
+            .limit(LIMIT)
+            .status()
+    }
+}
+
+/// Builds Miri's standard library once, so that the workers do not wait for each other.
+fn prepare(context: &Context<'_>, target: Option<&str>) -> Result<(), Stop> {
+    miri("cargo miri setup", &log_name(context.dir, "miri setup"))
+        .args(["setup"])
+        .args(target.iter().flat_map(|target| ["--target", target]))
+        .limit(SETUP)
+        .run()
+}
+
+fn miri(what: &str, log: &std::path::Path) -> Step {
+    let mut step = Step::new(what, "rustup", log)
         .dir(&paths::root())
-        .limit(LIMIT)
-        .args(["run", "nightly", "cargo", "miri", "test", "--lib", "--no-fail-fast"])
-        .args(packages.iter().flat_map(|package| ["--package", package]))
-        .args(more)
-        .args(["--target-dir"])
-        .args([paths::target().join("miri")])
-        .args(["--", "--skip", "prop"])
-        .env("CARGO_TERM_COLOR", "never")
-        .env("MIRIFLAGS", "-Zmiri-disable-isolation")
-        .env("PROPTEST_CASES", "2");
+        .args(["run", "nightly", "cargo", "miri"]);
     for name in ["RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CARGO", "RUSTC", "RUSTFLAGS"] {
         step = step.without_env(name);
     }
-    libtest::run(name, step, &log, tally)
+    step
 }
