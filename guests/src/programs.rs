@@ -1,8 +1,10 @@
 //! Owns the choice of program by the job of the command line; never a job's content.
 
 mod bystander;
+mod deadline;
 mod fault;
 mod fifo;
+mod fragments;
 mod hostile;
 mod kill;
 mod lock;
@@ -30,6 +32,8 @@ pub fn frontend(boot: &Boot) {
             "hostile_args" => hostile::owner,
             "two_cores" => two_cores::first,
             "kill" => kill::owner,
+            "deadline" => deadline::owner,
+            "fragments" => fragments::owner,
             "end_with_vm1" => kill::ends_first,
             "mapped_attrs" => mapped_attrs::owner,
             _ => return None,
@@ -50,6 +54,8 @@ pub fn backend(boot: &Boot) {
             "third_party" => third_party::peer,
             "hostile_args" => hostile::peer,
             "kill" => kill::peer,
+            "deadline" => deadline::peer,
+            "fragments" => fragments::peer,
             "end_with_vm1" => kill::never_ends,
             "mapped_attrs" => mapped_attrs::peer,
             _ => return None,

@@ -282,4 +282,38 @@ pub const JOBS: &[Job] = &[
         end: End::Vm1,
         ..PLAIN
     },
+    Job {
+        name: "deadline",
+        shows: "a peer that never lets go is unmapped by force after the partition's deadline",
+        command_lines: ["job=deadline", "job=deadline", "job=idle"],
+        tests: [
+            &[
+                "deadline/locked_before_the_deadline",
+                "deadline/reclaimed_after_the_deadline",
+                "deadline/peer_cannot_write_any_more",
+            ],
+            &["deadline/peers_access_faults"],
+            &[],
+        ],
+        monitor_lines: &[
+            MonitorLine { text: "FAULT vm=2 ", at_least: 2 },
+            MonitorLine { text: "forced_unmaps=1 ", at_least: 1 },
+        ],
+        ..PLAIN
+    },
+    Job {
+        name: "fragments",
+        shows: "an area of two thousand scattered pages is shared in fragments, inspected and used",
+        command_lines: ["job=fragments", "job=fragments", "job=idle"],
+        tests: [
+            &[
+                "fragments/all_ranges_are_offered",
+                "fragments/peer_wrote_each_page_and_no_other",
+                "fragments/reclaimed",
+            ],
+            &["fragments/every_range_is_inspected", "fragments/pages_lie_in_order"],
+            &[],
+        ],
+        ..PLAIN
+    },
 ];

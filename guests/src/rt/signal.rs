@@ -52,15 +52,19 @@ fn succeeded(regs: [u64; 8]) -> bool {
 /// If the monitor refuses.
 pub fn open() {
     for sender in (1..=3).filter(|vm| *vm != own_id()) {
-        assert!(bind(sender, LANE << shift(sender)), "NOTIFICATION_BIND refused");
+        let met = bind(sender, LANE << shift(sender));
+        assert!(met.is_ok(), "NOTIFICATION_BIND of VM {sender}'s bits refused: {met:x?}");
     }
 }
 
-/// Binds bits of this VM's bitmap to a sender; false if refused.
-#[must_use]
-pub fn bind(sender: u16, bits: u64) -> bool {
+/// Binds bits of this VM's bitmap to a sender.
+///
+/// # Errors
+/// The answer's registers.
+pub fn bind(sender: u16, bits: u64) -> Result<(), [u64; 8]> {
     let who = (u64::from(sender) << 16) | u64::from(own_id());
-    succeeded(hvc::call([BIND, who, 0, bits & 0xffff_ffff, bits >> 32, 0, 0, 0]))
+    let answer = hvc::call([BIND, who, 0, bits & 0xffff_ffff, bits >> 32, 0, 0, 0]);
+    if succeeded(answer) { Ok(()) } else { Err(answer) }
 }
 
 /// Sets bits of another VM's bitmap; false if refused.
