@@ -2,8 +2,9 @@
 //! somebody else waits for.
 //!
 //! Bits 0-7 of the VM bitmap belong to the client library's doorbells. Above them each sender has
-//! a lane of ten bits: eight of data, a strobe and an acknowledgement. A word travels as eight
-//! bytes, each acknowledged, so a word sent is a word received: the tests' meeting point.
+//! a lane of eleven bits: eight of data, a strobe, "last byte" and an acknowledgement. A word
+//! travels low byte first without its leading zeros, each byte acknowledged, so a word sent is a
+//! word received: the tests' meeting point.
 
 use super::{hvc, time};
 use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -18,8 +19,9 @@ const FROM_PARTITIONS_AND_VMS: u64 = 0b11;
 
 const DATA: u64 = 0xff;
 const STROBE: u64 = 1 << 8;
-const ACKNOWLEDGE: u64 = 1 << 9;
-const LANE: u64 = 0x3ff;
+const LAST: u64 = 1 << 9;
+const ACKNOWLEDGE: u64 = 1 << 10;
+const LANE: u64 = 0x7ff;
 
 /// How long a VM waits for another before the test fails.
 pub const PATIENCE_MILLIS: u64 = 20_000;
@@ -39,7 +41,7 @@ pub fn own_id() -> u16 {
 }
 
 fn shift(sender: u16) -> u32 {
-    8 + 10 * u32::from(sender.saturating_sub(1))
+    8 + 11 * u32::from(sender.saturating_sub(1))
 }
 
 fn succeeded(regs: [u64; 8]) -> bool {
@@ -117,11 +119,17 @@ pub fn send(receiver: u16, word: u64) {
 /// # Panics
 /// If the other VM does not take it in time.
 pub fn send_within(receiver: u16, word: u64, millis: u64) {
-    for byte in word.to_le_bytes() {
-        let bits = (u64::from(byte) | STROBE) << shift(own_id());
+    let mut rest = word;
+    loop {
+        let last = if rest > DATA { 0 } else { LAST };
+        let bits = ((rest & DATA) | STROBE | last) << shift(own_id());
         let sent = time::wait_until(PATIENCE_MILLIS, || set(receiver, bits));
         assert!(sent, "VM {receiver} never bound its bits");
         wait_for(ACKNOWLEDGE << shift(receiver), "acknowledgement", receiver, millis);
+        if last != 0 {
+            return;
+        }
+        rest >>= 8;
     }
 }
 
@@ -140,14 +148,17 @@ pub fn receive(sender: u16) -> u64 {
 /// If none comes in time.
 #[must_use]
 pub fn receive_within(sender: u16, millis: u64) -> u64 {
-    let mut bytes = [0; 8];
-    for byte in &mut bytes {
+    let mut word = 0;
+    for place in (0..u64::BITS).step_by(8) {
         wait_for(STROBE << shift(sender), "word", sender, millis);
-        let data = take_from_vms(DATA << shift(sender)) >> shift(sender);
-        *byte = data.to_le_bytes()[0];
+        let data = take_from_vms((DATA | LAST) << shift(sender)) >> shift(sender);
+        word |= (data & DATA) << place;
         let sent =
             time::wait_until(PATIENCE_MILLIS, || set(sender, ACKNOWLEDGE << shift(own_id())));
         assert!(sent, "VM {sender} never bound its bits");
+        if data & LAST != 0 {
+            break;
+        }
     }
-    u64::from_le_bytes(bytes)
+    word
 }
