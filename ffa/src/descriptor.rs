@@ -20,9 +20,11 @@
 
 mod access;
 mod build;
+mod dialect;
 pub mod disjoint;
 mod error;
 mod parse;
+mod receivers;
 mod rewrite;
 mod stream;
 mod transaction;
@@ -40,8 +42,10 @@ pub use access::{
     MemoryType, Receiver, Retrieval, Security, Shareability,
 };
 pub use build::{Builder, Spec};
+pub use dialect::Dialect;
 pub use error::DescriptorError;
-pub use parse::{FirstFragment, Header, Receivers};
+pub use parse::{FirstFragment, Header};
+pub use receivers::Receivers;
 pub use rewrite::{Rewrite, rewrite_in_place};
 pub use stream::{ConstituentStream, Constituents};
 pub use transaction::Transaction;
@@ -76,9 +80,9 @@ pub(crate) enum Layout {
 
 impl Layout {
     pub(crate) fn of(version: Version) -> Result<Self, DescriptorError> {
-        match (version.major(), version.minor()) {
-            (1, 0) => Ok(Self::Short),
-            (1, _) => Ok(Self::Long),
+        match version.major() {
+            1 if version == Version::V1_0 => Ok(Self::Short),
+            1 => Ok(Self::Long),
             _ => Err(DescriptorError::UnsupportedVersion),
         }
     }

@@ -17,6 +17,14 @@ impl PageAddr {
         if raw.is_multiple_of(PAGE_SIZE) && raw < LIMIT { Some(Self(raw)) } else { None }
     }
 
+    /// First address beyond the range.
+    pub(crate) const LIMIT: u64 = LIMIT;
+
+    /// Reports whether every address is valid whose bits were gathered in `bits` by "or".
+    pub(crate) const fn all_valid(bits: u64) -> bool {
+        Self::new(bits).is_some()
+    }
+
     /// Returns the raw address.
     #[must_use]
     pub const fn get(self) -> u64 {

@@ -1,7 +1,8 @@
 //! Owns the writing of descriptors, whole or in fragments; never sends one.
 
 use super::{
-    Attributes, DescriptorError, Flags, Layout, MAX_RECEIVERS, Receiver, Role, Security, UNIT,
+    Attributes, DescriptorError, Dialect, Flags, Layout, MAX_RECEIVERS, Receiver, Role, Security,
+    UNIT,
 };
 use crate::bytes::Line;
 use crate::{EndpointId, MemHandle, PageRange, Transfer, Version};
@@ -124,6 +125,15 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// The broken rule; overlaps of ranges are the caller's to exclude.
     pub fn new(spec: Spec<'a>) -> Result<Self, DescriptorError> {
+        Self::new_in(Dialect::Specified, spec)
+    }
+
+    /// The same in a dialect: for OP-TEE, a retrieve request has the tag 0 whatever `spec` says,
+    /// and ends in a composite and a constituent, both all zero (see [`Dialect`]).
+    ///
+    /// # Errors
+    /// As [`Builder::new`].
+    pub fn new_in(dialect: Dialect, spec: Spec<'a>) -> Result<Self, DescriptorError> {
         let layout = Layout::of(spec.version)?;
         check_receivers(&spec)?;
         match (spec.role, spec.handle) {
@@ -132,8 +142,8 @@ impl<'a> Builder<'a> {
                 return Err(DescriptorError::Handle);
             }
         }
-        // Reads back what will be written: reserved or contradicting flags never leave.
-        Flags::from_word(spec.flags.word(), spec.role)?;
+        // Reserved or contradicting flags never leave.
+        Flags::check_word(spec.flags.word(), spec.role)?;
         let prefix = spec
             .receivers
             .len()
@@ -145,10 +155,17 @@ impl<'a> Builder<'a> {
             if !spec.ranges.is_empty() {
                 return Err(DescriptorError::TotalLength);
             }
-            (None, 0, prefix)
+            match dialect {
+                Dialect::Specified => (None, 0, prefix),
+                Dialect::OpTee => (None, prefix, prefix.saturating_add(32)),
+            }
         } else {
             let tail = Tail::new(spec.ranges)?;
             (Some(tail), prefix, tail.total_len(prefix)?)
+        };
+        let spec = match spec.role {
+            Role::RetrieveRequest if dialect == Dialect::OpTee => Spec { tag: 0, ..spec },
+            Role::RetrieveRequest | Role::RetrieveResponse | Role::Send(_) => spec,
         };
         Ok(Self { spec, layout, composite, composite_offset, total_len })
     }

@@ -1,12 +1,15 @@
 //! Owns the reading of descriptors: everything is checked before anything is handed out.
+//!
+//! Each byte is looked at once. Where that makes the order of checks differ from the order of the
+//! fields, a second look names the rule (`broken_rule` in `receivers` and `stream`), and only then.
 
+use super::receivers::{self, Place};
 use super::stream::{ConstituentStream, Constituents};
 use super::{
-    Access, Attributes, DataAccess, DescriptorError, Flags, InstructionAccess, Layout,
-    MAX_RECEIVERS, Receiver, Retrieval, Role, Security, UNIT,
+    Attributes, DescriptorError, Dialect, Flags, Layout, Receiver, Receivers, Role, Security, UNIT,
 };
-use crate::bytes::{array, le16, le32, le64, size};
-use crate::{EndpointId, MemHandle, Transfer, Version};
+use crate::bytes::{le16, le32, le64, size};
+use crate::{EndpointId, MemHandle, Version};
 
 /// What the header of a transaction says. Source: DEN0077A 1.1, table 10.20.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,61 +20,21 @@ pub struct Header {
     pub attributes: Attributes,
     /// Flags.
     pub flags: Flags,
-    /// The handle; `None` in a send.
+    /// The handle; `None` in a send, and in a response of OP-TEE ([`Dialect::OpTee`]).
     pub handle: Option<MemHandle>,
     /// The sender's tag.
     pub tag: u64,
 }
 
-/// Where the receivers lie.
-#[derive(Clone, Copy, Debug)]
-struct Array {
-    offset: usize,
-    stride: usize,
-    count: usize,
-    end: usize,
-}
-
-/// Where the composite lies, and what it announces.
-#[derive(Clone, Copy, Debug)]
-struct Composite {
-    offset: usize,
-    page_count: u32,
-    range_count: u32,
-}
-
-/// The checked receivers of a descriptor.
-#[derive(Clone, Debug)]
-pub struct Receivers<'a> {
-    bytes: &'a [u8],
-    stride: usize,
-}
-
-impl Iterator for Receivers<'_> {
-    type Item = Receiver;
-
-    fn next(&mut self) -> Option<Receiver> {
-        let (first, rest) = self.bytes.split_at_checked(self.stride)?;
-        self.bytes = rest;
-        receiver(first).ok().map(|(receiver, _)| receiver)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.bytes.len().checked_div(self.stride).unwrap_or(0);
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Receivers<'_> {}
-
 /// A first fragment, checked as far as it goes.
 #[derive(Clone, Debug)]
 pub struct FirstFragment<'a> {
+    role: Role,
+    pub(super) dialect: Dialect,
+    receivers: Receivers<'a>,
     bytes: &'a [u8],
-    total_len: u32,
-    header: Header,
-    array: Array,
-    composite: Option<Composite>,
+    /// Where the composite ends and the ranges begin; 0 without a composite.
+    begin: u32,
     stream: ConstituentStream,
 }
 
@@ -88,35 +51,65 @@ impl<'a> FirstFragment<'a> {
         version: Version,
         role: Role,
     ) -> Result<Self, DescriptorError> {
-        let layout = Layout::of(version)?;
+        let (layout, dialect) = (Layout::of(version)?, Dialect::Specified);
         if bytes.is_empty() || bytes.len() > size(total_len) {
             return Err(DescriptorError::Lengths);
         }
-        let header = header(bytes, layout, role)?;
-        let array = receiver_array(bytes, layout)?;
-        let composite_offset = check_receivers(bytes, &array, header.sender, role)?;
-        let composite = composite(bytes, &array, composite_offset, total_len, role)?;
-        let (stream, _) = first_stream(bytes, total_len, &array, composite.as_ref())?;
-        Ok(Self { bytes, total_len, header, array, composite, stream })
+        let (sender, place) = check_header(bytes, layout, role)?;
+        let (receivers, end, composite_offset) = receivers::check(bytes, place, sender, role)?;
+        if composite_offset == 0 {
+            return without_composite(receivers, bytes, (end, total_len), role);
+        }
+        let (composite, rest) = split(bytes, end, composite_offset)?;
+        let (page_count, range_count) = composite_counts(composite, role)?;
+        // 64 bits: 2^32 * 16 plus an offset below 2^32 cannot wrap (KB-01).
+        let begin = u64::from(composite_offset).wrapping_add(16);
+        if u64::from(range_count).wrapping_mul(16).wrapping_add(begin) != u64::from(total_len) {
+            return Err(DescriptorError::TotalLength);
+        }
+        // As the sum does not exceed a word, its first part did not wrap.
+        let begin = composite_offset.wrapping_add(16);
+        let stream = ConstituentStream::new(total_len, begin, page_count);
+        if rest.is_empty() {
+            return Ok(Self { role, dialect, receivers, bytes, begin, stream });
+        }
+        let mut stream = stream;
+        stream.take(rest)?;
+        Ok(Self { role, dialect, receivers, bytes, begin, stream })
     }
 
     /// Returns the header.
     #[must_use]
-    pub const fn header(&self) -> &Header {
-        &self.header
+    pub fn header(&self) -> Header {
+        // Every field was checked where it lies, and is decoded here: the fallbacks never happen.
+        let double = |offset| le64(self.bytes, offset).unwrap_or(0);
+        let is_vague = self.role == Role::RetrieveResponse && self.dialect == Dialect::OpTee;
+        let flags = Flags::from_word(le32(self.bytes, 4).unwrap_or(0));
+        Header {
+            sender: EndpointId::from_raw(le16(self.bytes, 0).unwrap_or(0)),
+            attributes: le16(self.bytes, 2)
+                .and_then(Attributes::from_word)
+                .unwrap_or(Attributes::UNSPECIFIED),
+            flags: if is_vague { Flags { kind: None, ..flags } } else { flags },
+            handle: match self.role {
+                Role::Send(_) => None,
+                Role::RetrieveResponse if is_vague => None,
+                Role::RetrieveRequest | Role::RetrieveResponse => MemHandle::new(double(8)),
+            },
+            tag: double(16),
+        }
     }
 
     /// Returns the announced bytes of the whole descriptor.
     #[must_use]
     pub const fn total_len(&self) -> u32 {
-        self.total_len
+        self.stream.total_len()
     }
 
     /// Iterates over the receivers.
     #[must_use]
     pub fn receivers(&self) -> Receivers<'a> {
-        let bytes = self.bytes.get(self.array.offset..self.array.end).unwrap_or(&[]);
-        Receivers { bytes, stride: self.array.stride }
+        self.receivers.clone()
     }
 
     /// Finds a receiver.
@@ -127,21 +120,29 @@ impl<'a> FirstFragment<'a> {
 
     /// Returns the announced number of 4 KiB pages; 0 in a retrieve request without composite.
     #[must_use]
-    pub fn page_count(&self) -> u32 {
-        self.composite.map_or(0, |composite| composite.page_count)
+    pub const fn page_count(&self) -> u32 {
+        self.stream.page_total()
     }
 
     /// Returns the announced number of constituents; 0 in a retrieve request without composite.
     #[must_use]
-    pub fn range_count(&self) -> u32 {
-        self.composite.map_or(0, |composite| composite.range_count)
+    pub const fn range_count(&self) -> u32 {
+        match self.begin {
+            0 => 0,
+            begin => self.stream.total_len().saturating_sub(begin) / 16,
+        }
     }
 
     /// Returns the stream that takes the next fragments, and the ranges of this one.
     #[must_use]
     pub fn stream(&self) -> (ConstituentStream, Constituents<'a>) {
-        let fresh = first_stream(self.bytes, self.total_len, &self.array, self.composite.as_ref());
-        fresh.unwrap_or_else(|_| (self.stream.clone(), Constituents::EMPTY))
+        (self.stream.clone(), self.ranges())
+    }
+
+    /// Returns the ranges of this fragment.
+    pub(super) fn ranges(&self) -> Constituents<'a> {
+        let ranges = self.bytes.get(size(self.begin)..).filter(|_| self.begin != 0);
+        Constituents::checked(ranges.map_or(&[], |ranges| ranges.as_chunks().0))
     }
 
     /// Returns the stream behind this fragment.
@@ -151,23 +152,40 @@ impl<'a> FirstFragment<'a> {
 
     /// Returns the bytes of header and receivers: what a relayer passes on as it is.
     pub(super) fn prefix(&self) -> Option<&'a [u8]> {
-        self.bytes.get(..self.composite?.offset)
+        self.bytes.get(..size(self.begin).checked_sub(UNIT)?)
     }
 }
 
-fn header(bytes: &[u8], layout: Layout, role: Role) -> Result<Header, DescriptorError> {
+/// Checks the header; returns the sender and where the receivers lie.
+/// Source: DEN0077A 1.1, table 10.20; 1.0, table 5.19.
+fn check_header(
+    bytes: &[u8],
+    layout: Layout,
+    role: Role,
+) -> Result<(EndpointId, Place), DescriptorError> {
     let truncated = DescriptorError::HeaderTruncated;
-    let fixed = bytes.get(..layout.header_len()).ok_or(truncated)?;
-    let (attributes, reserved) = match layout {
-        Layout::Short => {
-            let [attributes, reserved] = array(fixed, 2).ok_or(truncated)?;
-            let tail = le32(fixed, 24).ok_or(truncated)?;
-            (u16::from(attributes), u64::from(reserved) | u64::from(tail))
-        }
+    let (fixed, rest) = bytes.split_first_chunk::<32>().ok_or(truncated)?;
+    let (Some(sender), Some(attributes), Some(flags), Some(handle), Some(size), Some(count)) = (
+        le16(fixed, 0),
+        le16(fixed, 2),
+        le32(fixed, 4),
+        le64(fixed, 8),
+        le32(fixed, 24),
+        le32(fixed, 28),
+    ) else {
+        return Err(truncated);
+    };
+    // The layouts differ in the attributes' width, and in what names size and offset.
+    let (header_len, offset, size, reserved) = match layout {
+        Layout::Short => (32, 32, 16, size | u32::from(attributes & 0xff00)),
         Layout::Long => {
-            let (low, high) =
-                (le32(fixed, 36).ok_or(truncated)?, le64(fixed, 40).ok_or(truncated)?);
-            (le16(fixed, 2).ok_or(truncated)?, u64::from(low) | high)
+            let rest = rest.first_chunk::<16>().ok_or(truncated)?;
+            let (Some(offset), Some(a), Some(b), Some(c)) =
+                (le32(rest, 0), le32(rest, 4), le32(rest, 8), le32(rest, 12))
+            else {
+                return Err(truncated);
+            };
+            (48, offset, size, a | b | c)
         }
     };
     if reserved != 0 {
@@ -177,190 +195,67 @@ fn header(bytes: &[u8], layout: Layout, role: Role) -> Result<Header, Descriptor
     if attributes.security == Security::NonSecure && role != Role::RetrieveResponse {
         return Err(DescriptorError::SecurityBit);
     }
-    let flags = Flags::from_word(le32(fixed, 4).ok_or(truncated)?, role)?;
-    let handle = match (role, le64(fixed, 8).ok_or(truncated)?) {
-        (Role::Send(_), 0) => None,
-        (Role::Send(_), _) => return Err(DescriptorError::Handle),
-        (Role::RetrieveRequest | Role::RetrieveResponse, raw) => {
-            Some(MemHandle::new(raw).ok_or(DescriptorError::Handle)?)
-        }
+    Flags::check_word(flags, role)?;
+    let is_good_handle = match role {
+        Role::Send(_) => handle == 0,
+        Role::RetrieveRequest | Role::RetrieveResponse => MemHandle::new(handle).is_some(),
     };
-    Ok(Header {
-        sender: EndpointId::from_raw(le16(fixed, 0).ok_or(truncated)?),
-        attributes,
-        flags,
-        handle,
-        tag: le64(fixed, 16).ok_or(truncated)?,
-    })
+    if !is_good_handle {
+        return Err(DescriptorError::Handle);
+    }
+    Ok((EndpointId::from_raw(sender), Place::find(header_len, offset, size, count)?))
 }
 
-/// Finds the receivers (KB-03, KB-04, KB-05).
-fn receiver_array(bytes: &[u8], layout: Layout) -> Result<Array, DescriptorError> {
-    let truncated = DescriptorError::HeaderTruncated;
-    let count = size(le32(bytes, 28).ok_or(truncated)?);
-    if count == 0 {
-        return Err(DescriptorError::NoReceiver);
-    }
-    if count > MAX_RECEIVERS {
-        return Err(DescriptorError::TooManyReceivers);
-    }
-    let (offset, stride) = match layout {
-        Layout::Short => (layout.header_len(), UNIT),
-        Layout::Long => {
-            (size(le32(bytes, 32).ok_or(truncated)?), size(le32(bytes, 24).ok_or(truncated)?))
-        }
-    };
-    if stride != UNIT && stride != 32 {
-        return Err(DescriptorError::ReceiverSize);
-    }
-    if offset < layout.header_len() || !offset.is_multiple_of(UNIT) {
-        return Err(DescriptorError::ReceiverOffset);
-    }
-    let end = count
-        .checked_mul(stride)
-        .and_then(|len| offset.checked_add(len))
-        .filter(|end| *end <= bytes.len())
-        .ok_or(DescriptorError::ReceiversTruncated)?;
-    Ok(Array { offset, stride, count, end })
-}
-
-/// Reads one receiver and its composite offset.
-fn receiver(bytes: &[u8]) -> Result<(Receiver, usize), DescriptorError> {
-    let truncated = DescriptorError::ReceiversTruncated;
-    let [access, flags] = array(bytes, 2).ok_or(truncated)?;
-    let (impdef, reserved) = match bytes.len() {
-        UNIT => ([0; 16], le64(bytes, 8)),
-        _ => (array(bytes, 8).ok_or(truncated)?, le64(bytes, 24)),
-    };
-    let retrieval = match flags {
-        0 => Retrieval::Own,
-        1 => Retrieval::NonRetrieval,
-        _ => return Err(DescriptorError::ReceiverReserved),
-    };
-    if reserved.ok_or(truncated)? != 0 {
-        return Err(DescriptorError::ReceiverReserved);
-    }
-    let receiver = Receiver {
-        endpoint: EndpointId::from_raw(le16(bytes, 0).ok_or(truncated)?),
-        access: Access::from_byte(access).ok_or(DescriptorError::Permission)?,
-        retrieval,
-        impdef,
-    };
-    Ok((receiver, size(le32(bytes, 4).ok_or(truncated)?)))
-}
-
-/// Checks every receiver, and returns the composite offset that all of them name.
-fn check_receivers(
-    bytes: &[u8],
-    place: &Array,
-    sender: EndpointId,
+/// Ends a descriptor that has no composite: a retrieve request only.
+fn without_composite<'a>(
+    receivers: Receivers<'a>,
+    bytes: &'a [u8],
+    (end, total_len): (usize, u32),
     role: Role,
-) -> Result<usize, DescriptorError> {
-    if role == Role::Send(Transfer::Donate) && place.count != 1 {
-        return Err(DescriptorError::DonateReceivers);
-    }
-    let all = bytes.get(place.offset..place.end).ok_or(DescriptorError::ReceiversTruncated)?;
-    let mut seen = [EndpointId::default(); MAX_RECEIVERS];
-    let mut composite = None;
-    for (index, one) in all.chunks_exact(place.stride).enumerate() {
-        let (receiver, offset) = receiver(one)?;
-        check_access(&receiver, role)?;
-        if receiver.endpoint == sender {
-            return Err(DescriptorError::SenderReceives);
-        }
-        if seen.iter().take(index).any(|id| *id == receiver.endpoint) {
-            return Err(DescriptorError::DuplicateReceiver);
-        }
-        if let Some(slot) = seen.get_mut(index) {
-            *slot = receiver.endpoint;
-        }
-        if *composite.get_or_insert(offset) != offset {
-            return Err(DescriptorError::CompositeDiffers);
-        }
-    }
-    composite.ok_or(DescriptorError::NoReceiver)
-}
-
-/// What the message asks of permissions. Source: DEN0077A 1.1, 10.10.2 and 10.10.3.
-fn check_access(receiver: &Receiver, role: Role) -> Result<(), DescriptorError> {
-    let data = receiver.access.data;
-    let stated = data != DataAccess::NotSpecified;
+) -> Result<FirstFragment<'a>, DescriptorError> {
     match role {
-        Role::Send(_) if receiver.retrieval != Retrieval::Own => {
-            Err(DescriptorError::ReceiverReserved)
+        Role::Send(_) | Role::RetrieveResponse => return Err(DescriptorError::NoComposite),
+        Role::RetrieveRequest if size(total_len) != end => {
+            return Err(DescriptorError::TotalLength);
         }
-        Role::Send(Transfer::Share | Transfer::Lend) if !stated => Err(DescriptorError::Permission),
-        Role::Send(Transfer::Donate) if stated => Err(DescriptorError::Permission),
-        Role::Send(Transfer::Share)
-            if receiver.access.instruction == InstructionAccess::Executable =>
-        {
-            Err(DescriptorError::ExecutableShare)
-        }
-        Role::Send(_) | Role::RetrieveRequest | Role::RetrieveResponse => Ok(()),
+        Role::RetrieveRequest => {}
     }
+    let stream = ConstituentStream::new(total_len, total_len, 0);
+    Ok(FirstFragment { role, dialect: Dialect::Specified, receivers, bytes, begin: 0, stream })
 }
 
-/// Checks place and contents of the composite (KB-04, KB-06), and the announced total.
-fn composite(
+/// Cuts the bytes at the composite, whose offset is not 0 (KB-04).
+fn split(
     bytes: &[u8],
-    receivers: &Array,
-    offset: usize,
-    total_len: u32,
-    role: Role,
-) -> Result<Option<Composite>, DescriptorError> {
-    if offset == 0 {
-        return match role {
-            Role::RetrieveRequest if size(total_len) == receivers.end => Ok(None),
-            Role::RetrieveRequest => Err(DescriptorError::TotalLength),
-            Role::Send(_) | Role::RetrieveResponse => Err(DescriptorError::NoComposite),
-        };
-    }
+    receivers_end: usize,
+    offset: u32,
+) -> Result<(&[u8; UNIT], &[u8]), DescriptorError> {
+    let offset = size(offset);
     if !offset.is_multiple_of(UNIT) {
         return Err(DescriptorError::CompositeUnaligned);
     }
-    if offset < receivers.end {
+    if offset < receivers_end {
         return Err(DescriptorError::CompositeOverlaps);
     }
     let truncated = DescriptorError::CompositeTruncated;
-    let end = offset.checked_add(UNIT).ok_or(truncated)?;
-    let fixed = bytes.get(offset..end).ok_or(truncated)?;
-    let page_count = le32(fixed, 0).ok_or(truncated)?;
-    let range_count = le32(fixed, 4).ok_or(truncated)?;
-    if le64(fixed, 8) != Some(0) {
+    let behind = bytes.get(offset..).ok_or(truncated)?;
+    behind.split_first_chunk::<UNIT>().ok_or(truncated)
+}
+
+/// Reads the counts of pages and ranges (KB-06).
+fn composite_counts(fixed: &[u8; UNIT], role: Role) -> Result<(u32, u32), DescriptorError> {
+    let (Some(pages), Some(ranges), Some(reserved)) =
+        (le32(fixed, 0), le32(fixed, 4), le64(fixed, 8))
+    else {
+        return Err(DescriptorError::CompositeTruncated);
+    };
+    if reserved != 0 {
         return Err(DescriptorError::CompositeReserved);
     }
     // A retrieve request may carry a zeroed composite: OP-TEE asks for one.
-    let is_empty = page_count == 0 && range_count == 0;
-    if (page_count == 0 || range_count == 0) && !(is_empty && role == Role::RetrieveRequest) {
+    let is_empty = pages == 0 && ranges == 0;
+    if (pages == 0 || ranges == 0) && !(is_empty && role == Role::RetrieveRequest) {
         return Err(DescriptorError::NoPages);
     }
-    // 64 bits: 2^32 * 16 plus two offsets below 2^32 cannot wrap (KB-01).
-    let described = u64::from(range_count)
-        .checked_mul(16)
-        .and_then(|len| len.checked_add(u64::try_from(end).ok()?))
-        .ok_or(DescriptorError::TotalLength)?;
-    if described != u64::from(total_len) {
-        return Err(DescriptorError::TotalLength);
-    }
-    Ok(Some(Composite { offset, page_count, range_count }))
-}
-
-/// Opens the stream and feeds it what the first fragment holds.
-fn first_stream<'a>(
-    bytes: &'a [u8],
-    total_len: u32,
-    receivers: &Array,
-    composite: Option<&Composite>,
-) -> Result<(ConstituentStream, Constituents<'a>), DescriptorError> {
-    let begin = composite.map_or(Some(receivers.end), |found| found.offset.checked_add(UNIT));
-    let begin = begin.ok_or(DescriptorError::CompositeTruncated)?;
-    let begin_word = u32::try_from(begin).map_err(|_| DescriptorError::CompositeTruncated)?;
-    let pages = composite.map_or(0, |found| found.page_count);
-    let mut stream = ConstituentStream::new(total_len, begin_word, pages);
-    let rest = bytes.get(begin..).ok_or(DescriptorError::CompositeTruncated)?;
-    if rest.is_empty() {
-        return Ok((stream, Constituents::EMPTY));
-    }
-    let ranges = stream.feed(begin_word, rest)?;
-    Ok((stream, ranges))
+    Ok((pages, ranges))
 }

@@ -1,19 +1,21 @@
 //! Owns the constituents of a transaction, fragment after fragment; never keeps them.
 
 use super::{DescriptorError, UNIT};
-use crate::bytes::{le32, le64};
+use crate::bytes::le64;
 use crate::{PageAddr, PageRange};
 
+/// A constituent as it is written.
+type Unit = [u8; UNIT];
+
+/// Address; page count with the reserved word above it.
+fn words(unit: &Unit) -> (u64, u64) {
+    (le64(unit, 0).unwrap_or(u64::MAX), le64(unit, 8).unwrap_or(u64::MAX))
+}
+
 /// Reads one constituent. Source: DEN0077A 1.1, table 10.14: address, page count, reserved.
-fn constituent(bytes: &[u8]) -> Result<PageRange, DescriptorError> {
-    let (Some(address), Some(count), Some(reserved)) =
-        (le64(bytes, 0), le32(bytes, 8), le32(bytes, 12))
-    else {
-        return Err(DescriptorError::ConstituentSplit);
-    };
-    if reserved != 0 {
-        return Err(DescriptorError::ConstituentReserved);
-    }
+fn constituent(unit: &Unit) -> Result<PageRange, DescriptorError> {
+    let (address, tail) = words(unit);
+    let count = u32::try_from(tail).map_err(|_| DescriptorError::ConstituentReserved)?;
     let start = PageAddr::new(address).ok_or(DescriptorError::Address)?;
     PageRange::new(start, count).ok_or(DescriptorError::Range)
 }
@@ -21,16 +23,13 @@ fn constituent(bytes: &[u8]) -> Result<PageRange, DescriptorError> {
 /// The checked constituents of one fragment.
 #[derive(Clone, Debug)]
 pub struct Constituents<'a> {
-    bytes: &'a [u8],
+    units: core::slice::Iter<'a, Unit>,
 }
 
 impl<'a> Constituents<'a> {
-    /// No constituents.
-    pub(crate) const EMPTY: Self = Self { bytes: &[] };
-
-    /// Wraps bytes that [`ConstituentStream::feed`] has checked.
-    const fn checked(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+    /// Wraps what [`ConstituentStream`] has checked.
+    pub(super) fn checked(units: &'a [Unit]) -> Self {
+        Self { units: units.iter() }
     }
 }
 
@@ -38,14 +37,11 @@ impl Iterator for Constituents<'_> {
     type Item = PageRange;
 
     fn next(&mut self) -> Option<PageRange> {
-        let (first, rest) = self.bytes.split_at_checked(UNIT)?;
-        self.bytes = rest;
-        constituent(first).ok()
+        constituent(self.units.next()?).ok()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.bytes.len() / UNIT;
-        (left, Some(left))
+        self.units.size_hint()
     }
 }
 
@@ -58,21 +54,29 @@ pub struct ConstituentStream {
     next_offset: u32,
     page_total: u32,
     pages_seen: u32,
-    highest_end: u64,
-    order: Order,
+    /// Where the last range ended, while they ascend; else [`MIXED`].
+    last_end: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    Ascending,
-    Mixed,
-}
+/// Nothing begins at or behind this end: once mixed, always mixed.
+const MIXED: u64 = u64::MAX;
 
 impl ConstituentStream {
     /// Starts at `next_offset`, the end of the composite.
     pub(crate) const fn new(total_len: u32, next_offset: u32, page_total: u32) -> Self {
-        let order = Order::Ascending;
-        Self { total_len, next_offset, page_total, pages_seen: 0, highest_end: 0, order }
+        Self { total_len, next_offset, page_total, pages_seen: 0, last_end: 0 }
+    }
+
+    /// Returns the announced bytes of the whole descriptor.
+    #[must_use]
+    pub const fn total_len(&self) -> u32 {
+        self.total_len
+    }
+
+    /// Returns the announced number of 4 KiB pages.
+    #[must_use]
+    pub const fn page_total(&self) -> u32 {
+        self.page_total
     }
 
     /// Returns the offset at which the next fragment must begin: what FFA_MEM_FRAG_RX names.
@@ -96,8 +100,8 @@ impl ConstituentStream {
     /// Reports whether all ranges so far came in ascending order without overlap: then no two of
     /// them have a page in common. Otherwise sort them: [`super::disjoint::sort_and_check`].
     #[must_use]
-    pub fn is_ascending(&self) -> bool {
-        self.order == Order::Ascending
+    pub const fn is_ascending(&self) -> bool {
+        self.last_end != MIXED
     }
 
     /// Takes the fragment that begins at `offset`: checks all of it, then counts it and hands out
@@ -119,36 +123,74 @@ impl ConstituentStream {
         if fragment.is_empty() {
             return Err(DescriptorError::Lengths);
         }
-        if !fragment.len().is_multiple_of(UNIT) {
+        self.take(fragment).map(Constituents::checked)
+    }
+
+    /// Takes a fragment that begins at the right offset.
+    pub(super) fn take<'b>(&mut self, fragment: &'b [u8]) -> Result<&'b [Unit], DescriptorError> {
+        let (units, []) = fragment.as_chunks::<UNIT>() else {
             return Err(DescriptorError::ConstituentSplit);
-        }
+        };
         let next_offset = u32::try_from(fragment.len())
             .ok()
-            .and_then(|len| offset.checked_add(len))
+            .and_then(|len| self.next_offset.checked_add(len))
             .filter(|end| *end <= self.total_len)
             .ok_or(DescriptorError::FragmentExcess)?;
-        let mut next = Self { next_offset, ..self.clone() };
-        for bytes in fragment.chunks_exact(UNIT) {
-            next.count(constituent(bytes)?)?;
-        }
+        let Some(next) = self.counted(units, next_offset) else {
+            return Err(self.broken_rule(units));
+        };
         if next.is_complete() && next.pages_seen != next.page_total {
             return Err(DescriptorError::PageTotal);
         }
         *self = next;
-        Ok(Constituents::checked(fragment))
+        Ok(units)
     }
 
-    fn count(&mut self, range: PageRange) -> Result<(), DescriptorError> {
-        self.pages_seen = self
-            .pages_seen
-            .checked_add(range.page_count())
-            .filter(|pages| *pages <= self.page_total)
-            .ok_or(DescriptorError::PageTotal)?;
-        if range.start().get() < self.highest_end {
-            self.order = Order::Mixed;
+    /// Looks at every constituent once, without a branch in the loop: bits that must not be set are
+    /// gathered, and judged at the end. `None` where a rule is broken.
+    fn counted(&self, units: &[Unit], next_offset: u32) -> Option<Self> {
+        let (mut pages, mut last_end) = (u64::from(self.pages_seen), self.last_end);
+        let (mut addresses, mut ends, mut tails) = (0, 0, 0);
+        let mut is_mixed = false;
+        for unit in units {
+            let (address, tail) = words(unit);
+            // Nothing here wraps unless `addresses` or `tails` shows that a rule is broken.
+            let end = address.wrapping_add(tail << 12);
+            addresses |= address;
+            ends |= end.wrapping_sub(1);
+            // Sets upper bits for a reserved word that is not zero, and for no pages (KB-06).
+            tails |= tail | tail.wrapping_sub(1);
+            pages = pages.wrapping_add(tail);
+            is_mixed |= address < last_end; // MIXED stays mixed: addresses are below 2^48
+            last_end = end;
         }
-        self.highest_end = self.highest_end.max(range.end());
-        Ok(())
+        let is_good = PageAddr::all_valid(addresses) && ends < PageAddr::LIMIT && tails >> 32 == 0;
+        // Below 2^28 units of less than 2^32 pages each: the sum did not wrap either (KB-01).
+        let pages_seen = u32::try_from(pages).ok().filter(|seen| *seen <= self.page_total);
+        let last_end = if is_mixed { MIXED } else { last_end };
+        pages_seen.filter(|_| is_good).map(|pages_seen| Self {
+            next_offset,
+            pages_seen,
+            last_end,
+            ..*self
+        })
+    }
+
+    /// Names the first rule that [`ConstituentStream::counted`] found broken.
+    #[cold]
+    fn broken_rule(&self, units: &[Unit]) -> DescriptorError {
+        let mut pages = self.pages_seen;
+        for unit in units {
+            let range = match constituent(unit) {
+                Ok(range) => range,
+                Err(error) => return error,
+            };
+            match pages.checked_add(range.page_count()) {
+                Some(sum) if sum <= self.page_total => pages = sum,
+                Some(_) | None => return DescriptorError::PageTotal,
+            }
+        }
+        DescriptorError::PageTotal
     }
 
     /// Ends the stream.

@@ -20,7 +20,9 @@ impl<'a> Transaction<'a> {
     /// [`DescriptorError::TooManyUnsorted`] beyond the bound of [`disjoint::check`].
     pub fn parse(bytes: &'a [u8], version: Version, role: Role) -> Result<Self, DescriptorError> {
         let whole = Self::parse_unordered(bytes, version, role)?;
-        disjoint::check(whole.ranges())?;
+        if !whole.first.after().is_ascending() {
+            disjoint::check(whole.ranges())?;
+        }
         Ok(whole)
     }
 
@@ -52,7 +54,9 @@ impl<'a> Transaction<'a> {
     ) -> Result<Self, DescriptorError> {
         let total_len = u32::try_from(bytes.len()).map_err(|_| DescriptorError::Lengths)?;
         let first = FirstFragment::parse(bytes, total_len, version, role)?;
-        first.after().clone().finish()?;
+        if !first.after().is_complete() {
+            return Err(DescriptorError::Incomplete);
+        }
         Ok(Self { first })
     }
 
@@ -62,9 +66,13 @@ impl<'a> Transaction<'a> {
         &self.first
     }
 
+    pub(super) const fn first_mut(&mut self) -> &mut FirstFragment<'a> {
+        &mut self.first
+    }
+
     /// Returns the header.
     #[must_use]
-    pub const fn header(&self) -> &Header {
+    pub fn header(&self) -> Header {
         self.first.header()
     }
 
@@ -83,7 +91,7 @@ impl<'a> Transaction<'a> {
     /// Iterates over the address ranges.
     #[must_use]
     pub fn ranges(&self) -> Constituents<'a> {
-        self.first.stream().1
+        self.first.ranges()
     }
 
     /// Returns the number of 4 KiB pages.
