@@ -421,5 +421,6 @@ impl<
 }
 
 // Pure decisions in safe code, with nothing for Miri to find, and far too slow under it.
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests;

@@ -180,7 +180,6 @@ proptest! {
     /// Whatever the other side writes between calls, a call ends, within bounds, and a FIFO that
     /// has failed stays closed.
     #[test]
-    #[cfg_attr(miri, ignore = "too slow under Miri")]
     fn hostile_writes_never_panic(
         writes in proptest::collection::vec((0_usize..FIFO_BYTES / 2, any::<u16>(), 0_u8..3), 1..60),
         close_to_header in any::<bool>(),

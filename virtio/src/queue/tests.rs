@@ -42,7 +42,6 @@ fn segment(offset: u64, len: u32) -> Segment {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "too slow under Miri")]
 fn chains_travel_and_come_back() {
     let words = memory();
     let mem = map(&words);
@@ -132,7 +131,6 @@ fn notifications_follow_the_flags() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "too slow under Miri")]
 fn event_index_asks_for_one_notification_in_a_batch() {
     let words = memory();
     let mem = map(&words);
@@ -194,7 +192,6 @@ fn rings_must_be_aligned_mapped_and_permitted() {
 proptest! {
     /// Random honest traffic arrives unchanged, whatever its shape.
     #[test]
-    #[cfg_attr(miri, ignore = "too slow under Miri")]
     fn random_traffic_arrives_unchanged(
         requests in proptest::collection::vec((0_usize..4, 0_usize..4, any::<bool>(), any::<bool>()), 1..300),
     ) {
@@ -234,7 +231,6 @@ proptest! {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "too slow under Miri")]
 fn two_threads_see_payload_with_its_index() {
     let words = memory();
     let features = Features::EVENT_IDX;

@@ -162,7 +162,6 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    #[cfg_attr(miri, ignore = "too slow under Miri")]
     fn no_sequence_of_events_breaks_the_bus(acts in proptest::collection::vec(act(), 1..120)) {
         let mut world = World::ready();
         for act in &acts {

@@ -287,7 +287,6 @@ proptest! {
     /// Whatever lies in the rings: no panic, the disk beyond a failed request stays as it is, and
     /// the medium never moves more than its size per request.
     #[test]
-    #[cfg_attr(miri, ignore = "too slow under Miri")]
     fn random_rings_never_panic(
         descs in proptest::collection::vec((0_u64..0x9000, 0_u32..2000, 0_u16..4, 0_u16..16), 16),
         heads in proptest::collection::vec(0_u16..16, 16),

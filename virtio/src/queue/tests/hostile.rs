@@ -202,7 +202,6 @@ proptest! {
     /// A driver that writes anything anywhere at any time makes errors of the queue: no panic, no
     /// endless walk, no segment that leaves its area, no chain longer than the queue.
     #[test]
-    #[cfg_attr(miri, ignore = "too slow under Miri")]
     fn hostile_drivers_never_panic(
         seed in proptest::collection::vec(any::<u8>(), 256),
         writes in proptest::collection::vec((0_u64..0x900, any::<u8>(), 0_u8..5), 1..200),
@@ -243,7 +242,6 @@ proptest! {
 
     /// A device that writes anything anywhere makes errors of the driver side.
     #[test]
-    #[cfg_attr(miri, ignore = "too slow under Miri")]
     fn hostile_devices_never_panic(
         writes in proptest::collection::vec((0_u64..0x900, any::<u8>(), 0_u8..4), 1..200),
     ) {
