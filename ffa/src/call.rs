@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 mod error;
 mod message;
+mod rare;
 mod text;
 mod types;
 
@@ -19,6 +20,7 @@ pub(crate) use decode::error_code;
 pub(crate) use encode::error;
 pub use error::DecodeError;
 pub use message::{DirectMessage, DirectMessage2, Framework, FrameworkMessage, WarmBoot};
+pub use rare::RareCall;
 pub use text::{CONSOLE_MAX, ConsoleText};
 pub use types::{
     BitmapSet, DataPermission, FeatureQuery, InfoForm, InstructionPermission, Lengths,

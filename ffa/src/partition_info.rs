@@ -4,6 +4,10 @@
 //! (Hafnium's 1.3 has 48), so the reader takes the size that FFA_PARTITION_INFO_GET returned in w3.
 //! Source: DEN0077A 1.1, table 13.37; 1.2, tables 6.1 and 6.2.
 
+mod regs_page;
+
+pub use regs_page::RegsPage;
+
 use crate::bytes::{array, le16, le32, size};
 use crate::{EndpointId, FfaError, Uuid, Version};
 
@@ -155,7 +159,7 @@ impl<'a> PartitionInfos<'a> {
 
     /// Iterates over the partitions.
     #[must_use]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = PartitionInfo> + Clone + 'a {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = PartitionInfo> + Clone + use<'a> {
         let is_short = self.stride < LEN_V1_1;
         self.bytes.chunks_exact(self.stride).map(move |one| {
             let one = if is_short { one.get(..LEN_V1_0).unwrap_or(one) } else { one };

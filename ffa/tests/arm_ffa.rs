@@ -213,3 +213,20 @@ fn we_read_the_partition_information_that_arm_ffa_writes() {
     assert!(found.properties.has(Properties::DIRECT_REQ_RECEIVE.and(Properties::AARCH64)));
     assert!(found.properties.is_pe_endpoint());
 }
+
+#[test]
+fn our_rare_calls_are_theirs() {
+    use causeway_ffa::call::RareCall;
+    let uuid = Uuid::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+    let version = arm_ffa::Version(1, 2);
+    for call in [
+        RareCall::MsgSend2 { sender: id(3), signal: Signal::Delayed },
+        RareCall::PartitionInfoGetRegs { uuid, start: 5, tag: 7 },
+    ] {
+        let ours = call.encode();
+        let read = Interface::from_regs(version, &ours.0).unwrap();
+        let mut theirs = [0; 18];
+        read.to_regs(version, &mut theirs);
+        assert_eq!(Regs(theirs), ours, "{call:?} is {read:?}");
+    }
+}

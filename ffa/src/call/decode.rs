@@ -15,7 +15,7 @@ use crate::{EndpointId, FfaError, FuncId, MemHandle, PAGE_SIZE, PageAddr, Regs, 
 const RXTX_MAX_PAGES: u32 = 63;
 
 /// Reads w`register`; its upper half must be zero.
-fn word(regs: &Regs, register: u8) -> Result<u32, DecodeError> {
+pub(super) fn word(regs: &Regs, register: u8) -> Result<u32, DecodeError> {
     let value = regs.x(usize::from(register));
     if high(value) == 0 {
         Ok(regs.w(usize::from(register)))
@@ -33,7 +33,7 @@ fn wide(regs: &Regs, register: u8, width: Width) -> Result<u64, DecodeError> {
 }
 
 /// Reads a w register of which only `mask` may be set.
-fn masked(regs: &Regs, register: u8, mask: u32) -> Result<u32, DecodeError> {
+pub(super) fn masked(regs: &Regs, register: u8, mask: u32) -> Result<u32, DecodeError> {
     let value = word(regs, register)?;
     if value & !mask == 0 { Ok(value) } else { Err(DecodeError::Reserved { register }) }
 }
@@ -44,7 +44,7 @@ fn low_endpoint(regs: &Regs, register: u8) -> Result<EndpointId, DecodeError> {
 }
 
 /// Reads an endpoint id in bits 31:16; bits 15:0 are MBZ.
-fn high_endpoint(regs: &Regs, register: u8) -> Result<EndpointId, DecodeError> {
+pub(super) fn high_endpoint(regs: &Regs, register: u8) -> Result<EndpointId, DecodeError> {
     Ok(EndpointId::from_raw(halves(masked(regs, register, 0xffff_0000)?).0))
 }
 

@@ -62,6 +62,9 @@ fn described_len(bytes: &[u8], layout: Layout) -> Option<usize> {
         Layout::Long => size(le32(bytes, 32)?),
     };
     let composite = size(le32(bytes, receiver.checked_add(4)?)?);
+    if composite == 0 {
+        return None;
+    }
     let ranges = size(le32(bytes, composite.checked_add(4)?)?);
     ranges.checked_add(1)?.checked_mul(UNIT)?.checked_add(composite)
 }
