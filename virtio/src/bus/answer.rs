@@ -79,7 +79,8 @@ impl<const QUEUES: usize> Device<QUEUES> {
             (_, Response::GetDeviceInfo(info)) => self.info = Some(*info),
             (_, Response::GetDeviceFeatures(blocks)) => self.note_features(blocks),
             (Request::SetDriverFeatures(blocks), Response::SetDriverFeatures) => {
-                for (word, index) in blocks.words.as_slice().iter().zip(blocks.index..) {
+                let indices = blocks.index..=u32::MAX;
+                for (word, index) in blocks.words.as_slice().iter().zip(indices) {
                     self.accepted = self.accepted.with_block(index, *word).unwrap_or(self.accepted);
                 }
             }
@@ -99,15 +100,18 @@ impl<const QUEUES: usize> Device<QUEUES> {
 }
 
 impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREAS, QUEUES> {
-    /// Carries out what a checked answer means for the link.
-    fn note(&mut self, flight: &Flight, answer: &Body) {
+    /// Carries out what a checked answer means for the link. Returns false if the request came to
+    /// nothing all the same, because an area that it needs was lost meanwhile.
+    fn note(&mut self, flight: &Flight, answer: &Body) -> bool {
         match (&flight.ask.body, answer) {
             (Body::Request(ask), Body::Response(response)) => {
-                let Some(index) = flight.device else { return };
+                let Some(index) = flight.device else { return true };
                 match ask {
                     Request::SetVqueue(set) => {
                         let rings = self.merged(index, set);
                         self.set_rings(index, set.index, rings);
+                        self.fail_devices_in_closed_areas();
+                        return self.device(index).is_some_and(|device| !device.needs_reset);
                     }
                     Request::ResetVqueue { index: queue } => self.set_rings(index, *queue, None),
                     Request::GetDeviceInfo
@@ -128,7 +132,10 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
                 }
             }
             (_, Body::BusResponse(BusResponse::AreaShare { area, result })) => match result {
-                BusResult::Ok => self.set_area(*area, AreaState::Bound),
+                BusResult::Ok => {
+                    self.set_area(*area, AreaState::Bound);
+                    return self.area(*area).is_some_and(|a| a.state == AreaState::Bound);
+                }
                 BusResult::Error | BusResult::Busy => self.forget_area(*area),
             },
             (_, Body::BusResponse(BusResponse::AreaUnshare { area, result })) => match result {
@@ -137,6 +144,7 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
             },
             (_, _) => {}
         }
+        true
     }
 
     /// Moves an area on, unless its grant has ended meanwhile.
@@ -273,8 +281,9 @@ impl<
         let message = if declines {
             link.declined(&flight);
             failure(&flight)
+        } else if !link.note(&flight, &answer.body) {
+            failure(&flight)
         } else {
-            link.note(&flight, &answer.body);
             let dev_num = if flight.device.is_some() { driver_num } else { 0 };
             Message { dev_num, token: flight.header.token, body: answer.body }
         };

@@ -4,7 +4,7 @@
 use super::link::{Device, MOST_UNHEARD, Presence, take_bit};
 use super::{Bus, Effect, Effects};
 use crate::fifo::Slot;
-use crate::msg::{Body, BusRequest, ConfigEvent, Message, Request};
+use crate::msg::{Body, BusRequest, ConfigEvent, EventMethod, Message, Request};
 use crate::types::Status;
 use causeway_ffa::EndpointId;
 
@@ -69,13 +69,13 @@ impl<
             }
             let driver = link.driver;
             if let Body::BusRequest(BusRequest::EventAreaRelease { area }) = &message.body {
-                push = link.area(*area).map(|_| (driver, 0));
+                push = link.area(*area).map(|_| (driver, None));
             } else {
                 let Some(index) = link.device_of_backend(message.dev_num) else { continue };
                 let Some(device) = link.device_mut(index) else { continue };
                 taken = device.note_event(&message.body);
                 if device.owes_data(&message.body) {
-                    push = Some((driver, device.driver_num));
+                    push = Some((driver, Some(device.driver_num)));
                 }
             }
             if push.is_some() || taken {
@@ -94,25 +94,30 @@ impl<
         &mut self,
         vm: EndpointId,
         backend: Option<EndpointId>,
-        dev_num: u16,
+        dev_num: Option<u16>,
         message: &Message,
         out: &mut Effects,
     ) {
-        let reachable = self.reachable(vm);
+        let reachable = self.reachable(vm) && !self.polls(vm);
         let link = self.links.iter_mut().flatten().find(|link| link.is_between(vm, backend));
         match link {
             Some(link) if reachable && link.unheard_by_driver < MOST_UNHEARD => {
                 link.unheard_by_driver = link.unheard_by_driver.saturating_add(1);
-                if let Some(device) =
-                    link.device_of_driver(dev_num).and_then(|at| link.device_mut(at))
-                {
+                let device = dev_num.and_then(|number| link.device_of_driver(number));
+                if let Some(device) = device.and_then(|at| link.device_mut(at)) {
                     device.owes_status = false;
                 }
+                let dev_num = dev_num.unwrap_or(0);
                 let message = Message { dev_num, token: 0, body: message.body }.encode();
                 out.push(Effect::Push { vm, slot: Slot::new(&message, EndpointId::default()) });
             }
             Some(_) | None => {}
         }
+    }
+
+    /// Reports whether a driver asks for its events itself.
+    pub(super) fn polls(&self, id: EndpointId) -> bool {
+        self.vm(id).is_some_and(|vm| vm.events == Some(EventMethod::Poll))
     }
 
     /// Takes the next event that a driver has to hear of, from links whose driver was sent fewer

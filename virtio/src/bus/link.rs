@@ -44,7 +44,10 @@ pub(super) struct Device<const QUEUES: usize> {
     pub(super) accepted: Features,
     /// Cached: the last status known.
     pub(super) status: Status,
-    /// The device failed or its backend died: only a reset goes on.
+    /// Status bits that the driver has asked for since its last reset. What a backend reports does
+    /// not change them, so that no backend can talk away that its device was in use.
+    pub(super) asked: Status,
+    /// The device failed, its backend died, or it was withdrawn in use: only a reset goes on.
     pub(super) needs_reset: bool,
     pub(super) rings: [Option<Rings>; QUEUES],
     /// The driver has to hear of this.
@@ -75,6 +78,7 @@ impl<const QUEUES: usize> Device<QUEUES> {
     pub(super) fn reset(&mut self) {
         self.accepted = Features::NONE;
         self.status = Status::RESET;
+        self.asked = Status::RESET;
         self.needs_reset = false;
         self.rings = [None; QUEUES];
         self.owes_status = false;
@@ -96,12 +100,43 @@ impl<const QUEUES: usize> Device<QUEUES> {
         }
     }
 
-    /// The device failed under a driver that may use it: tell it, keep only what a reset clears.
+    /// Reports whether the driver has begun to use the device.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.asked.is_reset() || self.has_rings()
+    }
+
+    /// Reports whether a queue was set up and not reset.
+    pub(super) fn has_rings(&self) -> bool {
+        self.rings.iter().any(Option::is_some)
+    }
+
+    /// The device failed under a driver that may use it: only a reset goes on.
     pub(super) fn broke(&mut self) {
-        if !self.status.is_reset() {
+        if self.is_in_use() {
             self.needs_reset = true;
-            self.owes_status = self.status.contains(Status::DRIVER_OK);
+            self.owes_status = self.asked.contains(Status::DRIVER_OK);
         }
+    }
+
+    /// The backend has withdrawn the device. A driver that used it must reset it should it return,
+    /// whether or not it hears of the time between.
+    pub(super) fn withdraw(&mut self) {
+        self.broke();
+        self.presence = Presence::Absent;
+        self.rings = [None; QUEUES];
+        self.owes_status = false;
+        self.owes_used = 0;
+        self.owes_avail = 0;
+        self.owes_news = Some(DeviceState::Removed);
+    }
+
+    /// The backend has announced the device.
+    pub(super) fn announce(&mut self) {
+        if self.presence == Presence::Absent {
+            self.owes_status = self.needs_reset && self.asked.contains(Status::DRIVER_OK);
+        }
+        self.presence = Presence::Present;
+        self.owes_news = Some(DeviceState::Added);
     }
 }
 
@@ -204,6 +239,7 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
             offered_blocks: 0,
             accepted: Features::NONE,
             status: Status::RESET,
+            asked: Status::RESET,
             needs_reset: false,
             rings: [None; QUEUES],
             owes_news: None,
@@ -259,10 +295,9 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
     /// Forgets what the driver did on this link; the device side is told. Area ids stay taken
     /// until their grants have ended.
     pub(super) fn restart(&mut self) {
-        let used = |d: &Device<QUEUES>| !d.status.is_reset() || d.rings.iter().any(Option::is_some);
         let touched = self.areas.iter().any(Option::is_some)
             || self.flight.is_some()
-            || self.devices.iter().flatten().any(used);
+            || self.devices.iter().flatten().any(Device::is_in_use);
         self.owes_reset |= touched;
         self.flight = None;
         for device in self.devices.iter_mut().flatten() {
@@ -312,6 +347,13 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
                 let packed = flight.device.and_then(|at| self.merged(at, set));
                 if let (Some(at), Some(rings)) = (flight.device, packed) {
                     self.set_rings(at, set.index, Some(rings));
+                    self.fail_devices_in_closed_areas();
+                }
+            }
+            // Nobody knows which ring format the device will read.
+            Body::Request(Request::SetDriverFeatures(_)) => {
+                if let Some(device) = flight.device.and_then(|at| self.device_mut(at)) {
+                    device.needs_reset = true;
                 }
             }
             // The area may be mapped: the id stays taken until the grant has ended.
@@ -327,6 +369,23 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
                 }
             }
             Body::Request(_) | Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => {}
+        }
+    }
+
+    /// A device whose rings lie in an area that is no longer bound has failed.
+    pub(super) fn fail_devices_in_closed_areas(&mut self) {
+        let areas = &self.areas;
+        let closed = |at: BusAddr| {
+            areas
+                .iter()
+                .flatten()
+                .any(|area| at.area() == Some(area.id) && area.state == AreaState::Closed)
+        };
+        for device in self.devices.iter_mut().flatten() {
+            let mut rings = device.rings.iter().flatten();
+            if rings.any(|r| [r.desc, r.driver, r.device].into_iter().any(closed)) {
+                device.broke();
+            }
         }
     }
 

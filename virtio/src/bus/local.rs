@@ -236,19 +236,9 @@ impl<
             }
             let Some(device) = link.device_mut(index) else { continue };
             match state {
-                DeviceState::Added => {
-                    if device.presence != Presence::Present {
-                        device.presence = Presence::Present;
-                        device.owes_news = Some(state);
-                    }
-                }
-                DeviceState::Removed => {
-                    if device.presence != Presence::Absent {
-                        device.presence = Presence::Absent;
-                        device.reset();
-                        device.owes_news = Some(state);
-                    }
-                }
+                DeviceState::Added if device.presence != Presence::Present => device.announce(),
+                DeviceState::Removed if device.presence != Presence::Absent => device.withdraw(),
+                DeviceState::Added | DeviceState::Removed => {}
             }
         }
         known

@@ -2,10 +2,10 @@
 //! Never waits for anybody.
 
 use super::event::bit;
-use super::link::AreaState;
+use super::link::{AreaState, Presence};
 use super::{Bus, Channel, Effect, Effects, FifoState};
 use crate::fifo::Slot;
-use crate::msg::{Body, BusRequest, Message, Request};
+use crate::msg::{Body, BusRequest, DeviceState, Message, Request};
 use causeway_ffa::{EndpointId, MemHandle};
 
 impl<
@@ -84,19 +84,7 @@ impl<
                 area.state = AreaState::Closed;
                 area.told_in_use = false;
             }
-            let areas = &link.areas;
-            let closed = |at: crate::addr::BusAddr| {
-                areas
-                    .iter()
-                    .flatten()
-                    .any(|area| at.area() == Some(area.id) && area.state == AreaState::Closed)
-            };
-            for device in link.devices.iter_mut().flatten() {
-                let mut rings = device.rings.iter().flatten();
-                if rings.any(|r| [r.desc, r.driver, r.device].into_iter().any(closed)) {
-                    device.broke();
-                }
-            }
+            link.fail_devices_in_closed_areas();
         }
     }
 
@@ -113,8 +101,13 @@ impl<
                     link.owes_reset |= link.is_between(slot.far(), Some(vm));
                 }
             }
-            Body::BusRequest(BusRequest::EventDevice { dev_num, state }) => {
-                self.owe(vm, *dev_num, |device| device.owes_news = Some(*state));
+            Body::BusRequest(BusRequest::EventDevice { dev_num, .. }) => {
+                self.owe(vm, *dev_num, |device| {
+                    // What is true now, which may be newer than what had no room.
+                    let present = device.presence == Presence::Present;
+                    let news = if present { DeviceState::Added } else { DeviceState::Removed };
+                    device.owes_news = Some(news);
+                });
             }
             Body::Request(Request::EventConfig(_)) => {
                 self.owe(vm, message.dev_num, |device| device.owes_status = true);

@@ -4,7 +4,7 @@
 use super::link::{Device, Link, MOST_UNHEARD, Phase, take_bit};
 use super::{Bus, Channel, Effect, Effects, FifoState, answer};
 use crate::fifo::Slot;
-use crate::msg::{Body, BusRequest, EventMethod, Message, Request};
+use crate::msg::{Body, BusRequest, Message, Request};
 use causeway_ffa::EndpointId;
 
 /// A message of the bus itself, which nobody answers to anybody.
@@ -151,8 +151,8 @@ impl<
     /// Pushes news to a driver that takes them through its FIFO.
     fn settle_events(&mut self, index: usize, out: &mut Effects) {
         let Some(Some(vm)) = self.vms.get(index) else { return };
-        let (id, polls) = (vm.id, vm.events == Some(EventMethod::Poll));
-        if polls || !self.reachable(id) {
+        let id = vm.id;
+        if self.polls(id) || !self.reachable(id) {
             return;
         }
         while out.has_room() {

@@ -200,6 +200,10 @@ impl<
             {
                 Course::Refuse
             }
+            // The format of a ring that was checked does not change under it.
+            Request::SetDriverFeatures(blocks) if device.has_rings() || !blocks.is_in_range() => {
+                Course::Refuse
+            }
             Request::SetVqueue(set) => match link.merged(index, set) {
                 Some(rings) if link.rings_are_granted(index, &rings, grants) => Course::Forward,
                 Some(_) | None => Course::Refuse,
@@ -286,6 +290,11 @@ impl<
             deadline,
             phase: Phase::Sent,
         });
+        if let Body::Request(Request::SetDeviceStatus(status)) = &asked.message.body
+            && let Some(device) = device.and_then(|at| link.device_mut(at))
+        {
+            device.asked = device.asked | *status;
+        }
         link.told_backend();
         self.counters.forwarded = self.counters.forwarded.saturating_add(1);
         Some(match link.backend {

@@ -5,6 +5,7 @@
 mod areas;
 mod deaths;
 mod random;
+mod review;
 mod routing;
 mod setup;
 
@@ -14,7 +15,7 @@ use crate::msg::{
     AreaAttrs, AreaShare, Body, BusRequest, BusResponse, BusResult, DeviceState, Message, Request,
     Response, SetVqueue, VqueueFlags,
 };
-use crate::types::Status;
+use crate::types::{Features, Status};
 use std::collections::HashMap;
 
 type TestBus = Bus<4, 4, 2, 4, 2>;

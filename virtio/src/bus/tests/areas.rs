@@ -1,7 +1,6 @@
 //! Which area may be bound, which ring may lie where, and when an id is free again.
 
 use super::*;
-use crate::types::Features;
 
 #[test]
 fn only_a_usable_grant_to_the_backend_of_a_link_is_bound() {

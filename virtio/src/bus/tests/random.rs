@@ -1,13 +1,16 @@
 //! Any sequence of events, honest or not: no panic, one reply a frame, no link reaches another.
 
 use super::*;
+use crate::msg::{BlockRange, ConfigBytes, ConfigData, ConfigRange, FeatureBlocks, FeatureWords};
 use proptest::prelude::*;
 
 /// Bytes that are often a message, with small numbers in all fields.
 fn message_bytes() -> impl Strategy<Value = Vec<u8>> {
     let id = prop_oneof![2_u8..0x0d, 0x40_u8..0x43, 0x80_u8..0x88, Just(0xc0)];
-    let payload =
-        proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(2), 0_u8..16], 44);
+    let payload = proptest::collection::vec(
+        prop_oneof![4 => Just(0_u8), 2 => 1_u8..3, 2 => 0_u8..16, 2 => Just(0xff)],
+        44,
+    );
     let size = prop_oneof![Just(8_u8), Just(10), Just(12), Just(16), Just(20), Just(34), Just(48)];
     (0_u8..4, id, 0_u8..9, 0_u8..12, size, payload).prop_map(
         |(kind, id, dev_num, token, size, payload)| {
@@ -25,6 +28,7 @@ enum Act {
     Open(u16),
     Share(u16, u16),
     Queue(u16),
+    Extreme(u16, u8, u32),
     Answer,
     Gone(u16),
     GrantGone(u16),
@@ -42,6 +46,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => id.clone().prop_map(Act::Open),
         2 => (id.clone(), 1_u16..4).prop_map(|(id, area)| Act::Share(id, area)),
         2 => id.clone().prop_map(Act::Queue),
+        4 => (id.clone(), 0_u8..9, prop_oneof![0_u32..3, u32::MAX - 2..=u32::MAX])
+            .prop_map(|(id, kind, value)| Act::Extreme(id, kind, value)),
         6 => Just(Act::Answer),
         1 => id.clone().prop_map(Act::Gone),
         2 => (11_u16..15).prop_map(Act::GrantGone),
@@ -52,12 +58,41 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// A well-formed request with a number that is at one end of its range.
+fn extreme(kind: u8, value: u32) -> Request {
+    let words = FeatureWords::collect([value, 1]).unwrap();
+    let data = ConfigBytes::new(&[1]).unwrap();
+    match kind {
+        0 => Request::GetDeviceFeatures(BlockRange { index: value, count: 2 }),
+        1 => Request::GetDeviceFeatures(BlockRange { index: 1, count: value }),
+        2 => Request::SetDriverFeatures(FeatureBlocks { index: value, words }),
+        3 => Request::SetConfig(ConfigData { generation: value, offset: value, data }),
+        4 => Request::GetConfig(ConfigRange { offset: value, len: value }),
+        5 => Request::SetVqueue(SetVqueue { index: value, size: value, ..set_vqueue(1) }),
+        6 => Request::ResetVqueue { index: value },
+        7 => Request::EventAvail { index: value, next_offset: value },
+        _ => Request::EventUsed { index: value },
+    }
+}
+
 /// VM 2 answers everything that it finds, as an obliging backend.
 fn oblige(world: &mut World) {
     for (ask, _) in world.read(2) {
         let answer = match ask.body {
             Body::Request(Request::SetVqueue(_)) => Body::Response(Response::SetVqueue),
             Body::Request(Request::ResetVqueue { .. }) => Body::Response(Response::ResetVqueue),
+            Body::Request(Request::SetDriverFeatures(_)) => {
+                Body::Response(Response::SetDriverFeatures)
+            }
+            Body::Request(Request::GetDeviceFeatures(range)) => {
+                let count = range.count.min(2);
+                let words = FeatureWords::collect((0..count).map(|_| u32::MAX)).unwrap();
+                let blocks = FeatureBlocks { index: range.index, words };
+                Body::Response(Response::GetDeviceFeatures(blocks))
+            }
+            Body::Request(Request::SetConfig(config)) => {
+                Body::Response(Response::SetConfig(config))
+            }
             Body::Request(Request::SetDeviceStatus(status)) => {
                 Body::Response(Response::SetDeviceStatus(status))
             }
@@ -102,6 +137,14 @@ fn perform(world: &mut World, act: &Act) {
         Act::Queue(id) => {
             let dev_num = if *id == 4 { 5 } else { 0 };
             world.send(*id, dev_num, 1, Body::Request(Request::SetVqueue(set_vqueue(1))));
+        }
+        Act::Extreme(id, kind, value) => {
+            let dev_num = match id {
+                2 => 7,
+                4 => 5,
+                _ => 0,
+            };
+            world.send(*id, dev_num, 2, Body::Request(extreme(*kind, *value)));
         }
         Act::Answer => oblige(world),
         Act::Gone(id) => drop(world.step(Event::VmGone { vm: vm(*id) })),

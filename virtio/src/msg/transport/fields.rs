@@ -17,6 +17,12 @@ fn addr(r: &mut Reader<'_>) -> Result<BusAddr, MsgError> {
 }
 
 impl FeatureBlocks {
+    /// Reports whether every block has a 32-bit index.
+    #[must_use]
+    pub fn is_in_range(&self) -> bool {
+        self.index.checked_add(self.words.count().saturating_sub(1)).is_some()
+    }
+
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, MsgError> {
         let (index, blocks) = (r.u32()?, r.u32()?);
         let bytes = r.bytes(count(blocks)?.checked_mul(4).ok_or(MsgError::Value)?)?;

@@ -46,7 +46,7 @@ impl<const N: usize> SplitDriver<N> {
         mem.write_u32(at.used_flags(), 0)?;
         mem.write_u16(at.avail_event(), 0)?;
         let mut entries = [Entry { next: 0, chain_len: 0, room: 0 }; N];
-        for (entry, next) in entries.iter_mut().zip(1..) {
+        for (entry, next) in entries.iter_mut().zip(1..=u16::MAX) {
             entry.next = next;
         }
         Ok(Self {
