@@ -192,9 +192,10 @@ mod tests {
     #[test]
     fn the_permission_masks_say_what_the_fields_say() {
         use Transfer::{Donate, Lend, Share};
+        let highest = if cfg!(miri) { 0x1f } else { u8::MAX };
         let roles = [Share, Lend, Donate].map(Role::Send);
         for role in roles.into_iter().chain([Role::RetrieveRequest, Role::RetrieveResponse]) {
-            for access in 0..=u8::MAX {
+            for access in 0..=highest {
                 for flags in 0..3 {
                     let fields = Access::from_byte(access);
                     let stated = fields.is_some_and(|f| f.data != DataAccess::NotSpecified);
