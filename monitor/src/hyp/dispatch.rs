@@ -81,11 +81,16 @@ fn vendor(vm: VmIndex, id: u32, x1: u64, x2: u64) -> u64 {
         || u16::try_from(x1).ok().and_then(|raw| VmIndex::from_id(EndpointId::from_raw(raw)));
     match id {
         0xc600_0001 if vm == FRONTEND => {
-            if x1 == 0 {
-                state::note_medium_mappings();
-            }
-            COUNTERS.in_transfer.store(x1 != 0, Ordering::SeqCst);
-            0
+            let marked = match x1 {
+                0 => {
+                    // Here the areas are still mapped.
+                    state::note_medium_mappings();
+                    COUNTERS.end_transfer()
+                }
+                1 => COUNTERS.begin_transfer(),
+                _ => return INVALID,
+            };
+            if marked.is_ok() { 0 } else { DENIED }
         }
         0xc600_0002 | 0xc600_0003 if vm == FRONTEND => {
             let Some(target) = target().filter(|target| *target != vm) else { return INVALID };

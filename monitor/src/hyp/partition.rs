@@ -156,7 +156,7 @@ pub(crate) fn poll_if_due() {
 fn ring(bells: u64) {
     for vm in VmIndex::ALL {
         if bells & (1 << vm.id().get()) != 0 {
-            COUNTERS.doorbells.count();
+            COUNTERS.count_doorbell();
             if NOTIFY.lock().ring_from_partition(vm) == Ring::Wake {
                 gic::kick(home_core(vm));
             }

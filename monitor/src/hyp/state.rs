@@ -36,8 +36,6 @@ pub(crate) static LAST_REFUSAL: [AtomicU8; VM_COUNT] = [const { AtomicU8::new(0)
 pub(crate) static FAULT_SKIPS: [AtomicU64; VM_COUNT] = [const { AtomicU64::new(0) }; VM_COUNT];
 /// How much of a VM's RAM the scrub before its next life has zeroed.
 pub(crate) static SCRUBBED: [AtomicU64; VM_COUNT] = [const { AtomicU64::new(0) }; VM_COUNT];
-/// Most entries of the frontend's table that were ever seen to map the medium.
-pub(crate) static MEDIUM_MAPPED: AtomicUsize = AtomicUsize::new(0);
 
 static CONSOLES: [Mutex<LineBuffer>; VM_COUNT] =
     [const { Mutex::new(LineBuffer::new()) }; VM_COUNT];
@@ -73,8 +71,7 @@ pub(crate) fn home_core(vm: VmIndex) -> usize {
 /// Walks the frontend's table for entries that map the disk medium, and keeps the largest count.
 pub(crate) fn note_medium_mappings() {
     let (vm, medium) = FORBIDDEN;
-    let count = stage2(vm).entries_that_map(medium);
-    MEDIUM_MAPPED.fetch_max(count, Ordering::SeqCst);
+    COUNTERS.note_medium_mapped(stage2(vm).entries_that_map(medium));
 }
 
 /// Takes console bytes of a VM and prints the lines that they complete.

@@ -182,7 +182,7 @@ fn bind(
 fn ring(vm: VmIndex, receiver: EndpointId, bitmap: u64) -> Outcome {
     let receiver = VmIndex::from_id(receiver).ok_or(FfaError::InvalidParameters)?;
     let ring = state::NOTIFY.lock().set(vm, receiver, bitmap)?;
-    COUNTERS.doorbells.count();
+    COUNTERS.count_doorbell();
     if ring == Ring::Wake {
         gic::kick(state::home_core(receiver));
     }
