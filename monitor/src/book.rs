@@ -10,8 +10,13 @@ use crate::stage2::BorrowedAccess;
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange, Transfer};
 use ranges::{RangeList, RangePool};
 
-/// Most live transactions.
-pub const MAX_SHARES: usize = 512;
+/// Most live transactions: as many of the smallest as all quotas admit together, so that no VM's
+/// transactions take another's places.
+pub const MAX_SHARES: usize = {
+    let [frontend, backend, hostile] = STORE_QUOTA;
+    let least = STORE_HEADER_BYTES + STORE_RECEIVER_BYTES + STORE_RANGE_BYTES;
+    (frontend / least + backend / least + hostile / least) as usize
+};
 /// Most borrowers of one transaction.
 pub const MAX_BORROWERS: usize = 4;
 /// Most ranges of all live transactions together: what the SPMC's store can hold.
@@ -21,13 +26,20 @@ pub const MAX_RANGES: usize = 4096;
 /// bytes. Whatever one VM does, the others have theirs.
 pub const STORE_QUOTA: [u32; VM_COUNT] = [54 << 10, 8 << 10, 2 << 10];
 
-/// Returns the bytes that a transaction takes in the SPMC's store.
+/// Bytes that the SPMC's store takes for any transaction.
 /// Source: TF-A 2.12, `spmc_shmem_obj`: 24 bytes, then the descriptor.
+const STORE_HEADER_BYTES: u32 = 24 + 48 + 16;
+/// Bytes more for each receiver.
+const STORE_RECEIVER_BYTES: u32 = 16;
+/// Bytes more for each range.
+const STORE_RANGE_BYTES: u32 = 16;
+
+/// Returns the bytes that a transaction takes in the SPMC's store.
 #[must_use]
 pub fn store_bytes(borrowers: usize, ranges: usize) -> Option<u32> {
-    let receivers = borrowers.checked_mul(16)?;
-    let constituents = ranges.checked_mul(16)?;
-    u32::try_from(receivers.checked_add(constituents)?.checked_add(24 + 48 + 16)?).ok()
+    let receivers = u32::try_from(borrowers).ok()?.checked_mul(STORE_RECEIVER_BYTES)?;
+    let constituents = u32::try_from(ranges).ok()?.checked_mul(STORE_RANGE_BYTES)?;
+    receivers.checked_add(constituents)?.checked_add(STORE_HEADER_BYTES)
 }
 
 /// Who may borrow, and where a VM has it mapped.
