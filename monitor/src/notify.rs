@@ -178,13 +178,16 @@ impl Notifications {
         self.inboxes[receiver.index()].is_pending()
     }
 
-    /// Forgets a VM that was destroyed: its inbox, and what it was allowed to set.
+    /// Forgets a VM that was destroyed: its inbox, what it was allowed to set, and what it had set.
     ///
-    /// What it had rung stays pending: the receivers were told, and must be able to look.
+    /// A bit that outlived it could be bound to another VM, and would be read as that one's ring.
     pub fn forget(&mut self, vm: VmIndex) {
         self.inboxes[vm.index()] = Inbox::default();
         for inbox in &mut self.inboxes {
-            inbox.bound[vm.index()] = 0;
+            let rung = core::mem::take(&mut inbox.bound[vm.index()]);
+            // Each bit is bound to one sender: these are the dead VM's alone.
+            inbox.pending &= !rung;
+            inbox.reported &= inbox.is_pending();
         }
     }
 }
@@ -274,9 +277,28 @@ mod tests {
         all.bind(B, A, 1).unwrap();
         assert_eq!(all.set(B, A, 1), Ok(Ring::Wake));
         all.forget(B);
-        assert!(all.is_pending(A));
         assert_eq!(all.set(B, A, 1), Err(FfaError::Denied));
         assert_eq!(all.set(A, B, 1), Err(FfaError::Denied));
         assert_eq!(all.bind(A, C, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_dead_vms_ring_is_not_anothers() {
+        let mut all = Notifications::new();
+        all.bind(A, B, 0b01).unwrap();
+        all.bind(A, C, 0b10).unwrap();
+        assert_eq!(all.set(B, A, 0b01), Ok(Ring::Wake));
+        assert!(all.info(A));
+        let mut both_rang = all.clone();
+        all.forget(B);
+        assert!(!all.is_pending(A));
+        all.bind(A, C, 0b01).unwrap();
+        assert_eq!(all.get(A, BOTH), Fetched::default());
+        assert_eq!(all.set(C, A, 0b01), Ok(Ring::Wake));
+        assert!(all.info(A));
+        // What the living rang stays.
+        assert_eq!(both_rang.set(C, A, 0b10), Ok(Ring::Already));
+        both_rang.forget(B);
+        assert_eq!(both_rang.get(A, BOTH).from_vms, 0b10);
     }
 }
