@@ -18,6 +18,7 @@ pub mod notify;
 pub mod pack;
 pub mod pages;
 pub mod rules;
+pub mod skips;
 pub mod stage2;
 pub mod trap;
 pub mod window;

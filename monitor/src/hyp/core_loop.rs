@@ -10,7 +10,6 @@ use causeway_monitor::config::EndRule;
 use causeway_monitor::layout::{FRONTEND, VM_COUNT, VmIndex};
 use causeway_monitor::lifecycle::{Phase, Progress, Step};
 use causeway_monitor::trap::{Access, Fault, Trap};
-use core::sync::atomic::Ordering;
 
 /// How long a VM runs while another waits for the core.
 const SLICE_MS: u64 = 4;
@@ -256,13 +255,9 @@ impl Core {
         let write = u8::from(fault.access == Access::Write);
         let fetch = u8::from(fault.access == Access::Fetch);
         say!("FAULT vm={} ipa={:#x} write={write} fetch={fetch}", vm.id().get(), fault.ipa);
-        let skips = &state::FAULT_SKIPS[vm.index()];
-        let left = skips.load(Ordering::Relaxed);
-        if left == 0 || fault.access == Access::Fetch {
+        if fault.access == Access::Fetch || !state::FAULT_SKIPS[vm.index()].lock().take() {
             return Self::condemn(vm, format_args!("stage2_fault"));
         }
-        // Only this core, which runs the VM, changes the number.
-        skips.store(left - 1, Ordering::Relaxed);
         vcpu.skip_instruction();
         Next::Resume
     }

@@ -45,8 +45,6 @@ const DENIED: u64 = -3_i64 as u64;
 const INVALID: u64 = -2_i64 as u64;
 /// PSCI 1.1.
 const PSCI_1_1: u64 = 0x1_0001;
-/// Most faults that a VM may have skipped in one go: each prints a line.
-const MAX_SKIPS: u64 = 1024;
 
 /// Handles one HVC or SMC of a VM.
 pub(crate) fn call(vm: VmIndex, regs: &Regs8) -> Reaction {
@@ -110,7 +108,7 @@ fn vendor(vm: VmIndex, id: u32, x1: u64, x2: u64) -> u64 {
             u64::from(state::stage2(vm).allows(x1, access))
         }
         0xc600_0005 => {
-            state::FAULT_SKIPS[vm.index()].store(x1.min(MAX_SKIPS), Ordering::Relaxed);
+            state::FAULT_SKIPS[vm.index()].lock().ask(x1);
             0
         }
         0xc600_0006 => u64::from(LAST_REFUSAL[vm.index()].load(Ordering::Relaxed)),

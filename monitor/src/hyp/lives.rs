@@ -8,6 +8,7 @@ use causeway_monitor::command_line::{CommandLine, PAGE_BYTES};
 use causeway_monitor::layout::{PhysRange, RAM_IPA, VmIndex};
 use causeway_monitor::lifecycle::Step;
 use causeway_monitor::pack::Pack;
+use causeway_monitor::skips::Skips;
 use core::sync::atomic::Ordering;
 
 /// Bytes zeroed in one go.
@@ -73,7 +74,7 @@ fn create(vm: VmIndex) -> Outcome {
             if !partition::announce_created(vm) {
                 say!("VM {} is not known to the partition", vm.id().get());
             }
-            state::FAULT_SKIPS[vm.index()].store(0, Ordering::Relaxed);
+            *state::FAULT_SKIPS[vm.index()].lock() = Skips::new();
             state::LAST_REFUSAL[vm.index()].store(0, Ordering::Relaxed);
             state::VCPUS[vm.index()].lock().reset(RAM_IPA, argument);
             say!("UP vm={} core={}", vm.id().get(), state::home_core(vm));

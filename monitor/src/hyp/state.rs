@@ -13,6 +13,7 @@ use causeway_monitor::counters::Counters;
 use causeway_monitor::layout::{VM_COUNT, VmIndex};
 use causeway_monitor::lifecycle::Life;
 use causeway_monitor::notify::Notifications;
+use causeway_monitor::skips::Skips;
 use causeway_monitor::stage2::Stage2Map;
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use spin::{Mutex, MutexGuard, Once};
@@ -33,7 +34,8 @@ pub(crate) static COUNTERS: Counters = Counters::new();
 /// Which layer refused a VM's last refused call.
 pub(crate) static LAST_REFUSAL: [AtomicU8; VM_COUNT] = [const { AtomicU8::new(0) }; VM_COUNT];
 /// How many stage-2 faults of a VM are skipped before one kills it.
-pub(crate) static FAULT_SKIPS: [AtomicU64; VM_COUNT] = [const { AtomicU64::new(0) }; VM_COUNT];
+pub(crate) static FAULT_SKIPS: [Mutex<Skips>; VM_COUNT] =
+    [const { Mutex::new(Skips::new()) }; VM_COUNT];
 /// How much of a VM's RAM the scrub before its next life has zeroed.
 pub(crate) static SCRUBBED: [AtomicU64; VM_COUNT] = [const { AtomicU64::new(0) }; VM_COUNT];
 
