@@ -49,6 +49,60 @@ pub enum Progress {
     Refused,
 }
 
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// It has to be carried on.
+    Again {
+        /// When, from now.
+        in_ms: u64,
+    },
+    /// It can never be done: the VM stays down.
+    Impossible,
+}
+
+/// What the partition said to VM_CREATED or VM_DESTROYED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No partition answered at start-up, so none knows any VM.
+    NoPartition,
+    /// It did its part.
+    Agreed,
+    /// It has begun, and wants to be asked again.
+    InProgress,
+    /// Anything else, also no sensible answer at all.
+    Refused,
+}
+
+/// Longest pause between two tries, far below what the end of all VMs may take.
+const MAX_PAUSE_MS: u64 = 1000;
+
+/// VM_CREATED was answered: a VM that the partition does not know must not run.
+#[must_use]
+pub const fn after_creation(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::NoPartition | Verdict::Agreed => Outcome::Done,
+        Verdict::InProgress | Verdict::Refused => Outcome::Impossible,
+    }
+}
+
+/// VM_DESTROYED was answered, for the `tries + 1`st time: while the partition did not agree it may
+/// hold or name what the VM had, so nothing of it is used again. The end of the run bounds the
+/// repetition.
+#[must_use]
+pub fn after_destruction(verdict: Verdict, tries: u32) -> Outcome {
+    match verdict {
+        Verdict::NoPartition | Verdict::Agreed => Outcome::Done,
+        Verdict::InProgress => Outcome::Again { in_ms: 1 },
+        Verdict::Refused => {
+            let pause_ms = 1_u64.checked_shl(tries).unwrap_or(MAX_PAUSE_MS);
+            Outcome::Again { in_ms: pause_ms.min(MAX_PAUSE_MS) }
+        }
+    }
+}
+
 /// The life of one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
@@ -176,6 +230,37 @@ mod tests {
         assert_eq!(steps_until_rest(&mut life), [Step::Scrub, Step::Create]);
         assert_eq!(life.restart(), Progress::Done);
         assert_eq!(life.restart(), Progress::Refused);
+    }
+
+    #[test]
+    fn a_refused_destruction_is_repeated() {
+        let mut paused_ms = 0;
+        for tries in [0, 1, 2, 9, 10, 63, 64, u32::MAX] {
+            let Outcome::Again { in_ms } = after_destruction(Verdict::Refused, tries) else {
+                panic!("given up after {tries} tries");
+            };
+            assert!(in_ms >= paused_ms && in_ms <= MAX_PAUSE_MS);
+            paused_ms = in_ms;
+            let in_progress = after_destruction(Verdict::InProgress, tries);
+            assert_eq!(in_progress, Outcome::Again { in_ms: 1 });
+            assert_eq!(after_destruction(Verdict::Agreed, tries), Outcome::Done);
+        }
+        assert_eq!(after_destruction(Verdict::Refused, 0), Outcome::Again { in_ms: 1 });
+        assert_eq!(paused_ms, MAX_PAUSE_MS);
+        assert_eq!(after_destruction(Verdict::NoPartition, 0), Outcome::Done);
+    }
+
+    #[test]
+    fn a_vm_that_the_partition_refuses_is_not_started() {
+        for verdict in [Verdict::Refused, Verdict::InProgress] {
+            assert_eq!(after_creation(verdict), Outcome::Impossible);
+            let mut life = Life::at_boot();
+            life.abandon();
+            assert!(!life.may_run());
+            assert_eq!(life.next_step(), None);
+        }
+        assert_eq!(after_creation(Verdict::Agreed), Outcome::Done);
+        assert_eq!(after_creation(Verdict::NoPartition), Outcome::Done);
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! Owns what one core does: its VMs in turn, their traps, its sleep. Never looks at a call's meaning.
 
 use super::dispatch::{self, Reaction};
-use super::lives::{self, Outcome};
-use super::{Ending, finish, partition, state};
+use super::{Ending, finish, lives, partition, state};
 use crate::arch::uart::say;
 use crate::arch::vcpu::{Exit, Vcpu};
 use crate::arch::{gic, sysreg, timer};
 use causeway_monitor::config::EndRule;
 use causeway_monitor::layout::{FRONTEND, VM_COUNT, VmIndex};
-use causeway_monitor::lifecycle::{Phase, Progress, Step};
+use causeway_monitor::lifecycle::{Outcome, Phase, Progress, Step};
 use causeway_monitor::trap::{Access, Fault, Trap};
 
 /// How long a VM runs while another waits for the core.
@@ -31,6 +30,8 @@ pub(crate) struct Core {
     sleeping: [Option<u64>; VM_COUNT],
     /// When the next step of a VM's life is due.
     step_due: [u64; VM_COUNT],
+    /// How often that step was tried and was not finished.
+    tries: [u32; VM_COUNT],
     /// By when the run must be over, once it is about to be.
     end_by: Option<u64>,
 }
@@ -51,6 +52,7 @@ impl Core {
             last: 0,
             sleeping: [None; VM_COUNT],
             step_due: [0; VM_COUNT],
+            tries: [0; VM_COUNT],
             end_by: None,
         }
     }
@@ -99,13 +101,15 @@ impl Core {
             // What the hardware holds belongs to a processor that no longer exists.
             self.loaded = None;
         }
-        match lives::carry_out(vm, step) {
+        let tries = core::mem::take(&mut self.tries[vm.index()]);
+        match lives::carry_out(vm, step, tries) {
             Outcome::Done => {
                 self.sleeping[vm.index()] = None;
                 state::LIVES[vm.index()].lock().completed();
             }
             Outcome::Again { in_ms } => {
                 self.step_due[vm.index()] = timer::now() + timer::ticks_of_ms(in_ms);
+                self.tries[vm.index()] = tries.saturating_add(1);
             }
             Outcome::Impossible => state::LIVES[vm.index()].lock().abandon(),
         }

@@ -6,7 +6,7 @@ use crate::arch::phys::{GuestBytes, guest_pack};
 use crate::arch::uart::say;
 use causeway_monitor::command_line::{CommandLine, PAGE_BYTES};
 use causeway_monitor::layout::{PhysRange, RAM_IPA, VmIndex};
-use causeway_monitor::lifecycle::Step;
+use causeway_monitor::lifecycle::{Outcome, Step, after_creation, after_destruction};
 use causeway_monitor::pack::Pack;
 use causeway_monitor::skips::Skips;
 use core::sync::atomic::Ordering;
@@ -14,22 +14,8 @@ use core::sync::atomic::Ordering;
 /// Bytes zeroed in one go.
 const SCRUB_BYTES: u64 = 4 << 20;
 
-/// How a step went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It is done.
-    Done,
-    /// It has to be carried on.
-    Again {
-        /// When, from now.
-        in_ms: u64,
-    },
-    /// It can never be done: the VM stays down.
-    Impossible,
-}
-
-/// Carries out one step of a VM's life, on its home core.
-pub(crate) fn carry_out(vm: VmIndex, step: Step) -> Outcome {
+/// Carries out one step of a VM's life, on its home core, after so many unfinished tries.
+pub(crate) fn carry_out(vm: VmIndex, step: Step, tries: u32) -> Outcome {
     match step {
         Step::Create => create(vm),
         Step::Unmap => {
@@ -38,7 +24,7 @@ pub(crate) fn carry_out(vm: VmIndex, step: Step) -> Outcome {
             state::NOTIFY.lock().forget(vm);
             Outcome::Done
         }
-        Step::Announce => partition::announce_destroyed(vm),
+        Step::Announce => after_destruction(partition::announce_destroyed(vm), tries),
         Step::Reclaim => match MEMORY.lock().settle(vm) {
             Estate::Settled => {
                 say!("DOWN vm={}", vm.id().get());
@@ -69,11 +55,12 @@ fn scrub(vm: VmIndex) -> Outcome {
 }
 
 fn create(vm: VmIndex) -> Outcome {
-    match load(vm) {
+    let told = |argument| match after_creation(partition::announce_created(vm)) {
+        Outcome::Done => Ok(argument),
+        Outcome::Again { .. } | Outcome::Impossible => Err("refused_by_partition"),
+    };
+    match load(vm).and_then(told) {
         Ok(argument) => {
-            if !partition::announce_created(vm) {
-                say!("VM {} is not known to the partition", vm.id().get());
-            }
             *state::FAULT_SKIPS[vm.index()].lock() = Skips::new();
             state::LAST_REFUSAL[vm.index()].store(0, Ordering::Relaxed);
             state::VCPUS[vm.index()].lock().reset(RAM_IPA, argument);

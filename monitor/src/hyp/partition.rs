@@ -1,6 +1,5 @@
 //! Owns the monitor's own talk with the SPMC and the partition. Never speaks for a VM.
 
-use super::lives::Outcome;
 use super::memory::{self, MEMORY};
 use super::state::{COUNTERS, NOTIFY, home_core};
 use crate::arch::gic::{self, DOORBELL_SGI};
@@ -10,6 +9,7 @@ use causeway_abi::{Call as Service, Reply, Status};
 use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, Regs, Version, Width};
 use causeway_monitor::layout::{MONITOR_ID, PARTITION_ID, VmIndex};
+use causeway_monitor::lifecycle::Verdict;
 use causeway_monitor::notify::Ring;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 
@@ -187,33 +187,31 @@ pub(crate) fn was_unmapped(handle: MemHandle, vm: VmIndex) {
     }
 }
 
-/// Tells the partition of a new VM. Returns whether it knows the VM now.
-pub(crate) fn announce_created(vm: VmIndex) -> bool {
-    if !CONNECTED.load(Ordering::Relaxed) {
-        return false;
-    }
-    match framework(FrameworkMessage::VmCreated { info: None, vm: vm.id() }) {
-        Ok(FrameworkMessage::VmCreatedResp { status: Ok(()) }) => true,
-        other => {
-            say!("VM_CREATED vm={} refused: {other:?}", vm.id().get());
-            false
-        }
-    }
+/// Tells the partition of a new VM.
+pub(crate) fn announce_created(vm: VmIndex) -> Verdict {
+    announce(FrameworkMessage::VmCreated { info: None, vm: vm.id() })
 }
 
-/// Tells the partition that a VM is gone, until it has done its part.
-pub(crate) fn announce_destroyed(vm: VmIndex) -> Outcome {
+/// Tells the partition that a VM is gone.
+pub(crate) fn announce_destroyed(vm: VmIndex) -> Verdict {
+    announce(FrameworkMessage::VmDestroyed { info: None, vm: vm.id() })
+}
+
+fn announce(message: FrameworkMessage) -> Verdict {
+    use FrameworkMessage::{VmCreated, VmCreatedResp, VmDestroyed, VmDestroyedResp};
     if !CONNECTED.load(Ordering::Relaxed) {
-        return Outcome::Done;
+        return Verdict::NoPartition;
     }
-    match framework(FrameworkMessage::VmDestroyed { info: None, vm: vm.id() }) {
-        Ok(FrameworkMessage::VmDestroyedResp { status: Ok(()) }) => Outcome::Done,
-        Ok(FrameworkMessage::VmDestroyedResp { status: Err(FfaError::Retry) }) => {
-            Outcome::Again { in_ms: 1 }
+    let answer = framework(message);
+    match (message, answer) {
+        (VmCreated { .. }, Ok(VmCreatedResp { status: Ok(()) }))
+        | (VmDestroyed { .. }, Ok(VmDestroyedResp { status: Ok(()) })) => Verdict::Agreed,
+        (VmDestroyed { .. }, Ok(VmDestroyedResp { status: Err(FfaError::Retry) })) => {
+            Verdict::InProgress
         }
-        other => {
-            say!("VM_DESTROYED vm={} refused: {other:?}", vm.id().get());
-            Outcome::Done
+        (_, answer) => {
+            say!("{message:?} refused: {answer:?}");
+            Verdict::Refused
         }
     }
 }
