@@ -114,7 +114,7 @@ pub struct Share {
 }
 
 /// A place in the book: valid until the share in it is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(usize);
 
 /// Room in the book, set aside before the SPMC is asked.
@@ -205,6 +205,13 @@ impl Book {
     pub fn slots(&self, wanted: impl Fn(&Share) -> bool) -> impl Iterator<Item = Slot> {
         let is_wanted = move |share: &Option<Share>| share.as_ref().is_some_and(&wanted);
         (0..MAX_SHARES).filter(move |index| is_wanted(&self.shares[*index])).map(Slot)
+    }
+
+    /// Finds the next live transaction of which `wanted` is true, behind `last`. The book may change
+    /// between two calls.
+    #[must_use]
+    pub fn next_slot(&self, last: Option<Slot>, wanted: impl Fn(&Share) -> bool) -> Option<Slot> {
+        self.slots(wanted).find(|slot| Some(*slot) > last)
     }
 
     /// Iterates over the ranges of a transaction, in the owner's guest-physical addresses.

@@ -162,3 +162,25 @@ fn borrowed(book: &Book, vm: VmIndex, handle: MemHandle) -> Result<(Slot, Share)
     let share = book.share(slot).filter(|share| share.terms.borrower(vm.id()).is_some());
     Ok((slot, *share.ok_or(FfaError::InvalidParameters)?))
 }
+
+/// What the SPMC said to the reclaim of a dead VM's transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastReclaim {
+    /// It let go.
+    Free,
+    /// It has no such transaction.
+    Unknown,
+    /// Somebody may still hold it: the pages must not be used again.
+    Held,
+}
+
+/// Judges the answer to FFA_MEM_RECLAIM for a dead owner: whatever is not plainly the end of the
+/// transaction is not the end.
+#[must_use]
+pub fn after_last_reclaim(answer: Result<(), FfaError>) -> LastReclaim {
+    match answer {
+        Ok(()) => LastReclaim::Free,
+        Err(FfaError::InvalidParameters) => LastReclaim::Unknown,
+        Err(_) => LastReclaim::Held,
+    }
+}

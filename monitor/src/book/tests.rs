@@ -122,3 +122,24 @@ fn borrowers_are_bounded() {
     let one_more = terms.add(EndpointId::from_raw(99), BorrowedAccess::ReadOnly);
     assert_eq!(one_more, Err(FfaError::NoMemory));
 }
+
+#[test]
+fn a_walk_that_removes_some_meets_each_transaction_once() {
+    let mut book = boxed();
+    for raw in 0..5 {
+        let reservation = book.reserve(terms(FRONTEND), ranges(1)).unwrap();
+        let _slot = book.fill(reservation, handle(raw));
+    }
+    let mut met = Vec::new();
+    let mut last = None;
+    while let Some(slot) = book.next_slot(last, |_| true) {
+        last = Some(slot);
+        let handle = book.share(slot).unwrap().handle;
+        met.push(handle);
+        if met.len() % 2 == 0 {
+            book.remove(slot);
+        }
+    }
+    assert!(met.into_iter().eq((0..5).map(handle)));
+    assert_eq!(book.slots(|_| true).count(), 3);
+}

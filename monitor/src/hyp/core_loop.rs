@@ -179,7 +179,8 @@ impl Core {
         if self.number == 0
             && let Some(deadline) = partition::next_deadline()
         {
-            look = look.min(deadline);
+            // One that passed was looked at just now: no core may spin on it.
+            look = look.min(deadline.max(now + timer::ticks_of_ms(1) / 2));
         }
         look
     }

@@ -221,3 +221,20 @@ fn only_the_owner_reclaims_and_only_what_nobody_maps() {
     book.set_mapping(slot, BACKEND.id(), Some(0x1_0000_0000));
     assert_eq!(reclaim(&book, FRONTEND, HANDLE), Err(FfaError::Denied));
 }
+
+#[test]
+fn a_dead_vms_pages_are_held_until_the_spmc_plainly_lets_go() {
+    assert_eq!(after_last_reclaim(Ok(())), LastReclaim::Free);
+    assert_eq!(after_last_reclaim(Err(FfaError::InvalidParameters)), LastReclaim::Unknown);
+    for error in [
+        FfaError::Denied,
+        FfaError::Busy,
+        FfaError::Retry,
+        FfaError::NoMemory,
+        FfaError::Aborted,
+        FfaError::NotSupported,
+        FfaError::NotReady,
+    ] {
+        assert_eq!(after_last_reclaim(Err(error)), LastReclaim::Held, "{error:?}");
+    }
+}

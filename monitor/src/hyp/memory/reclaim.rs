@@ -11,7 +11,7 @@ use causeway_ffa::call::ReclaimFlags;
 use causeway_ffa::{Answer, Call, FfaError, MemHandle, Transfer};
 use causeway_monitor::book::{Share, Slot};
 use causeway_monitor::layout::VmIndex;
-use causeway_monitor::rules;
+use causeway_monitor::rules::{self, LastReclaim};
 
 /// How far the reclaim of a dead owner's transactions has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,34 +60,31 @@ impl Memory {
 
     /// Reclaims what a dead VM owned, as far as nobody maps or holds it.
     pub(crate) fn settle(&mut self, vm: VmIndex) -> Estate {
-        let mut estate = Estate::Settled;
-        loop {
-            let free = |share: &Share| share.terms.owner == vm && !share.terms.is_mapped();
-            let Some((slot, share)) = self
-                .book
-                .slots(free)
-                .find_map(|slot| self.book.share(slot).map(|share| (slot, *share)))
-            else {
-                break;
-            };
+        let free = |share: &Share| share.terms.owner == vm && !share.terms.is_mapped();
+        let mut last = None;
+        while let Some(slot) = self.book.next_slot(last, free) {
+            last = Some(slot);
+            let Some(share) = self.book.share(slot).copied() else { continue };
             let flags = ReclaimFlags::default();
-            match partition::ffa(&Call::MemReclaim { handle: share.handle, flags }) {
-                Ok(_) => self.close(slot, &share),
-                Err(FfaError::Denied | FfaError::Busy | FfaError::Retry) => return Estate::Held,
-                Err(error) => {
-                    // The SPMC does not know what it gave us: nothing can be done about it.
-                    say!("reclaim of {} failed: status={}", share.handle, error.code());
+            let answer = partition::ffa(&Call::MemReclaim { handle: share.handle, flags });
+            match rules::after_last_reclaim(answer.map(|_| ())) {
+                LastReclaim::Free => self.close(slot, &share),
+                LastReclaim::Unknown => {
+                    // The SPMC does not know what it gave us: nobody can hold it.
+                    say!("reclaim of {}: the SPMC does not know it", share.handle);
                     self.close(slot, &share);
                 }
+                // The others may be free: they are tried all the same.
+                LastReclaim::Held => {}
             }
         }
         if self.book.slots(|share| share.terms.owner == vm).next().is_some() {
-            estate = Estate::Held;
+            return Estate::Held;
         }
         #[cfg(feature = "raw")]
-        if estate == Estate::Settled {
-            estate = self.settle_unchecked(vm);
-        }
+        let estate = self.settle_unchecked(vm);
+        #[cfg(not(feature = "raw"))]
+        let estate = Estate::Settled;
         estate
     }
 }
