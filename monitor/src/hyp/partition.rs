@@ -37,11 +37,9 @@ pub(crate) fn ffa(call: &Call) -> Result<Answer, FfaError> {
     match Answer::decode(&Regs::from_smc8(regs), Version::V1_1) {
         Ok(Answer::Error(error)) => Err(error),
         Ok(answer) => Ok(answer),
-        // No SPMC said that our parameters were wrong: its answer made no sense.
-        Err(error) => Err(match error.status() {
-            FfaError::InvalidParameters => FfaError::Aborted,
-            status => status,
-        }),
+        // The SPMC did not say that our parameters were wrong: its answer made no sense.
+        Err(error) if error.status() == FfaError::InvalidParameters => Err(FfaError::Aborted),
+        Err(error) => Err(error.status()),
     }
 }
 
