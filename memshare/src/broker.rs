@@ -173,9 +173,16 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
 
     /// The one entry: takes an event, returns effects. Total and bounded; see the crate's example.
     pub fn step(&mut self, now_ticks: u64, event: Event<'_>) -> Step {
-        let mut out = Out::new();
-        let next = self.dispatch(now_ticks, event, &mut out);
-        Step::new(out, next)
+        let mut step = Step::new();
+        self.step_into(now_ticks, event, &mut step);
+        step
+    }
+
+    /// [`Broker::step`] into a place that the caller keeps: a step is large, and to make and copy
+    /// one would cost more than most calls. What `step` held is gone.
+    pub fn step_into(&mut self, now_ticks: u64, event: Event<'_>, step: &mut Step) {
+        step.out.clear();
+        step.next = self.dispatch(now_ticks, event, &mut step.out);
     }
 
     fn dispatch(&mut self, now: u64, event: Event<'_>, out: &mut Out) -> Next {

@@ -244,28 +244,35 @@ pub const MAX_NOTICES: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Step {
-    notices: [Option<Notice>; MAX_NOTICES],
-    next: Next,
+    pub(crate) out: Out,
+    pub(crate) next: Next,
 }
 
 impl Step {
+    /// Nothing to do, for [`crate::Broker::step_into`].
+    pub const fn new() -> Self {
+        Self { out: Out::new(), next: Next::Idle }
+    }
+
     /// The notices in order.
     pub fn notices(&self) -> impl Iterator<Item = Notice> + '_ {
-        self.notices.iter().copied().flatten()
+        self.out.notices.iter().take(self.out.count).copied().flatten()
     }
 
     /// What to do after the notices.
     pub const fn next(&self) -> Next {
         self.next
     }
+}
 
-    pub(crate) const fn new(out: Out, next: Next) -> Self {
-        Self { notices: out.notices, next }
+impl Default for Step {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// Collects the notices of one step.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Out {
     notices: [Option<Notice>; MAX_NOTICES],
     count: usize,
@@ -274,6 +281,13 @@ pub(crate) struct Out {
 impl Out {
     pub(crate) const fn new() -> Self {
         Self { notices: [None; MAX_NOTICES], count: 0 }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        for place in self.notices.iter_mut().take(self.count) {
+            *place = None;
+        }
+        self.count = 0;
     }
 
     pub(crate) fn push(&mut self, notice: Notice) {

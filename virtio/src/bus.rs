@@ -372,25 +372,38 @@ impl<
         grants: &G,
     ) -> Effects {
         let mut out = Effects::new();
+        self.step_into(now_ticks, event, grants, &mut out);
+        out
+    }
+
+    /// [`Bus::step`] into a place that the caller keeps: effects are large, and to make and copy
+    /// them costs more than most steps. What `out` held is gone.
+    pub fn step_into<G: GrantView + ?Sized>(
+        &mut self,
+        now_ticks: u64,
+        event: Event,
+        grants: &G,
+        out: &mut Effects,
+    ) {
+        out.clear();
         match event {
-            Event::Frame { vm, words } => self.frame(now_ticks, vm, &words, grants, &mut out),
+            Event::Frame { vm, words } => self.frame(now_ticks, vm, &words, grants, out),
             Event::FifoMessage { vm, slot } => {
-                self.fifo_message(now_ticks, vm, &slot, grants, &mut out);
+                self.fifo_message(now_ticks, vm, &slot, grants, out);
             }
             Event::LocalMessage { driver, message } => {
-                self.local_message(driver, &message, &mut out);
+                self.local_message(driver, &message, out);
             }
-            Event::FifoOpened { vm, opened } => self.fifo_opened(vm, opened, &mut out),
-            Event::FifoBroken { vm } => self.close_fifo(vm, &mut out),
+            Event::FifoOpened { vm, opened } => self.fifo_opened(vm, opened, out),
+            Event::FifoBroken { vm } => self.close_fifo(vm, out),
             Event::PushFailed { vm, slot } => self.push_failed(vm, &slot),
             Event::Kick { vm } => self.unstall(vm),
-            Event::VmGone { vm } => self.vm_gone(vm, &mut out),
-            Event::GrantGone { owner, handle } => self.grant_gone(owner, handle, &mut out),
+            Event::VmGone { vm } => self.vm_gone(vm, out),
+            Event::GrantGone { owner, handle } => self.grant_gone(owner, handle, out),
             Event::Tick => self.expire(now_ticks),
             Event::Continue => {}
         }
-        self.settle(&mut out);
-        out
+        self.settle(out);
     }
 
     fn vm(&self, id: EndpointId) -> Option<&Vm> {

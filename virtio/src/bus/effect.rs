@@ -78,8 +78,17 @@ pub struct Effects {
 }
 
 impl Effects {
-    pub(super) const fn new() -> Self {
+    /// Nothing to do, for [`Bus::step_into`](super::Bus::step_into).
+    pub const fn new() -> Self {
         Self { list: [None; CAPACITY], len: 0, more: false }
+    }
+
+    pub(super) fn clear(&mut self) {
+        for place in self.list.iter_mut().take(self.len) {
+            *place = None;
+        }
+        self.len = 0;
+        self.more = false;
     }
 
     /// Appends an effect. A step appends at most three on its own; what it owes beyond the room
@@ -108,7 +117,13 @@ impl Effects {
 
     /// Returns the effects in order.
     pub fn iter(&self) -> impl Iterator<Item = &Effect> + '_ {
-        self.list.iter().flatten()
+        self.list.iter().take(self.len).flatten()
+    }
+}
+
+impl Default for Effects {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
