@@ -1,18 +1,20 @@
 //! Owns which shared areas the partition maps at the moment. Maps and unmaps whole areas, as the
 //! broker decided; never decides, and never maps what the broker did not name.
 
-use crate::console::log_rationed;
+use crate::console;
+use crate::lines::Said;
 use crate::stage1::{MapRefusal, Stage1};
 use crate::window::{MAX_AREAS, MappedArea, Window};
 use causeway_abi::Permission;
-use causeway_ffa::PageRange;
-use causeway_memshare::{GrantId, MapFailed};
+use causeway_ffa::{EndpointId, PageRange};
+use causeway_memshare::{GrantId, GrantView, MapFailed};
 
 /// Pages of one mapped area: bounds the work of mapping and invalidating.
 const MAX_PAGES: u32 = 4096;
 
 struct Entry {
     grant: GrantId,
+    owner: EndpointId,
     area: MappedArea,
 }
 
@@ -36,12 +38,12 @@ impl Areas {
     pub(crate) fn map(
         &mut self,
         tables: &mut Stage1,
-        grant: GrantId,
+        view: &GrantView,
         permission: Permission,
-        page_count: u32,
         ranges: impl Iterator<Item = PageRange>,
     ) -> Result<(), MapFailed> {
-        if self.get(grant).is_some() || page_count > MAX_PAGES {
+        let (grant, owner) = (view.id, view.owner);
+        if self.get(grant).is_some() || view.page_count > MAX_PAGES {
             return Err(MapFailed);
         }
         let slot = self.entries.iter_mut().find(|entry| entry.is_none()).ok_or(MapFailed)?;
@@ -49,12 +51,12 @@ impl Areas {
         for range in ranges {
             let mapped = tables.map_shared(range, permission);
             if mapped.and_then(|window| add(&mut area, tables, window)).is_err() {
-                unmap_all(area, tables)?;
+                unmap_all(owner, area, tables)?;
                 return Err(MapFailed);
             }
-            report(tables, range);
+            report(owner, tables, range);
         }
-        *slot = Some(Entry { grant, area });
+        *slot = Some(Entry { grant, owner, area });
         Ok(())
     }
 
@@ -62,7 +64,7 @@ impl Areas {
     pub(crate) fn unmap(&mut self, tables: &mut Stage1, grant: GrantId) -> Result<(), MapFailed> {
         let mine = |entry: &&mut Option<Entry>| entry.as_ref().is_some_and(|e| e.grant == grant);
         let slot = self.entries.iter_mut().find(mine).ok_or(MapFailed)?;
-        slot.take().map_or(Ok(()), |entry| unmap_all(entry.area, tables))
+        slot.take().map_or(Ok(()), |entry| unmap_all(entry.owner, entry.area, tables))
     }
 }
 
@@ -74,30 +76,23 @@ fn add(area: &mut MappedArea, tables: &mut Stage1, window: Window) -> Result<(),
     }
 }
 
-fn unmap_all(area: MappedArea, tables: &mut Stage1) -> Result<(), MapFailed> {
+fn unmap_all(owner: EndpointId, area: MappedArea, tables: &mut Stage1) -> Result<(), MapFailed> {
     let mut result = Ok(());
     for window in area.into_windows() {
         let range = window.range();
         if tables.unmap_shared(window).is_err() {
             result = Err(MapFailed);
         }
-        log_rationed!("UNMAP pa={:#x} pages={}", range.start().get(), range.page_count());
+        console::tell(Some(owner), Said::Unmap { range });
     }
     result
 }
 
-/// Reads the bits back from the descriptors and prints them: the tests look at these lines, in
-/// which areas of remote devices never appear.
-fn report(tables: &Stage1, range: PageRange) {
-    let (pa, pages) = (range.start().get(), range.page_count());
+/// Reads the bits back from the descriptors for a line: the tests look at these lines, in which
+/// areas of remote devices never appear.
+fn report(owner: EndpointId, tables: &Stage1, range: PageRange) {
     match tables.mapped_bits(range) {
-        Some(bits) => log_rationed!(
-            "MAP pa={pa:#x} pages={pages} ns={} xn={} ap={} mem={}",
-            u8::from(bits.non_secure),
-            u8::from(bits.never_execute),
-            if bits.read_only { "ro" } else { "rw" },
-            bits.kind.name(),
-        ),
+        Some(bits) => console::tell(Some(owner), Said::Map { range, bits }),
         None => panic!("the tables do not hold what they were given"),
     }
 }

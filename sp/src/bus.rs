@@ -9,7 +9,7 @@ use causeway_abi::{CallId, Frame, LifeState, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, MemHandle};
 use causeway_memshare::{Event as BrokerEvent, FullBroker, GrantId, Policy};
 use causeway_virtio::bus::{
-    BusConfig, DefaultBus, Effect, Event, GrantFacts, GrantView, LinkPolicy, Opened,
+    BusConfig, DefaultBus, Effect, Effects, Event, GrantFacts, GrantView, LinkPolicy, Opened,
 };
 use causeway_virtio::fifo::{DEPTH, Fifo, FifoError, Side, Slot};
 use causeway_virtio::msg::BusFeatures;
@@ -223,19 +223,32 @@ impl Partition {
     fn bus_run(&mut self, event: Event) -> Option<Frame> {
         let mut reply = None;
         let mut waiting = Waiting { events: [None; WAITING], len: 0 };
-        waiting.push(event);
+        // One place for the effects of all steps: it is large.
+        let mut effects = Effects::new();
+        self.bus_step(event, &mut effects, &mut waiting, &mut reply);
         for _ in 0..MAX_STEPS {
             let Some(event) = waiting.pop() else { return reply };
-            let effects = self.bus.bus.step(regs::now(), event, &Grants(&self.broker));
-            if effects.more() {
-                waiting.push(Event::Continue);
-            }
-            for effect in effects.iter() {
-                self.bus_effect(effect, &mut waiting, &mut reply);
-            }
+            self.bus_step(event, &mut effects, &mut waiting, &mut reply);
         }
         log!("bus: a run without end");
         reply
+    }
+
+    fn bus_step(
+        &mut self,
+        event: Event,
+        effects: &mut Effects,
+        waiting: &mut Waiting,
+        reply: &mut Option<Frame>,
+    ) {
+        let grants = Grants(&self.broker);
+        self.bus.bus.step_into(regs::now(), event, &grants, effects);
+        if effects.more() {
+            waiting.push(Event::Continue);
+        }
+        for effect in effects.iter() {
+            self.bus_effect(effect, waiting, reply);
+        }
     }
 
     fn bus_effect(&mut self, effect: &Effect, waiting: &mut Waiting, reply: &mut Option<Frame>) {

@@ -1,9 +1,12 @@
-//! Owns the partition's log lines, each of which begins with `[sp] `. Never prints contents of
-//! shared memory; lines that a caller can cause are rationed.
+//! Owns the printing of the partition's log lines, each of which begins with `[sp] `. Never prints
+//! contents of shared memory; what a caller caused waits in [`Lines`] until no lock is held.
 
 use crate::arch::{regs, uart};
+use crate::lines::{CAPACITY, Lines, Said};
+use causeway_ffa::EndpointId;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use spin::mutex::SpinMutex;
 
 /// Prints one line on the secure UART: start-up and failures of our own.
 macro_rules! log {
@@ -13,22 +16,13 @@ macro_rules! log {
 }
 pub(crate) use log;
 
-/// Prints one line that a caller caused, as long as the ration lasts.
-macro_rules! log_rationed {
-    ($($argument:tt)*) => {
-        $crate::console::rationed_line(format_args!($($argument)*))
-    };
-}
-pub(crate) use log_rationed;
-
-/// Rationed lines that may follow each other without a pause.
-const RATION: u32 = 512;
-
-/// Lines of the ration that were used since it was last filled.
-static USED: AtomicU32 = AtomicU32::new(0);
-/// The second in which it was last filled.
-static FILLED_AT: AtomicU64 = AtomicU64::new(0);
-/// Lines that could not be printed or exceeded the ration, for a debugger.
+/// What waits to be printed. Held for one look at a time, never while printing.
+static LINES: SpinMutex<Lines> = SpinMutex::new(Lines::new());
+/// Something may wait in [`LINES`].
+static WAITING: AtomicBool = AtomicBool::new(false);
+/// One core prints, so that the lines keep their order.
+static PRINTING: SpinMutex<()> = SpinMutex::new(());
+/// Lines that the UART would not take, for a debugger.
 static LOST: AtomicU32 = AtomicU32::new(0);
 
 /// Prints one line; a line that the UART would not take is lost.
@@ -38,15 +32,33 @@ pub(crate) fn line(args: fmt::Arguments<'_>) {
     }
 }
 
-/// Prints one line while the ration of this second lasts.
-pub(crate) fn rationed_line(args: fmt::Arguments<'_>) {
-    let second = regs::now() / regs::counter_frequency().max(1);
-    if FILLED_AT.swap(second, Ordering::Relaxed) != second {
-        USED.store(0, Ordering::Relaxed);
+/// Keeps one line that `owner` caused (`None`: no VM) for [`flush`], while its ration lasts.
+pub(crate) fn tell(owner: Option<EndpointId>, said: Said) {
+    LINES.lock().push(second(), owner, said);
+    WAITING.store(true, Ordering::Release);
+}
+
+/// Prints what waits. To be called without a lock. Where another core is printing, that one prints
+/// ours as well.
+pub(crate) fn flush() {
+    // A core that finds the printer gone looks again, so that no line stays behind.
+    while WAITING.load(Ordering::Acquire) {
+        let Some(_printer) = PRINTING.try_lock() else { return };
+        WAITING.store(false, Ordering::Release);
+        let now = second();
+        // As many as fit into the queue: what others add meanwhile does not keep us here.
+        for _ in 0..CAPACITY {
+            let Some(said) = LINES.lock().pop(now) else { break };
+            line(format_args!("{said}"));
+        }
+        if LINES.lock().has_more() {
+            // Also where the count of what was lost waits for the next second.
+            WAITING.store(true, Ordering::Release);
+            return;
+        }
     }
-    if USED.fetch_add(1, Ordering::Relaxed) < RATION {
-        line(args);
-    } else {
-        LOST.fetch_add(1, Ordering::Relaxed);
-    }
+}
+
+fn second() -> u64 {
+    regs::now() / regs::counter_frequency().max(1)
 }

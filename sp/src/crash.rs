@@ -85,16 +85,17 @@ pub(crate) fn answered(core: CoreId) {
 }
 
 /// Serves for ever after a crash of this or of another core, beginning with `answer`.
-pub(crate) fn serve_refusals(answer: Regs) -> ! {
-    let mut send = answer;
+pub(crate) fn serve_refusals(answer: &Regs) -> ! {
+    let mut send = answer.smc8();
     loop {
         let received = smc::call(&send);
         let answer = dispatch::answer_of_crashed(&received, spmc::spmc_id());
-        send = answer.unwrap_or_else(|| {
+        let answer = answer.unwrap_or_else(|| {
             // Not left pending: it would bring us back at once, for ever.
             let _intid = regs::take_interrupt();
             Call::MsgWait.encode()
         });
+        send = answer.smc8();
     }
 }
 
@@ -174,5 +175,5 @@ fn after_crash(core: CoreId) -> ! {
     // Without a request this core was initialising, where FFA_ERROR tells the SPMC that it failed.
     let answer = dispatch::answer_of_crashed(&request, spmc::spmc_id())
         .unwrap_or_else(|| Call::Error(FfaError::Aborted).encode());
-    serve_refusals(answer)
+    serve_refusals(&answer)
 }

@@ -4,14 +4,17 @@
 use crate::dispatch::VERSION;
 use causeway_abi::{GrantKind, Permission};
 use causeway_ffa::descriptor::{
-    Attributes, Builder, Cacheability, DataAccess, FirstFragment, InstructionAccess, MAX_RECEIVERS,
-    MemoryType, Receiver, Role, Security as NsBit, Shareability, Spec,
+    Attributes, Builder, Cacheability, DataAccess, FirstFragment, Header, InstructionAccess,
+    MAX_RECEIVERS, MemoryType, Receiver, Role, Security as NsBit, Shareability, Spec,
 };
-use causeway_ffa::{EndpointId, PageRange, Transfer};
+use causeway_ffa::{EndpointId, MemHandle, PageRange, Transfer};
 use causeway_memshare::{Borrower, Caching, Descriptor, RetrieveRequest, Security};
 
 /// The most receivers of a grant: the partition and one peer.
 const RECEIVERS: usize = 2;
+
+/// Bytes of a retrieve request of FF-A 1.1 with both receivers (DEN0140: 48, and 16 a receiver).
+pub(crate) const REQUEST_BYTES: usize = 48 + 16 * RECEIVERS;
 
 /// Writes the retrieve request: every borrower listed, sender and tag as the owner said, flags the
 /// expected kind. Returns its length; `None` if it does not fit.
@@ -46,29 +49,29 @@ pub(crate) fn write_request(
     (u32::try_from(written).ok()? == builder.total_len()).then_some(builder.total_len())
 }
 
-/// Hands the facts of a whole response to `judge`. A response that cannot be read is handed on as
-/// one with an unreadable range: the broker then refuses it and lets go of it.
+/// Hands the facts of a whole response to `judge`. A response that cannot be read, or speaks of
+/// another handle, is handed on as one with an unreadable range: the broker then refuses it and
+/// lets go of it.
 pub(crate) fn with_descriptor<R>(
     bytes: &[u8],
     request: &RetrieveRequest,
     own_id: EndpointId,
     judge: impl FnOnce(Descriptor<'_>) -> R,
 ) -> R {
-    match read(bytes) {
-        Some(first) => {
+    match read(bytes, request.handle) {
+        Some((first, header)) => {
             let mut borrowers = [NOBODY; MAX_RECEIVERS];
             let mut count = 0;
             for (slot, receiver) in borrowers.iter_mut().zip(first.receivers()) {
                 *slot = borrower(receiver);
                 count += 1;
             }
-            let header = first.header();
             let (_, ranges) = first.stream();
             judge(Descriptor {
                 sender: header.sender,
                 tag: header.tag,
                 kind: header.flags.kind.map(grant_kind),
-                caching: caching(header.attributes),
+                caching: caching(header.attributes, request.kind),
                 security: match header.attributes.security {
                     NsBit::NonSecure => Security::NonSecure,
                     NsBit::Clear => Security::Secure,
@@ -94,12 +97,13 @@ pub(crate) fn with_descriptor<R>(
 const NOBODY: Borrower =
     Borrower { id: EndpointId::from_raw(0), permission: None, executable: true };
 
-fn read(bytes: &[u8]) -> Option<FirstFragment<'_>> {
+fn read(bytes: &[u8], asked: MemHandle) -> Option<(FirstFragment<'_>, Header)> {
     let total = u32::try_from(bytes.len()).ok()?;
     let first = FirstFragment::parse(bytes, total, VERSION, Role::RetrieveResponse).ok()?;
     let (stream, _) = first.stream();
     stream.finish().ok()?;
-    Some(first)
+    let header = first.header();
+    (header.handle == Some(asked)).then_some((first, header))
 }
 
 /// All that was asked for, but for one range that cannot be read: so that this is the rule that the
@@ -144,21 +148,25 @@ const fn grant_kind(kind: Transfer) -> GrantKind {
     }
 }
 
-/// Lent memory carries no attributes: the borrower chooses, and we choose normal write-back.
-fn caching(attributes: Attributes) -> Caching {
-    match attributes.memory {
-        MemoryType::NotSpecified
-        | MemoryType::Normal(Cacheability::WriteBack, Shareability::Inner) => {
+/// Lent memory may carry no attributes: the borrower chooses, and we choose normal write-back. The
+/// owner of shared memory goes on using it and has to say how, or the two would use it differently.
+/// TF-A's EL3 SPMC hands on what the owner wrote and fills in nothing (2.12: spmc_shared_mem.c
+/// changes no more than the NS bit).
+fn caching(attributes: Attributes, kind: GrantKind) -> Caching {
+    match (attributes.memory, kind) {
+        (MemoryType::NotSpecified, GrantKind::Lend | GrantKind::Donate)
+        | (MemoryType::Normal(Cacheability::WriteBack, Shareability::Inner), _) => {
             Caching::NormalWriteBackInner
         }
-        MemoryType::Normal(..) | MemoryType::Device(_) => Caching::Other,
+        (MemoryType::NotSpecified, GrantKind::Share)
+        | (MemoryType::Normal(..) | MemoryType::Device(_), _) => Caching::Other,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_ffa::{MemHandle, PageAddr};
+    use causeway_ffa::PageAddr;
 
     const OWN: EndpointId = EndpointId::from_raw(0x8001);
 
@@ -175,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_request_lists_every_borrower_and_no_range() {
-        let mut bytes = [0; 256];
+        let mut bytes = [0; REQUEST_BYTES];
         let len = write_request(&request(), OWN, &mut bytes).unwrap();
         let bytes = &bytes[..len as usize];
         let first = FirstFragment::parse(bytes, len, VERSION, Role::RetrieveRequest).unwrap();
@@ -186,23 +194,46 @@ mod tests {
         assert_eq!(write_request(&request(), OWN, &mut [0; 64]), None);
     }
 
+    fn response(handle: MemHandle, bytes: &mut [u8]) -> usize {
+        let range = PageRange::new(PageAddr::new(0x8000_0000).unwrap(), 3).unwrap();
+        let receivers = [Receiver::read_write(OWN), Receiver::read_only(EndpointId::from_raw(2))];
+        let (owner, kind, ranges) = (request().owner, Transfer::Share, [range]);
+        let spec = Spec::retrieve_response(VERSION, owner, handle, kind, 9, &receivers, &ranges);
+        Builder::new(spec).unwrap().write(0, bytes).unwrap()
+    }
+
+    #[test]
+    fn a_response_about_another_handle_is_unreadable() {
+        let mut bytes = [0; 256];
+        let len = response(MemHandle::new(8).unwrap(), &mut bytes);
+        with_descriptor(&bytes[..len], &request(), OWN, |facts| {
+            assert_eq!(facts.ranges.collect::<Vec<_>>(), [None]);
+        });
+    }
+
+    #[test]
+    fn a_share_must_say_how_it_is_cached_and_a_loan_need_not() {
+        let mut bytes = [0; 256];
+        let len = response(request().handle, &mut bytes);
+        // Memory attributes: bytes 2-3 (DEN0140: memory region descriptor). Left: the NS bit.
+        bytes[2..4].copy_from_slice(&0x40_u16.to_le_bytes());
+        let caching_as = |kind| {
+            let request = RetrieveRequest { kind, ..request() };
+            with_descriptor(&bytes[..len], &request, OWN, |facts| {
+                assert_eq!(facts.security, Security::NonSecure);
+                facts.caching
+            })
+        };
+        assert_eq!(caching_as(GrantKind::Share), Caching::Other);
+        assert_eq!(caching_as(GrantKind::Lend), Caching::NormalWriteBackInner);
+    }
+
     #[test]
     fn the_facts_are_those_of_the_response() {
         let range = PageRange::new(PageAddr::new(0x8000_0000).unwrap(), 3).unwrap();
-        let receivers = [Receiver::read_write(OWN), Receiver::read_only(EndpointId::from_raw(2))];
-        let (owner, handle) = (request().owner, request().handle);
-        let ranges = [range];
-        let spec = Spec::retrieve_response(
-            VERSION,
-            owner,
-            handle,
-            Transfer::Share,
-            9,
-            &receivers,
-            &ranges,
-        );
+        let owner = request().owner;
         let mut bytes = [0; 256];
-        let len = Builder::new(spec).unwrap().write(0, &mut bytes).unwrap();
+        let len = response(request().handle, &mut bytes);
         with_descriptor(&bytes[..len], &request(), OWN, |facts| {
             assert_eq!((facts.sender, facts.tag, facts.kind), (owner, 9, Some(GrantKind::Share)));
             assert_eq!(facts.security, Security::NonSecure);

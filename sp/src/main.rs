@@ -29,6 +29,7 @@ mod arch;
 mod core_id;
 mod dispatch;
 mod facts;
+mod lines;
 mod lock;
 mod memory_map;
 mod stage1;

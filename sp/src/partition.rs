@@ -12,11 +12,11 @@ use crate::lock::{Crashed, OrderedLock};
 use crate::stage1::Stage1;
 use crate::transactions::{self, Response};
 use crate::{crash, facts};
-use causeway_abi::{CallId, Frame, Reply, Status};
+use causeway_abi::{CallId, Frame, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, FfaError};
 use causeway_memshare::{
-    Doorbell, Event, FullBroker, GrantView, Ledger, Next, Notice, Policy, RetrieveRequest, Step,
-    VmVerdict,
+    Doorbell, Event, FullBroker, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy,
+    RetrieveRequest, Step, VmVerdict,
 };
 
 /// Ledger entries for each VM.
@@ -69,6 +69,8 @@ pub(crate) struct Partition {
     pub(crate) bus: BusGlue,
     pub(crate) areas: Areas,
     response: Response,
+    /// What the broker said last. Kept here: it is large, and every call has at least one.
+    step: Step,
     machine: Option<Machine>,
 }
 
@@ -88,6 +90,7 @@ impl Partition {
             bus: BusGlue::new(),
             areas: Areas::new(),
             response: Response::new(),
+            step: Step::new(),
             machine: None,
         }
     }
@@ -178,37 +181,29 @@ impl Partition {
     /// Feeds an event and carries out what follows, until the broker says that it is done. It ends
     /// because the broker bounds every sequence.
     pub(crate) fn drive(&mut self, first: Event<'_>) -> Outcome {
-        let mut step = self.broker.step(regs::now(), first);
+        let mut next = self.feed(first);
         loop {
-            self.carry_out_notices(&step);
-            step = match step.next() {
+            next = match next {
                 Next::Retrieve(request) => self.retrieve(&request),
                 Next::Relinquish(handle) => {
                     let result = match &mut self.machine {
                         Some(m) => transactions::relinquish(&mut m.mailbox, m.own_id, handle),
                         None => Err(FfaError::NotReady),
                     };
-                    self.broker.step(regs::now(), Event::Relinquished(result))
+                    self.feed(Event::Relinquished(result))
                 }
                 Next::Map { grant, permission } => {
-                    let result = match &mut self.machine {
-                        Some(m) => {
-                            let pages = self.broker.view(grant).map_or(0, |view| view.page_count);
-                            let ranges = self.broker.ranges(grant);
-                            self.areas.map(&mut m.tables, grant, permission, pages, ranges)
-                        }
-                        None => Err(causeway_memshare::MapFailed),
-                    };
-                    self.broker.step(regs::now(), Event::Mapped(result))
+                    let result = self.map(grant, permission);
+                    self.feed(Event::Mapped(result))
                 }
                 Next::Unmap { grant } => {
                     let result = match &mut self.machine {
                         Some(m) => self.areas.unmap(&mut m.tables, grant),
-                        None => Err(causeway_memshare::MapFailed),
+                        None => Err(MapFailed),
                     };
-                    self.broker.step(regs::now(), Event::Unmapped(result))
+                    self.feed(Event::Unmapped(result))
                 }
-                Next::Continue => self.broker.step(regs::now(), Event::Continue),
+                Next::Continue => self.feed(Event::Continue),
                 Next::Reply(frame) => return Outcome::Frame(frame),
                 Next::VmReply(verdict) => return Outcome::Vm(verdict),
                 Next::BusKick { vm } => return Outcome::Kick(vm),
@@ -218,28 +213,45 @@ impl Partition {
         }
     }
 
-    fn carry_out_notices(&mut self, step: &Step) {
-        for notice in step.notices() {
-            match notice {
-                Notice::Ledger(record) => self.ledger.append(regs::now(), record),
-                Notice::RingHypervisor(doorbell) => ring(doorbell),
-                Notice::AreaLost { owner, handle, .. } => self.bus.area_lost(owner, handle),
-            }
-        }
+    /// Feeds one event and carries out the notices.
+    fn feed(&mut self, event: Event<'_>) -> Next {
+        let now = regs::now();
+        self.broker.step_into(now, event, &mut self.step);
+        carry_out(now, &self.step, &mut self.ledger, &mut self.bus);
+        self.step.next()
     }
 
-    fn retrieve(&mut self, request: &RetrieveRequest) -> Step {
+    fn map(&mut self, grant: GrantId, permission: Permission) -> Result<(), MapFailed> {
+        let m = self.machine.as_mut().ok_or(MapFailed)?;
+        let view = self.broker.view(grant).ok_or(MapFailed)?;
+        self.areas.map(&mut m.tables, &view, permission, self.broker.ranges(grant))
+    }
+
+    fn retrieve(&mut self, request: &RetrieveRequest) -> Next {
         let Some(m) = &mut self.machine else {
-            return self.broker.step(regs::now(), Event::Retrieved(Err(FfaError::NotReady)));
+            return self.feed(Event::Retrieved(Err(FfaError::NotReady)));
         };
         match transactions::retrieve(&mut m.mailbox, m.own_id, request, &mut self.response) {
             Ok(()) => {
-                let (broker, own_id) = (&mut self.broker, m.own_id);
-                facts::with_descriptor(self.response.bytes(), request, own_id, |descriptor| {
-                    broker.step(regs::now(), Event::Retrieved(Ok(descriptor)))
-                })
+                let Self { broker, step, response, .. } = self;
+                let now = regs::now();
+                facts::with_descriptor(response.bytes(), request, m.own_id, |descriptor| {
+                    broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
+                });
+                carry_out(now, &self.step, &mut self.ledger, &mut self.bus);
+                self.step.next()
             }
-            Err(error) => self.broker.step(regs::now(), Event::Retrieved(Err(error))),
+            Err(error) => self.feed(Event::Retrieved(Err(error))),
+        }
+    }
+}
+
+fn carry_out(now: u64, step: &Step, ledger: &mut Ledger<LEDGER_ROOM>, bus: &mut BusGlue) {
+    for notice in step.notices() {
+        match notice {
+            Notice::Ledger(record) => ledger.append(now, record),
+            Notice::RingHypervisor(doorbell) => ring(doorbell),
+            Notice::AreaLost { owner, handle, .. } => bus.area_lost(owner, handle),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn spmc_id() -> EndpointId {
 
 /// Makes a call that ends in success or in an error.
 pub(crate) fn call(call: &Call) -> Result<Answer, FfaError> {
-    match Answer::decode(&smc::call(&call.encode()), VERSION) {
+    match Answer::decode(&smc::call(&call.encode().smc8()), VERSION) {
         Ok(Answer::Error(error)) => Err(error),
         Ok(answer) => Ok(answer),
         Err(error) => Err(error.status()),
@@ -45,7 +45,7 @@ fn endpoint(request: &Call) -> Result<EndpointId, FfaError> {
 /// Says which version we speak; the SPMC must speak it too, in whatever version it is itself.
 pub(crate) fn negotiate() -> Result<(), FfaError> {
     let request = Call::Version { requested: Some(VERSION) };
-    let theirs = regs::decode_version_reply(&smc::call(&request.encode()))?;
+    let theirs = regs::decode_version_reply(&smc::call(&request.encode().smc8()))?;
     if theirs.raw() >> 16 == VERSION.raw() >> 16 && theirs.raw() >= VERSION.raw() {
         Ok(())
     } else {

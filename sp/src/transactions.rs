@@ -12,26 +12,33 @@ use causeway_memshare::RetrieveRequest;
 /// Bytes of the longest response. TF-A's store for all descriptors on qemu is as large.
 pub(crate) const RESPONSE_BYTES: usize = 64 * 1024;
 
+/// Bytes of an FFA_MEM_RELINQUISH descriptor with one endpoint (DEN0140: 16, and 2 an endpoint).
+const RELINQUISH_BYTES: usize = 18;
+
+/// Bytes that the mailbox can copy word by word.
+#[repr(align(8))]
+struct Aligned<const N: usize>([u8; N]);
+
 /// The private copy of one response.
 pub(crate) struct Response {
-    bytes: [u8; RESPONSE_BYTES],
+    bytes: Aligned<RESPONSE_BYTES>,
     len: usize,
 }
 
 impl Response {
     /// An empty one, for a `static`.
     pub(crate) const fn new() -> Self {
-        Self { bytes: [0; RESPONSE_BYTES], len: 0 }
+        Self { bytes: Aligned([0; RESPONSE_BYTES]), len: 0 }
     }
 
     /// Returns what the last retrieve copied.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or(&[])
+        self.bytes.0.get(..self.len).unwrap_or(&[])
     }
 
     fn room(&mut self, len: usize) -> Option<&mut [u8]> {
         let end = self.len.checked_add(len)?;
-        let room = self.bytes.get_mut(self.len..end)?;
+        let room = self.bytes.0.get_mut(self.len..end)?;
         self.len = end;
         Some(room)
     }
@@ -45,8 +52,9 @@ pub(crate) fn retrieve(
     request: &RetrieveRequest,
     response: &mut Response,
 ) -> Result<(), FfaError> {
-    let mut message = [0; 256];
-    let len = facts::write_request(request, own_id, &mut message);
+    let mut message = Aligned([0; facts::REQUEST_BYTES]);
+    let Aligned(message) = &mut message;
+    let len = facts::write_request(request, own_id, message);
     let len = len.ok_or(FfaError::InvalidParameters)?;
     let bytes = usize::try_from(len).ok().and_then(|len| message.get(..len));
     if !bytes.is_some_and(|bytes| mailbox.write_tx(bytes)) {
@@ -107,8 +115,9 @@ pub(crate) fn relinquish(
     own_id: EndpointId,
     handle: MemHandle,
 ) -> Result<(), FfaError> {
-    let mut message = [0; 64];
-    let written = relinquish::write(handle, ReclaimFlags::default(), &[own_id], &mut message);
+    let mut message = Aligned([0; RELINQUISH_BYTES]);
+    let Aligned(message) = &mut message;
+    let written = relinquish::write(handle, ReclaimFlags::default(), &[own_id], message);
     let len = written.map_err(|error| error.status())?;
     if !message.get(..len).is_some_and(|bytes| mailbox.write_tx(bytes)) {
         return Err(FfaError::InvalidParameters);

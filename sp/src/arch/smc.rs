@@ -4,9 +4,14 @@
 
 use causeway_ffa::Regs;
 
+/// What goes out: x0-x7.
+pub(crate) type Outgoing = [u64; 8];
+
 /// Issues one call and returns the answer, or the next message where the call waits.
-pub(crate) fn call(regs: &Regs) -> Regs {
-    let [x0, args @ ..] = regs.0;
+pub(crate) fn call(out: &Outgoing) -> Regs {
+    let mut args = [0; 17];
+    let [x0, seven @ ..] = out;
+    args[..seven.len()].copy_from_slice(seven);
     // A function ID is 32 bits; what stands above it is not ours to pass on.
     let [a, b, c, d, ..] = x0.to_le_bytes();
     Regs(smccc::smc64(u32::from_le_bytes([a, b, c, d]), args))
