@@ -198,6 +198,7 @@ pub(crate) fn noticed(sabotage: Sabotage, broken: &[Broken]) -> Result<(), Strin
         Sabotage::Digest => matches!(broken, Broken::Digest(..)),
         Sabotage::PartitionCalls => matches!(broken, Broken::PartitionCalls(_)),
         Sabotage::BouncedBytes => matches!(broken, Broken::Bounced(_)),
+        Sabotage::CopiedBytes => matches!(broken, Broken::Copied(_)),
     };
     // What was bounced was copied too.
     let follows =

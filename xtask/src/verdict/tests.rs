@@ -234,6 +234,9 @@ fn a_sabotaged_run_must_fail_for_the_right_reason_and_no_other() {
     let both = [Broken::Copied(1), Broken::Bounced(1)];
     assert_eq!(noticed(Sabotage::BouncedBytes, &both), Ok(()));
     assert!(noticed(Sabotage::BouncedBytes, &both[..1]).is_err());
+    assert_eq!(noticed(Sabotage::CopiedBytes, &both[..1]), Ok(()));
+    assert!(noticed(Sabotage::CopiedBytes, &both).is_err());
+    assert!(noticed(Sabotage::CopiedBytes, &[]).is_err());
     assert!(noticed(Sabotage::PartitionCalls, &both).is_err());
     assert!(noticed(Sabotage::Digest, &[]).expect_err("passed").contains("not noticed"));
     assert!(noticed(Sabotage::Digest, &[Broken::Bounced(1)]).is_err());
