@@ -54,6 +54,8 @@ pub enum Sabotage {
     PartitionCalls,
     /// `bounced_bytes` is not 0.
     BouncedBytes,
+    /// `copied_bytes` is not 0.
+    CopiedBytes,
 }
 
 /// A line that the monitor must print: it contains `text`, at least `at_least` times.

@@ -15,6 +15,7 @@ fn verdict(job: &Job) -> &'static str {
         Verdict::MustFail(Sabotage::Digest) => "must fail: digests differ",
         Verdict::MustFail(Sabotage::PartitionCalls) => "must fail: the partition was called",
         Verdict::MustFail(Sabotage::BouncedBytes) => "must fail: bytes were bounced",
+        Verdict::MustFail(Sabotage::CopiedBytes) => "must fail: payload was copied",
     }
 }
 

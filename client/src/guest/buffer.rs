@@ -12,7 +12,7 @@ const PAGE: usize = 4096;
 /// Whole pages of a pool, for buffers that are to be used where they lie. They go back on drop.
 ///
 /// The device side can write them at any time. [`DmaBuffer::read`] and [`DmaBuffer::write`] copy
-/// and are always sound; the slices are there because virtio-drivers takes slices.
+/// (and count it in [`super::PoolStats::copied_bytes`]) and are always sound; the slices are there because virtio-drivers takes slices.
 #[derive(Debug)]
 pub struct DmaBuffer<'p> {
     pool: &'p DmaPool,
@@ -52,7 +52,29 @@ impl<'p> DmaBuffer<'p> {
     /// # Errors
     /// [`OutOfWindow`] if not all of them lie inside.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), OutOfWindow> {
-        self.window.read(offset, into)
+        self.window.read(offset, into)?;
+        self.pool.note_copy(into.len());
+        Ok(())
+    }
+
+    /// Shows the first `len_bytes` bytes to `look`, at most 64 at a time: each byte is loaded once
+    /// and goes on to no buffer, so this is no copy (a digest, a comparison).
+    ///
+    /// # Errors
+    /// [`OutOfWindow`] if not all of them lie inside; nothing was shown then.
+    pub fn visit(&self, len_bytes: usize, mut look: impl FnMut(&[u8])) -> Result<(), OutOfWindow> {
+        if len_bytes > self.window.len_bytes() {
+            return Err(OutOfWindow);
+        }
+        let mut block = [0; 64];
+        let mut done: usize = 0;
+        while done < len_bytes {
+            let (now, _) = block.split_at_mut(len_bytes.saturating_sub(done).min(64));
+            self.window.read(u64::try_from(done).map_err(|_| OutOfWindow)?, now)?;
+            look(now);
+            done = done.saturating_add(now.len());
+        }
+        Ok(())
     }
 
     /// Copies bytes in.
@@ -60,7 +82,9 @@ impl<'p> DmaBuffer<'p> {
     /// # Errors
     /// [`OutOfWindow`] if not all of them lie inside.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), OutOfWindow> {
-        self.window.write(offset, bytes)
+        self.window.write(offset, bytes)?;
+        self.pool.note_copy(bytes.len());
+        Ok(())
     }
 
     /// Lends the memory as a slice, to hand it to a virtio-drivers driver.

@@ -42,6 +42,10 @@ pub struct PoolStats {
     pub bounced: u64,
     /// Bytes of those buffers.
     pub bounced_bytes: u64,
+    /// Bytes that were really copied into or out of areas: for bounced buffers, and by
+    /// [`DmaBuffer::read`] and [`DmaBuffer::write`]. [`DmaBuffer::visit`] looks at bytes where they
+    /// lie and counts nothing.
+    pub copied_bytes: u64,
     /// Buffers that could not be shared: bouncing is refused, or there was no room.
     pub refused: u64,
     /// Buffers that came back under an address that was never given out for them.
@@ -140,6 +144,7 @@ impl DmaPool {
                     in_place: 0,
                     bounced: 0,
                     bounced_bytes: 0,
+                    copied_bytes: 0,
                     refused: 0,
                     mismatched: 0,
                 },
@@ -207,6 +212,11 @@ impl DmaPool {
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         self.state.lock().stats
+    }
+
+    /// Counts bytes that a buffer has copied.
+    pub(super) fn note_copy(&self, len_bytes: usize) {
+        self.state.lock().note_copy(len_bytes);
     }
 
     pub(super) fn take_pages(&self, pages: usize, towards: Towards) -> Option<Taken> {
@@ -381,15 +391,22 @@ impl State {
     }
 
     /// Copies into pages that `make_room` took; they are as long as the buffer.
-    fn copy_in(&self, bus: u64, bytes: &[u8]) {
+    fn copy_in(&mut self, bus: u64, bytes: &[u8]) {
         if let Some((area, offset)) = self.area_at(bus) {
             let (Ok(()) | Err(_)) = area.window.write(offset, bytes);
         }
+        self.note_copy(bytes.len());
     }
 
-    fn copy_out(&self, bus: u64, bytes: &mut [u8]) {
+    fn copy_out(&mut self, bus: u64, bytes: &mut [u8]) {
         if let Some((area, offset)) = self.area_at(bus) {
             let (Ok(()) | Err(_)) = area.window.read(offset, bytes);
         }
+        self.note_copy(bytes.len());
+    }
+
+    fn note_copy(&mut self, len_bytes: usize) {
+        let bytes = u64::try_from(len_bytes).unwrap_or(u64::MAX);
+        self.stats.copied_bytes = self.stats.copied_bytes.saturating_add(bytes);
     }
 }

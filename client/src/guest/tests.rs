@@ -193,6 +193,15 @@ fn the_unmodified_block_driver_works_in_place() {
         assert!(side.doorbells.poll().unwrap().by(BACKEND));
 
         let stats = IN_PLACE.stats();
+        assert_eq!(stats.copied_bytes, 0);
+        // Looking is no copy; reading out and writing in are.
+        let mut seen = Vec::new();
+        buffer.visit(100, |bytes| seen.extend_from_slice(bytes)).unwrap();
+        assert_eq!((seen.len(), IN_PLACE.stats().copied_bytes), (100, 0));
+        assert!(buffer.visit(4097, |_| panic!("shown")).is_err());
+        buffer.read(0, &mut seen).unwrap();
+        buffer.write(0, &seen[..7]).unwrap();
+        assert_eq!(IN_PLACE.stats().copied_bytes, 107);
         assert_eq!((stats.bounced, stats.refused, stats.mismatched), (0, 0, 0));
         assert!(stats.in_place >= 3);
         assert_eq!(IN_PLACE.detach(area), Err(PoolBusy));
@@ -226,6 +235,7 @@ fn what_lies_outside_is_moved_and_counted_where_that_is_allowed() {
         assert_eq!(data[0], 3);
         let stats = MOVING.stats();
         assert_eq!((stats.bounced, stats.bounced_bytes), (3, 16 + 512 + 1));
+        assert_eq!(stats.copied_bytes, 16 + 512 + 1);
 
         // Refused: the device gets addresses that it can't reach, and nothing is written.
         MOVING.set_bounce(Bounce::Refuse);

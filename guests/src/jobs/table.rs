@@ -84,6 +84,20 @@ pub const JOBS: &[Job] = &[
         ..TRANSFER
     },
     Job {
+        name: "transfer_copied_twice",
+        shows: "sectors staged in a private buffer of VM 2 on their way are counted as copies",
+        command_lines: ["job=transfer", "job=transfer copy=1", "job=idle"],
+        verdict: Verdict::MustFail(Sabotage::CopiedBytes),
+        ..TRANSFER
+    },
+    Job {
+        name: "transfer_copied_out",
+        shows: "a private copy that VM 1 makes of its shared buffer is counted",
+        command_lines: ["job=transfer copy=1", "job=transfer", "job=idle"],
+        verdict: Verdict::MustFail(Sabotage::CopiedBytes),
+        ..TRANSFER
+    },
+    Job {
         name: "transfer_partition_called",
         shows: "one call of the partition during the transfer is counted",
         command_lines: ["job=transfer call_partition=1", "job=transfer", "job=idle"],

@@ -7,6 +7,7 @@ mod disk;
 pub(super) mod frontend;
 mod link;
 mod payload;
+mod sectors;
 
 use causeway_client::Bound;
 use causeway_client::guest::{AreaHal, DmaPool, Link};

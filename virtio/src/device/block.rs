@@ -8,8 +8,12 @@ use crate::queue::{Chain, DeviceQueue, QueueError, QueueSize};
 use crate::types::{DeviceId, Features};
 
 mod medium;
+mod meter;
 
 pub use medium::SliceMedium;
+
+use core::ops::Range;
+use meter::Meter;
 
 /// Bytes in a sector.
 pub const SECTOR_BYTES: u64 = 512;
@@ -38,6 +42,11 @@ impl From<MemError> for MediumError {
 pub trait Medium {
     /// Returns the capacity in sectors of 512 bytes.
     fn sector_count(&self) -> u64;
+
+    /// Returns the addresses of the memory that holds the sectors; an empty range if they are not
+    /// in memory. What a transfer moves between an area and any other memory is counted as a copy
+    /// ([`Counters::copied_bytes`]).
+    fn storage(&self) -> Range<usize>;
 
     /// Moves `len` bytes from byte `at` of the medium to `to`.
     ///
@@ -77,9 +86,18 @@ pub struct Counters {
     pub requests: u64,
     /// Payload bytes moved between medium and driver's buffers.
     pub medium_bytes: u64,
-    /// Payload bytes copied otherwise. This device has no such copy, so it stays 0; a medium that
-    /// needs a bounce buffer reports it with [`Block::add_copied_bytes`].
+    /// Payload bytes that did not go straight between the medium's storage and the driver's buffer:
+    /// bytes that the medium moved in areas from or to other memory, and bytes moved twice.
+    /// Measured at each access of a transfer, not reported by the medium.
     pub copied_bytes: u64,
+}
+
+impl Counters {
+    /// Counts a run of `needed` bytes that the medium has moved.
+    const fn count(&mut self, needed: u64, copied: u64) {
+        self.medium_bytes = self.medium_bytes.saturating_add(needed);
+        self.copied_bytes = self.copied_bytes.saturating_add(copied);
+    }
 }
 
 /// Bytes of a request's header: le32 type, reserved; le64 sector.
@@ -130,11 +148,6 @@ impl<D: Medium, const SEGMENTS: usize> Block<D, SEGMENTS> {
     /// Returns what was done so far.
     pub const fn counters(&self) -> Counters {
         self.counters
-    }
-
-    /// Counts payload that was copied on the way, for a medium that has to.
-    pub const fn add_copied_bytes(&mut self, bytes: u64) {
-        self.counters.copied_bytes = self.counters.copied_bytes.saturating_add(bytes);
     }
 
     /// Returns the medium.
@@ -231,12 +244,13 @@ impl<D: Medium, const SEGMENTS: usize> Block<D, SEGMENTS> {
         let mut runs = Cursor::new(self.chain.writable());
         let (mut at, mut left) = (at, len);
         while let Some(run) = runs.run(left) {
-            let verdict = settle(self.medium.read_into(at, mem, run.at, run.len))?;
+            let meter = Meter::new(mem, self.medium.storage());
+            let verdict = settle(self.medium.read_into(at, &meter, run.at, run.len))?;
             if verdict != Verdict::Ok {
                 return Ok(verdict);
             }
             let moved = u64::from(run.len);
-            self.counters.medium_bytes = self.counters.medium_bytes.saturating_add(moved);
+            self.counters.count(moved, meter.copied(moved));
             at = at.saturating_add(moved);
             left = left.saturating_sub(moved);
         }
@@ -253,12 +267,13 @@ impl<D: Medium, const SEGMENTS: usize> Block<D, SEGMENTS> {
         runs.skip(u64::try_from(HEADER_BYTES).unwrap_or(u64::MAX));
         let (mut at, mut left) = (at, len);
         while let Some(run) = runs.run(left) {
-            let verdict = settle(self.medium.write_from(at, mem, run.at, run.len))?;
+            let meter = Meter::new(mem, self.medium.storage());
+            let verdict = settle(self.medium.write_from(at, &meter, run.at, run.len))?;
             if verdict != Verdict::Ok {
                 return Ok(verdict);
             }
             let moved = u64::from(run.len);
-            self.counters.medium_bytes = self.counters.medium_bytes.saturating_add(moved);
+            self.counters.count(moved, meter.copied(moved));
             at = at.saturating_add(moved);
             left = left.saturating_sub(moved);
         }

@@ -5,9 +5,6 @@ use super::payload::Payload;
 use causeway_client::memory::OutOfWindow;
 use sha2::{Digest as _, Sha256};
 
-/// Bytes in one block of SHA-256.
-const BLOCK: usize = 64;
-
 /// A running SHA-256.
 pub(super) struct Digest(Sha256);
 
@@ -17,17 +14,17 @@ impl Digest {
         Self(Sha256::new())
     }
 
-    /// Adds the first `len_bytes` bytes, a multiple of 64, of a payload.
+    /// Adds the first `len_bytes` bytes of a payload.
     ///
     /// # Errors
     /// [`OutOfWindow`].
     pub(super) fn add(&mut self, payload: &Payload, len_bytes: usize) -> Result<(), OutOfWindow> {
-        let mut block = [0; BLOCK];
-        for at in (0_u64..).step_by(BLOCK).take(len_bytes / BLOCK) {
-            payload.read(at, &mut block)?;
-            self.0.update(block);
-        }
-        Ok(())
+        payload.visit(len_bytes, |block| self.0.update(block))
+    }
+
+    /// Adds bytes of this VM's own.
+    pub(super) fn add_private(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
     }
 
     /// Returns the digest.

@@ -39,6 +39,7 @@ struct Wishes {
     flip_buffer: bool,
     flip_digest: bool,
     call_partition: bool,
+    copy: bool,
 }
 
 impl Wishes {
@@ -52,6 +53,7 @@ impl Wishes {
             flip_buffer: boot.line.get("flip") == Some("buffer"),
             flip_digest: boot.line.get("flip") == Some("digest"),
             call_partition: boot.line.is_set("call_partition"),
+            copy: boot.line.is_set("copy"),
         })
     }
 
@@ -69,6 +71,8 @@ struct Outcome {
     write_check: bool,
     /// Before the flush, whose header virtio-drivers keeps outside areas.
     moved: PoolStats,
+    /// Bytes that this VM copied into or out of areas while it read the image.
+    copied: u64,
 }
 
 /// VM 1 of `transfer`.
@@ -133,9 +137,12 @@ fn find_block_device(bus: &Bus<'_>) -> Result<Option<u16>, Error> {
     })
 }
 
-/// Tells the monitor where the transfer begins and ends.
-fn mark(begin: u64) {
-    hvc::call([vendor::MARK, begin, 0, 0, 0, 0, 0, 0]);
+/// Tells the monitor where the transfer begins and ends; true if it took note. Without that its
+/// count of calls would be 0 whatever was called.
+#[must_use]
+fn mark(begin: u64) -> bool {
+    let [answer, ..] = hvc::call([vendor::MARK, begin, 0, 0, 0, 0, 0, 0]);
+    answer == 0
 }
 
 /// The transfer itself; if it came to nothing, the status for the RESULT line.
@@ -153,13 +160,12 @@ fn transfer(
         check!("transfer/image_read", false, "no disk");
         return Err("no_disk");
     }
-    mark(1);
+    let counted = mark(1);
     let begin = time::now_micros();
     let read = read_all(&mut disk, wishes, connection);
     let elapsed_micros = time::now_micros().saturating_sub(begin);
-    let why = read.as_ref().err();
-    check!("transfer/image_read", read.is_ok(), "{}", Maybe(why));
     let requests = disk.requests();
+    let copied = POOL.stats().copied_bytes;
     let region = bytes.min(wishes.batch).min(REGION);
     let written = write_and_read_back(&mut disk, bytes, region);
     let write_check = matches!(written, Ok(true));
@@ -170,14 +176,16 @@ fn transfer(
     POOL.set_bounce(Bounce::Pages(2));
     let flushed = disk.flush();
     check!("transfer/flushed", flushed.is_ok(), "{}", Maybe(flushed.as_ref().err()));
-    mark(0);
+    let counted = mark(0) && counted;
+    let why = read.as_ref().err();
+    check!("transfer/image_read", read.is_ok() && counted, "{} marked={counted}", Maybe(why));
     // Resets the queue, which is a message by way of the partition; then all buffers go.
     drop(disk);
     let mut digest = read.map_err(|_| "read_failed")?;
     if wishes.flip_digest {
         digest[0] ^= 1;
     }
-    Ok(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved })
+    Ok(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved, copied })
 }
 
 /// Reads the disk from its first byte to its last, several requests in flight, and digests it.
@@ -200,9 +208,16 @@ fn read_all(
         }
         disk.finish_oldest(|payload, len| {
             if core::mem::take(&mut flip) {
-                payload.flip()?;
+                payload.flip();
             }
             digested += u64::try_from(len).unwrap_or(0);
+            if wishes.copy {
+                // Sabotage: a private copy of each request, and the digest over that.
+                let mut copy = vec![0; len];
+                payload.read(0, &mut copy)?;
+                digest.add_private(&copy);
+                return Ok(());
+            }
             digest.add(payload, len)
         })?;
         if core::mem::take(&mut call) {
@@ -248,14 +263,13 @@ fn low(index: u32) -> u8 {
 fn print_result(outcome: &Outcome, wishes: Wishes, doorbells: u64, grants: usize, pages: u64) {
     let sha256 = Hex(&outcome.digest);
     let bounced = outcome.moved.bounced_bytes;
-    // Every byte that `Hal::share` moves is a copy beyond the device's own; this program makes no
-    // other: the digest is taken where the data lies.
     say!(
         "RESULT job=transfer status=ok sha256={sha256} bytes={} requests={} doorbells={doorbells} \
-         bounced_bytes={bounced} copied_bytes={bounced} grants={grants} pages={pages} \
+         bounced_bytes={bounced} copied_bytes={} grants={grants} pages={pages} \
          write_check={} elapsed_us={} batch={}",
         outcome.bytes,
         outcome.requests,
+        outcome.copied,
         if outcome.write_check { "ok" } else { "fail" },
         outcome.elapsed_micros,
         wishes.batch

@@ -2,6 +2,7 @@
 //! reads it through a reference.
 
 use super::POOL;
+use crate::rt::access;
 use alloc::vec;
 use alloc::vec::Vec;
 use causeway_client::guest::DmaBuffer;
@@ -46,6 +47,21 @@ impl Payload {
         }
     }
 
+    /// Shows the first `len_bytes` bytes where they lie, a few at a time: no copy.
+    pub(super) fn visit(
+        &self,
+        len_bytes: usize,
+        mut look: impl FnMut(&[u8]),
+    ) -> Result<(), OutOfWindow> {
+        match self {
+            Self::Shared(buffer) => buffer.visit(len_bytes, look),
+            Self::Outside(bytes) => {
+                look(bytes.get(..len_bytes).ok_or(OutOfWindow)?);
+                Ok(())
+            }
+        }
+    }
+
     /// Copies bytes in.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), OutOfWindow> {
         match self {
@@ -59,12 +75,20 @@ impl Payload {
         }
     }
 
-    /// Flips the lowest bit of the first byte.
-    pub(super) fn flip(&mut self) -> Result<(), OutOfWindow> {
-        let mut byte = [0];
-        self.read(0, &mut byte)?;
-        byte[0] ^= 1;
-        self.write(0, &byte)
+    /// Flips the lowest bit of the first byte, where it lies.
+    pub(super) fn flip(&mut self) {
+        match self {
+            Self::Shared(buffer) => {
+                let address = buffer.raw().cast::<u8>().as_ptr().expose_provenance();
+                let address = u64::try_from(address).expect("64-bit");
+                access::write_u8(address, access::read_u8(address) ^ 1);
+            }
+            Self::Outside(bytes) => {
+                if let Some(first) = bytes.first_mut() {
+                    *first ^= 1;
+                }
+            }
+        }
     }
 
     /// Returns the memory for the driver to hand to the device.

@@ -34,6 +34,11 @@ impl Medium for SliceMedium<'_> {
         u64::try_from(self.bytes.len() / 512).unwrap_or(0)
     }
 
+    fn storage(&self) -> core::ops::Range<usize> {
+        let bytes = self.bytes.as_ptr_range();
+        bytes.start.addr()..bytes.end.addr()
+    }
+
     fn read_into<M: AreaMap + ?Sized>(
         &mut self,
         at: u64,

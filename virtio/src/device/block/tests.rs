@@ -30,16 +30,22 @@ fn image() -> Vec<u8> {
 }
 
 /// A driver and a device that are set up, sharing one area.
-struct Bench<'a> {
+struct Bench<'a, D = SliceMedium<'a>> {
     mem: WordArea<'a>,
-    server: DeviceServer<Block<SliceMedium<'a>>, 1>,
+    server: DeviceServer<Block<D>, 1>,
     driver: DriverQueue<16>,
 }
 
 impl<'a> Bench<'a> {
     fn new(words: &'a [AtomicU16], disk: &'a mut [u8]) -> Self {
+        Self::with(words, SliceMedium::new(disk))
+    }
+}
+
+impl<'a, D: Medium> Bench<'a, D> {
+    fn with(words: &'a [AtomicU16], medium: D) -> Self {
         let mem = WordArea::new(AreaId::new(1).unwrap(), words);
-        let mut server = DeviceServer::new(Block::new(SliceMedium::new(disk), ID));
+        let mut server = DeviceServer::new(Block::new(medium, ID));
         let mut ask = |request| {
             let message = Message { dev_num: 0, token: 1, body: Body::Request(request) };
             server.answer(&mem, &message).unwrap().body
@@ -116,6 +122,58 @@ fn reads_and_writes_move_each_byte_once() {
     let counters = bench.server.model().counters();
     let expected = Counters { requests: 4, medium_bytes: 1024 + 512 + 1024, copied_bytes: 0 };
     assert_eq!(counters, expected);
+}
+
+/// A medium with a bounce buffer: each sector is staged in other memory first.
+struct Staged<'a>(SliceMedium<'a>);
+
+impl Medium for Staged<'_> {
+    fn sector_count(&self) -> u64 {
+        self.0.sector_count()
+    }
+    fn storage(&self) -> Range<usize> {
+        self.0.storage()
+    }
+    fn read_into<M: AreaMap + ?Sized>(
+        &mut self,
+        at: u64,
+        mem: &M,
+        to: BusAddr,
+        len: u32,
+    ) -> Result<(), MediumError> {
+        let at = usize::try_from(at).unwrap();
+        let stage = self.0.bytes()[at..at + usize::try_from(len).unwrap()].to_vec();
+        Ok(mem.write(to, &stage)?)
+    }
+    fn write_from<M: AreaMap + ?Sized>(
+        &mut self,
+        at: u64,
+        mem: &M,
+        from: BusAddr,
+        len: u32,
+    ) -> Result<(), MediumError> {
+        // Twice, with nothing between.
+        self.0.write_from(at, mem, from, len)?;
+        self.0.write_from(at, mem, from, len)
+    }
+    fn flush(&mut self) -> Result<(), MediumError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_medium_that_stages_or_moves_twice_cannot_hide_it() {
+    let (words, mut disk) = (words(), image());
+    let original = disk.clone();
+    let medium = Staged(SliceMedium::new(&mut disk));
+    let mut bench = Bench::with(&words, medium);
+    assert_eq!(bench.simple(0, 3, &[], &[segment(DATA, 1024)]), (0, 1025));
+    assert_eq!(bench.bytes(DATA, 1024), original[3 * 512..5 * 512]);
+    let staged = Counters { requests: 1, medium_bytes: 1024, copied_bytes: 1024 };
+    assert_eq!(bench.server.model().counters(), staged);
+    assert_eq!(bench.simple(1, 5, &[segment(DATA, 512)], &[]), (0, 1));
+    let twice = Counters { requests: 2, medium_bytes: 1536, copied_bytes: 1024 + 512 };
+    assert_eq!(bench.server.model().counters(), twice);
 }
 
 #[test]
@@ -199,6 +257,9 @@ fn a_failing_medium_is_an_io_error() {
     /// Fails; and must not be asked for anything beyond its end.
     struct Broken;
     impl Medium for Broken {
+        fn storage(&self) -> Range<usize> {
+            0..0
+        }
         fn sector_count(&self) -> u64 {
             8
         }
