@@ -72,7 +72,8 @@ impl Notifications {
         Self { inboxes: [EMPTY; VM_COUNT] }
     }
 
-    /// `receiver` lets `sender` set the bits of `bitmap`. Saying so twice changes nothing.
+    /// `receiver` lets `sender` set the bits of `bitmap`. Saying so twice changes nothing. Bits that
+    /// were free begin with nothing pending.
     ///
     /// # Errors
     /// `InvalidParameters` for an empty bitmap or the VM itself; `Denied` where a bit is bound to
@@ -91,6 +92,10 @@ impl Notifications {
         if others.map(|other| inbox.bound[other.index()]).any(|bits| bits & bitmap != 0) {
             return Err(FfaError::Denied);
         }
+        // What is pending in a bit that nobody may set was rung by a VM that is gone: it must not be
+        // read as a ring of the new sender.
+        inbox.pending &= !bitmap | inbox.bound[sender.index()];
+        inbox.reported &= inbox.is_pending();
         inbox.bound[sender.index()] |= bitmap;
         Ok(())
     }
@@ -178,16 +183,14 @@ impl Notifications {
         self.inboxes[receiver.index()].is_pending()
     }
 
-    /// Forgets a VM that was destroyed: its inbox, what it was allowed to set, and what it had set.
+    /// Forgets a VM that was destroyed: its inbox, and what it was allowed to set.
     ///
-    /// A bit that outlived it could be bound to another VM, and would be read as that one's ring.
+    /// What it had rung stays pending (a VM may ring for the last time and switch itself off), but
+    /// only until the bit is bound anew: see [`Notifications::bind`].
     pub fn forget(&mut self, vm: VmIndex) {
         self.inboxes[vm.index()] = Inbox::default();
         for inbox in &mut self.inboxes {
-            let rung = core::mem::take(&mut inbox.bound[vm.index()]);
-            // Each bit is bound to one sender: these are the dead VM's alone.
-            inbox.pending &= !rung;
-            inbox.reported &= inbox.is_pending();
+            inbox.bound[vm.index()] = 0;
         }
     }
 }
@@ -284,21 +287,31 @@ mod tests {
 
     #[test]
     fn a_dead_vms_ring_is_not_anothers() {
+        for heir in [B, C] {
+            let mut all = Notifications::new();
+            all.bind(A, B, 0b01).unwrap();
+            assert_eq!(all.set(B, A, 0b01), Ok(Ring::Wake));
+            assert!(all.info(A));
+            all.forget(B);
+            all.bind(A, heir, 0b01).unwrap();
+            assert!(!all.is_pending(A));
+            assert_eq!(all.get(A, BOTH), Fetched::default());
+            assert_eq!(all.set(heir, A, 0b01), Ok(Ring::Wake));
+            assert!(all.info(A));
+            // What a living sender rang outlasts another bind.
+            all.bind(A, heir, 0b11).unwrap();
+            assert_eq!(all.get(A, BOTH).from_vms, 0b01);
+        }
+    }
+
+    #[test]
+    fn the_last_ring_of_a_vm_that_switched_itself_off_is_heard() {
         let mut all = Notifications::new();
         all.bind(A, B, 0b01).unwrap();
         all.bind(A, C, 0b10).unwrap();
         assert_eq!(all.set(B, A, 0b01), Ok(Ring::Wake));
-        assert!(all.info(A));
-        let mut both_rang = all.clone();
         all.forget(B);
-        assert!(!all.is_pending(A));
-        all.bind(A, C, 0b01).unwrap();
-        assert_eq!(all.get(A, BOTH), Fetched::default());
-        assert_eq!(all.set(C, A, 0b01), Ok(Ring::Wake));
-        assert!(all.info(A));
-        // What the living rang stays.
-        assert_eq!(both_rang.set(C, A, 0b10), Ok(Ring::Already));
-        both_rang.forget(B);
-        assert_eq!(both_rang.get(A, BOTH).from_vms, 0b10);
+        all.bind(A, C, 0b110).unwrap();
+        assert_eq!(all.get(A, BOTH).from_vms, 0b01);
     }
 }
