@@ -27,6 +27,8 @@ pub struct Admitted {
     pub rejected: u32,
     /// Offers that policy liked but that could not be accepted or mapped.
     pub failed: u32,
+    /// Grants that were let go because their owner has revoked them, or they have ended.
+    pub revoked: u32,
 }
 
 /// The grants that a backend VM holds; at most `AREAS` at a time.
@@ -63,7 +65,10 @@ impl<'c, const AREAS: usize> Backend<'c, AREAS> {
         self.held.len()
     }
 
-    /// Looks through up to 64 offers: what `policy` likes is accepted, retrieved and mapped, the rest
+    /// What to do when the partition rings. Lets go of what its owner has revoked: a device whose
+    /// queue lay there must be reset ([`Admitted::revoked`]).
+    ///
+    /// Then looks through up to 64 offers: what `policy` likes is accepted, retrieved and mapped, the rest
     /// is rejected. An offer that fails on the way does not keep the others waiting.
     ///
     /// # Errors
@@ -72,7 +77,8 @@ impl<'c, const AREAS: usize> Backend<'c, AREAS> {
         &mut self,
         mut policy: impl FnMut(&GrantSummary) -> Verdict,
     ) -> Result<Admitted, Error> {
-        let mut outcome = Admitted::default();
+        let revoked = u32::try_from(self.let_go_of_revoked()).unwrap_or(u32::MAX);
+        let mut outcome = Admitted { revoked, ..Admitted::default() };
         // The list is read before anything on it changes.
         let mut offers = ArrayVec::<MemHandle, LOOK>::new();
         for handle in offered(self.connection).take(LOOK) {

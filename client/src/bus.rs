@@ -31,7 +31,7 @@ use causeway_virtio::msg::{
 use core::fmt;
 use spin::mutex::SpinMutex;
 
-/// Messages that came in while an answer was awaited.
+/// Messages that came in while an answer was awaited, and that are kept; more are dropped.
 const INBOX: usize = 32;
 
 /// Messages taken without a kick before one is due: the partition holds back events, after a few,
@@ -76,7 +76,8 @@ struct State<'c> {
     inbox: ArrayVec<Incoming, INBOX>,
     /// Messages taken since the last kick.
     unkicked: u16,
-    /// Messages that nobody can use: malformed, or answers that nobody awaits any more.
+    /// Messages that nobody can use: malformed, answers that nobody awaits any more, or more of
+    /// them than the inbox holds.
     dropped: u64,
 }
 
@@ -248,22 +249,31 @@ impl<'c> State<'c> {
     /// Looks for the answer with `token` among what has come in, and keeps the rest.
     fn await_answer(&mut self, token: u16) -> Result<Option<Message>, Error> {
         for _ in 0..DEPTH {
-            if self.inbox.is_full() {
-                return Err(Error::caller(Rule::NoRoom));
-            }
             let Some(slot) = self.pop()? else { return Ok(None) };
             match sort(&slot) {
                 Sorted::Answer(message) if message.token == token => return Ok(Some(message)),
                 Sorted::MalformedAnswer { token: theirs } if theirs == token => {
                     return Err(Error::peer(Rule::MessageForm));
                 }
-                Sorted::Incoming(incoming) => self.inbox.push(incoming),
+                Sorted::Incoming(incoming) => self.keep(incoming),
                 Sorted::Answer(_) | Sorted::MalformedAnswer { .. } | Sorted::Useless => {
                     self.dropped = self.dropped.saturating_add(1);
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Keeps a message for later. An event that is kept already is not kept twice, and what finds
+    /// no room is dropped and counted: a device that sends events without end must not keep the
+    /// driver from its answers.
+    fn keep(&mut self, incoming: Incoming) {
+        if self.inbox.iter().any(|kept| is_same_event(kept, &incoming)) {
+            return;
+        }
+        if self.inbox.try_push(incoming).is_err() {
+            self.dropped = self.dropped.saturating_add(1);
+        }
     }
 
     fn next_incoming(&mut self) -> Result<Option<Incoming>, Error> {
@@ -287,6 +297,12 @@ impl<'c> State<'c> {
         let at = self.inbox.iter().position(|kept| matching(&kept.message))?;
         self.inbox.pop_at(at)
     }
+}
+
+/// Reports whether both are events that tell the receiver the same thing.
+fn is_same_event(a: &Incoming, b: &Incoming) -> bool {
+    let is_event = matches!(&a.message.body, Body::Request(request) if request.is_event());
+    is_event && a == b
 }
 
 /// What a slot turned out to be.

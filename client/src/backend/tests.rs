@@ -127,3 +127,25 @@ fn what_policy_or_room_refuses_is_rejected_and_the_rest_is_taken() {
         world.assert_clean("rejected and released");
     });
 }
+
+#[test]
+fn admit_lets_go_of_what_was_revoked() {
+    with_three(|one, _, mut backend, _| {
+        let kept = Grant::offer(one, pages(1), terms(Permission::ReadWrite)).unwrap();
+        let grant = Grant::offer(one, pages(1), terms(Permission::ReadWrite)).unwrap();
+        backend.admit(|_| Verdict::Accept).unwrap();
+        let area = AreaId::new(5).unwrap();
+        assert_eq!(backend.bind(VM1, &share(area, &grant)), BusResult::Ok);
+        let handle = grant.handle();
+        one.call(Call::Revoke { handle }).unwrap();
+        assert!(one.reclaim(handle).is_err(), "locked as long as the peer maps it");
+        let admitted = backend.admit(|_| Verdict::Accept).unwrap();
+        assert_eq!((admitted.revoked, admitted.accepted, backend.held()), (1, 0, 1));
+        let at = BusAddr::new(area, 0).unwrap();
+        assert_eq!(backend.memory(VM1).read(at, &mut [0]), Err(MemError::Outside));
+        assert!(one.reclaim(handle).is_ok());
+        assert_eq!(backend.admit(|_| Verdict::Accept).unwrap(), Admitted::default());
+        drop(backend);
+        drop(kept);
+    });
+}

@@ -109,9 +109,7 @@ impl Bus<'_> {
         let event = {
             let mut state = self.state.lock();
             // Token 0 is never given out, so this only moves what has come in to the inbox.
-            if !state.inbox.is_full() {
-                state.await_answer(0)?;
-            }
+            state.await_answer(0)?;
             state.take_kept(|message| message.dev_num == dev_num && is_event(&message.body))
         };
         self.show_life()?;

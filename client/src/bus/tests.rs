@@ -213,3 +213,28 @@ fn whichever_step_of_a_bus_fails_nothing_stays_behind() {
     }
     assert!(failures >= 18, "{failures}");
 }
+
+#[test]
+fn a_device_that_sends_events_cannot_shut_the_driver_out_of_its_bus() {
+    let round = std::cell::Cell::new(0u32);
+    let answer = |bus: &Bus<'_>, incoming: &Incoming| {
+        // The same two events each time, and one that is new each time.
+        for index in [0, 1, 100 + round.get()] {
+            bus.event(5, Request::EventUsed { index }).unwrap();
+        }
+        round.set(round.get() + 1);
+        bus.respond(incoming, Body::Response(info())).unwrap();
+    };
+    with_two_sides(answer, |driving, _, _| {
+        for turn in 0..40 {
+            assert_eq!(driving.request(5, Request::GetDeviceInfo), Ok(info()), "turn {turn}");
+        }
+        // Two that are always the same, thirty of the others; ten found no room.
+        assert_eq!(driving.dropped(), 10);
+        let mut kept = 0;
+        while driving.device_event(5).unwrap().is_some() {
+            kept += 1;
+        }
+        assert_eq!(kept, INBOX);
+    });
+}

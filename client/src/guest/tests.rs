@@ -43,7 +43,6 @@ struct FakeBackendVm<'v, 'c, 'm> {
 impl FakeBackendVm<'_, '_, '_> {
     fn turn(&mut self) {
         self.memory.admit(|_| Verdict::Accept).unwrap();
-        self.memory.let_go_of_revoked();
         while let Some(incoming) = self.bus.receive().unwrap() {
             self.take(&incoming);
         }

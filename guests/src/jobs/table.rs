@@ -233,7 +233,7 @@ pub const JOBS: &[Job] = &[
     },
     Job {
         name: "hostile_args_raw",
-        shows: "the same with a monitor that forwards unchecked: SPMC and partition refuse it",
+        shows: "the same with a monitor that forwards unchecked: SPMC and partition refuse what reaches them",
         command_lines: [
             "job=hostile_args raw=1",
             "job=hostile_args raw=1",
@@ -311,6 +311,7 @@ pub const JOBS: &[Job] = &[
         ],
         monitor_lines: &[
             MonitorLine { text: "FAULT vm=2 ", at_least: 2 },
+            MonitorLine { text: "write=1", at_least: 1 },
             MonitorLine { text: "forced_unmaps=1 ", at_least: 1 },
         ],
         ..PLAIN

@@ -11,7 +11,7 @@ use causeway_virtio::msg::{
 };
 
 /// Pages of the FIFO.
-const PAGES: u32 = 2;
+pub(super) const PAGES: u32 = 2;
 
 /// Two pages seen as a FIFO.
 #[derive(Clone, Copy, Debug)]

@@ -41,8 +41,8 @@ pub(super) fn owner(_boot: &Boot) {
         reclaimed.is_ok() && pages::holds(area, 1, SEED),
         "{state:?} {met:?} {reclaimed:?}"
     );
-    let (_, early) = grant_to_dead(&mailbox);
-    let refused = early == Err(Met::Status(Status::PeerNotLive));
+    let early = grant_to_dead(&mailbox);
+    let refused = early == Some(Err(Met::Status(Status::PeerNotLive)));
     check!("kill/offer_to_a_dead_vm_is_refused", refused, "{early:?}");
 
     let restarted = until_done(vendor::RESTART, 2);
@@ -67,16 +67,14 @@ fn grant(mailbox: &Mailbox) -> (u64, u64) {
     (area, handle)
 }
 
-/// Offers an area to VM 2 while it is dead, and takes it back.
-fn grant_to_dead(mailbox: &Mailbox) -> (u64, Result<[u64; 4], Met>) {
+/// Offers an area to VM 2 while it is dead, and takes it back. `None` if it came to no offer, which
+/// is a failure: then the partition was not asked.
+fn grant_to_dead(mailbox: &Mailbox) -> Option<Result<[u64; 4], Met>> {
     let area = pages::take(1);
-    let Ok(handle) = mailbox.share(area, 1, &[PARTITION, 2]) else {
-        // The hypervisor may refuse a receiver that does not live, too.
-        return (area, Err(Met::Status(Status::PeerNotLive)));
-    };
+    let handle = mailbox.share(area, 1, &[PARTITION, 2]).ok()?;
     let met = calls::offer(handle, 2, GrantKind::Share);
     calls::reclaim(handle).expect("reclaim");
-    (area, met)
+    Some(met)
 }
 
 /// VM 2: in its first life it maps and waits for its death, in its second it lets go as it should.

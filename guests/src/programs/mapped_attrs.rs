@@ -4,20 +4,29 @@
 use super::fifo::{self, FifoPages};
 use crate::calls::{self, Mailbox, PARTITION, id};
 use crate::descriptor::{Descriptor, READ_ONLY};
-use crate::rt::{Boot, pages, signal};
+use crate::rt::{Boot, layout, pages, signal};
 use crate::{check, say};
 use causeway_abi::{Call, GrantKind, GrantTerms, Permission};
 use causeway_virtio::msg::BusResult;
+
+/// Pages of the area of the remote device.
+const REMOTE_PAGES: u32 = 2;
+/// Where VM 1's RAM begins, as the monitor's map of the machine has it.
+const VM1_RAM: u64 = 0x8000_0000;
+
+/// Returns where an address of VM 1 really is.
+const fn physical(address: u64) -> u64 {
+    address - layout::RAM_START + VM1_RAM
+}
 
 /// VM 1.
 pub(super) fn owner(_boot: &Boot) {
     let mailbox = Mailbox::open().expect("mailbox");
 
     // An area of VM 2: the partition retrieves it and does not map it.
-    let area = pages::take(2);
-    let remote = mailbox.share(area, 2, &[PARTITION, 2]).expect("share");
+    let area = pages::take(REMOTE_PAGES.into());
+    let remote = mailbox.share(area, REMOTE_PAGES, &[PARTITION, 2]).expect("share");
     calls::offer(remote, 2, GrantKind::Share).expect("offer");
-    say!("NOTE remote_handle={remote:#x} pages=2");
     signal::send(2, remote);
 
     assert!(fifo::greet(), "the bus answers VERSION");
@@ -27,7 +36,12 @@ pub(super) fn owner(_boot: &Boot) {
     check!("mapped_attrs/read_only_fifo_is_refused", offered && refused, "{met:?}");
 
     let good = FifoPages::grant(&mailbox);
-    say!("NOTE fifo_handle={:#x} pages=2", good.handle);
+    let (fifo_pa, remote_pa) = (physical(good.address), physical(area));
+    say!(
+        "NOTE mapped_attrs fifo_pa={fifo_pa:#x} fifo_pages={} remote_pa={remote_pa:#x} \
+         remote_pages={REMOTE_PAGES}",
+        fifo::PAGES
+    );
     let met = good.configure();
     let kicked = calls::partition(&Call::BusKick);
     let mapped = met == Ok(BusResult::Ok) && kicked.is_ok();

@@ -315,6 +315,21 @@ impl<D: DeviceModel, const QUEUES: usize> DeviceServer<D, QUEUES> {
         ConfigEvent::of_status(self.status, self.generation)
     }
 
+    /// To be called when areas of the link have gone: a queue that is enabled and whose rings are no
+    /// longer all mapped makes the device need a reset. Returns the event that says so.
+    pub fn lost_areas<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Option<ConfigEvent> {
+        let features = self.features;
+        let lost = self.slots.iter().filter(|slot| slot.queue.is_some()).any(|slot| {
+            let Vqueue { cur_size, desc, driver, device, .. } = slot.settings;
+            let size = QueueSize::from_wire(cur_size);
+            size.is_none_or(|size| {
+                let config = QueueConfig { size, desc, driver, device, features };
+                DeviceQueue::new(mem, config).is_err()
+            })
+        });
+        lost.then(|| self.fail())
+    }
+
     /// Serves up to `budget` requests of a queue. Nothing happens unless the driver is set up and
     /// the queue enabled.
     pub fn serve<M: AreaMap + ?Sized>(&mut self, mem: &M, index: u16, budget: u32) -> Served {

@@ -118,6 +118,10 @@ impl Service<'_, '_> {
             if ringing || !self.disk.status().contains(Status::DRIVER_OK) {
                 let admitted = self.backend.admit(policy)?;
                 busy |= admitted.accepted > 0;
+                if admitted.revoked > 0 {
+                    self.lost(admitted.revoked)?;
+                    busy = true;
+                }
             }
             while let Some(incoming) = self.bus.receive()? {
                 self.take(&incoming)?;
@@ -133,6 +137,20 @@ impl Service<'_, '_> {
             } else {
                 time::rest();
             }
+        }
+        Ok(())
+    }
+
+    /// The driver has taken areas back without unbinding them. A queue whose ring went with them is
+    /// gone: the device needs a reset, and says so.
+    fn lost(&mut self, count: u32) -> Result<(), Error> {
+        say!("NOTE areas_revoked={count}");
+        let memory = self.backend.memory(DRIVER);
+        if let Some(event) = self.disk.lost_areas(&memory) {
+            self.bus.event_to(DEVICE_NUMBER, DRIVER, Request::EventConfig(event))?;
+        }
+        if self.backend.held() == 0 && self.state == State::InUse {
+            self.state = State::Abandoned;
         }
         Ok(())
     }
@@ -176,24 +194,25 @@ impl Service<'_, '_> {
         }
     }
 
-    /// Serves what is in the queue; returns the number of requests.
+    /// Serves a budget of what is in the queue, so that the FIFO is looked at between two; returns
+    /// how many requests there were, or that there may be more.
     fn serve(&mut self) -> Result<u32, Error> {
         let memory = self.backend.memory(DRIVER);
-        let mut requests = 0;
-        loop {
-            let served = self.disk.serve(&memory, 0, BUDGET);
-            requests += served.requests;
-            if let Some(event) = served.event {
-                self.bus.event_to(DEVICE_NUMBER, DRIVER, Request::EventConfig(event))?;
-            }
-            if served.notify {
-                self.doorbells.ring(DRIVER)?;
-            }
-            // Asks for a kick; if something came meanwhile there may be none for it.
-            if served.requests == 0 && !self.disk.arm(&memory, 0) {
-                return Ok(requests);
-            }
+        let served = self.disk.serve(&memory, 0, BUDGET);
+        if let Some(event) = served.event {
+            self.bus.event_to(DEVICE_NUMBER, DRIVER, Request::EventConfig(event))?;
         }
+        if served.notify
+            && let Err(error) = self.doorbells.ring(DRIVER)
+        {
+            // A driver that has died takes no doorbell. The bus will say so; others are served on.
+            say!("NOTE doorbell refused: {error}");
+        }
+        if served.requests > 0 {
+            return Ok(served.requests);
+        }
+        // Asks for a kick; if something came meanwhile there may be none for it.
+        Ok(u32::from(self.disk.arm(&memory, 0)))
     }
 
     fn print_result(&self) {

@@ -317,3 +317,19 @@ fn entropy_fills_what_is_asked_for_and_no_more() {
     mem.read(at(0x3000), &mut bytes).unwrap();
     assert_eq!((&bytes[..100], bytes[100]), (&[0xaa; 100][..], 0));
 }
+
+#[test]
+fn a_device_whose_ring_has_gone_needs_a_reset() {
+    let (words, mut server) = (words(), server());
+    let mem = map(&words);
+    let nowhere = WordArea::new(AreaId::new(2).unwrap(), &words);
+    assert_eq!(server.lost_areas(&nowhere), None, "no queue, nothing lost");
+    set_features(&mut server, &mem, [0, 1]);
+    set_status(&mut server, &mem, 0x0b);
+    ask(&mut server, &mem, Request::SetVqueue(queue(VqueueFlags::ENABLE))).unwrap();
+    set_status(&mut server, &mem, 0x0f);
+    assert_eq!(server.lost_areas(&mem), None, "another area went");
+    assert!(server.lost_areas(&nowhere).is_some());
+    assert!(server.status().contains(Status::NEEDS_RESET));
+    assert_eq!(server.serve(&mem, 0, 8).requests, 0);
+}
