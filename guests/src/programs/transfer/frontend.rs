@@ -31,13 +31,30 @@ const LARGEST_BATCH: u64 = 2 << 20;
 /// Bytes of the region that is written and read back, at most.
 const REGION: u64 = 65_536;
 
+/// Which bit VM 1 is to flip, as a sabotage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flip {
+    None,
+    Buffer,
+    Digest,
+}
+
+impl Flip {
+    fn read(boot: &Boot) -> Self {
+        match boot.line.get("flip") {
+            Some("buffer") => Self::Buffer,
+            Some("digest") => Self::Digest,
+            Some(_) | None => Self::None,
+        }
+    }
+}
+
 /// The wishes of the command line.
 #[derive(Clone, Copy, Debug)]
 struct Wishes {
     batch: u64,
     place: Place,
-    flip_buffer: bool,
-    flip_digest: bool,
+    flip: Flip,
     call_partition: bool,
     copy: bool,
 }
@@ -50,8 +67,7 @@ impl Wishes {
         good.then_some(Self {
             batch,
             place: if outside { Place::OutsideAreas } else { Place::InAreas },
-            flip_buffer: boot.line.get("flip") == Some("buffer"),
-            flip_digest: boot.line.get("flip") == Some("digest"),
+            flip: Flip::read(boot),
             call_partition: boot.line.is_set("call_partition"),
             copy: boot.line.is_set("copy"),
         })
@@ -182,7 +198,7 @@ fn transfer(
     // Resets the queue, which is a message by way of the partition; then all buffers go.
     drop(disk);
     let mut digest = read.map_err(|_| "read_failed")?;
-    if wishes.flip_digest {
+    if wishes.flip == Flip::Digest {
         digest[0] ^= 1;
     }
     Ok(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved, copied })
@@ -197,7 +213,7 @@ fn read_all(
     let total = disk.len_bytes();
     let mut digest = Digest::new();
     let (mut asked, mut digested) = (0, 0);
-    let mut flip = wishes.flip_buffer;
+    let mut flip = wishes.flip == Flip::Buffer;
     let mut call = wishes.call_partition;
     while digested < total {
         while asked < total && disk.has_room() {
