@@ -312,7 +312,7 @@ pub const JOBS: &[Job] = &[
         monitor_lines: &[
             MonitorLine { text: "FAULT vm=2 ", at_least: 2 },
             MonitorLine { text: "write=1", at_least: 1 },
-            MonitorLine { text: "forced_unmaps=1 ", at_least: 1 },
+            MonitorLine { text: " faults=2 forced_unmaps=1", at_least: 1 },
         ],
         ..PLAIN
     },
