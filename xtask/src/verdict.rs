@@ -2,6 +2,7 @@
 //!
 //! What a line does not say is broken, not zero: a number that nobody printed cannot pass.
 
+mod maps;
 mod report;
 
 pub(crate) use report::{Report, Transfer};
@@ -9,6 +10,9 @@ pub(crate) use report::{Report, Transfer};
 use crate::disk::Disk;
 use causeway_guests::jobs::{End, Job, Sabotage};
 use std::fmt;
+
+/// The job whose VMs name the areas that the partition maps.
+const MAPPED_ATTRS: &str = "mapped_attrs";
 
 /// One condition that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +49,10 @@ pub(crate) enum Broken {
     WriteCheck(String),
     /// A count that cannot be zero in a run that did its job.
     Zero(&'static str),
+    /// What the partition mapped, or how; its line.
+    Map(String),
+    /// The transfer was not marked off once: how often it was.
+    Marks(u64),
 }
 
 impl Broken {
@@ -86,6 +94,8 @@ impl fmt::Display for Broken {
             Self::MediumMapped(n) => write!(f, "the frontend maps {n} pages of the medium"),
             Self::WriteCheck(said) => write!(f, "the write check said {said}"),
             Self::Zero(what) => write!(f, "{what} is 0"),
+            Self::Map(line) => write!(f, "the partition mapped what or how it must not: {line}"),
+            Self::Marks(n) => write!(f, "the transfer was marked off {n} times, not once"),
         }
     }
 }
@@ -115,6 +125,10 @@ pub(crate) fn of_job(job: &Job, report: &Report) -> Vec<Broken> {
         if seen < usize::try_from(line.at_least).unwrap_or(usize::MAX) {
             broken.push(Broken::MonitorLine(line.text.to_owned(), line.at_least, seen));
         }
+    }
+    broken.extend(report.maps.iter().cloned());
+    if job.name == MAPPED_ATTRS {
+        broken.extend(report.named_areas.iter().cloned());
     }
     ends(job, report, &mut broken);
     broken
@@ -160,6 +174,7 @@ pub(crate) fn of_transfer(disk: &Disk, file_changed: bool, transfer: &Transfer) 
     check(transfer.partition_calls_during_transfer, "partition_calls_during_transfer", &|n| {
         zero(n, Broken::PartitionCalls(n))
     });
+    check(transfer.transfer_marks, "transfer_marks", &|n| (n != 1).then_some(Broken::Marks(n)));
     check(transfer.copied_bytes(), "copied_bytes", &|n| zero(n, Broken::Copied(n)));
     check(transfer.bounced_bytes, "bounced_bytes", &|n| zero(n, Broken::Bounced(n)));
     check(transfer.medium_bytes, "medium_bytes", &|n| {
@@ -172,6 +187,7 @@ pub(crate) fn of_transfer(disk: &Disk, file_changed: bool, transfer: &Transfer) 
         (transfer.grants, "grants"),
         (transfer.requests, "requests"),
         (transfer.doorbells, "doorbells"),
+        (transfer.doorbells_during_transfer, "doorbells_during_transfer"),
     ];
     for (count, name) in counts {
         check(count, name, &|n| (n == 0).then_some(Broken::Zero(name)));

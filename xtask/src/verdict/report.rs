@@ -1,6 +1,6 @@
 //! Owns what a boot reported, collected from its logs. Never judges it.
 
-use super::Broken;
+use super::{Broken, maps};
 use crate::boot::Logs;
 use crate::lines::{Fields, Line, Source};
 
@@ -24,12 +24,20 @@ pub(crate) struct Report {
     pub(crate) ends: [Option<String>; 4],
     /// What the monitor printed.
     pub(crate) monitor_lines: Vec<String>,
+    /// What is wrong with the partition's MAP lines in any run.
+    pub(crate) maps: Vec<Broken>,
+    /// What is wrong with them where the VMs name the areas.
+    pub(crate) named_areas: Vec<Broken>,
 }
 
 impl Report {
     /// Collects the lines.
     pub(crate) fn of(logs: &Logs) -> Self {
-        let mut report = Self::default();
+        let mut report = Self {
+            maps: maps::of_any(logs),
+            named_areas: maps::of_named_areas(logs),
+            ..Self::default()
+        };
         for line in logs.normal.iter().map(|line| Line::normal(line)) {
             report.note_crash(line);
             let index = match line.source {
@@ -107,6 +115,10 @@ pub(crate) struct Transfer {
     pub(crate) requests: Option<u64>,
     /// Doorbells rung during the job, both ways, as the monitor counts them.
     pub(crate) doorbells: Option<u64>,
+    /// Pairs of marks around the transfer that the monitor saw.
+    pub(crate) transfer_marks: Option<u64>,
+    /// Doorbells rung between the marks.
+    pub(crate) doorbells_during_transfer: Option<u64>,
     /// Grants that the frontend made.
     pub(crate) grants: Option<u64>,
     /// Pages in these grants.
@@ -167,6 +179,8 @@ impl Transfer {
             bytes: front.number("bytes"),
             requests: front.number("requests"),
             doorbells: monitor.number("doorbells"),
+            transfer_marks: monitor.number("transfer_marks"),
+            doorbells_during_transfer: monitor.number("doorbells_during_transfer"),
             grants: front.number("grants"),
             pages: front.number("pages"),
             bounced_bytes: front.number("bounced_bytes"),

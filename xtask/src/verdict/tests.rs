@@ -34,7 +34,8 @@ fn good() -> Vec<String> {
          doorbells=3"
             .to_owned(),
         "[mon] RESULT partition_calls_during_transfer=0 partition_calls=20 vm_calls=90 \
-         doorbells=6 medium_mapped_by_vm1=0 shares=3 retrieves=1 reclaims=3"
+         doorbells=6 medium_mapped_by_vm1=0 shares=3 retrieves=1 reclaims=3 transfer_marks=1 \
+         doorbells_during_transfer=4"
             .to_owned(),
         "[vm1] END status=ok".to_owned(),
         "[vm2] END status=ok".to_owned(),
@@ -86,6 +87,9 @@ fn each_condition_broken_alone_fails_for_its_own_reason() {
             Broken::Zero("requests"),
         ),
         ("doorbells=6", "doorbells=0", Broken::Zero("doorbells")),
+        ("transfer_marks=1", "transfer_marks=0", Broken::Marks(0)),
+        ("transfer_marks=1", "transfer_marks=2", Broken::Marks(2)),
+        ("_during_transfer=4", "_during_transfer=0", Broken::Zero("doorbells_during_transfer")),
         (
             "status=ok sha256",
             "status=fail sha256",
@@ -136,6 +140,8 @@ fn a_number_that_nobody_prints_cannot_pass() {
         "partition_calls_during_transfer=",
         "doorbells=6",
         "medium_mapped_by_vm1=",
+        "transfer_marks=",
+        "doorbells_during_transfer=",
         "copied_bytes=0 grants",
         "copied_bytes=0 requests",
         "status=ok sha256",
@@ -176,6 +182,20 @@ fn another_vms_word_does_not_count() {
 fn a_crash_of_the_partition_fails_a_run_that_otherwise_passed() {
     let broken = judged(&TRANSFER, good(), &["[sp] PANIC core 0 at lib.rs:1"]);
     assert_eq!(broken, [Broken::Crash("PANIC core 0 at lib.rs:1".into())]);
+}
+
+#[test]
+fn an_area_that_the_partition_mapped_executable_fails_every_run() {
+    let line = "MAP pa=0x80010000 pages=2 ns=1 xn=0 ap=rw mem=wb";
+    let broken = judged(&TRANSFER, good(), &[&format!("[sp] {line}")]);
+    assert_eq!(broken, [Broken::Map(line.into())]);
+}
+
+#[test]
+fn the_job_that_names_its_areas_fails_without_their_names() {
+    let job = Job { name: super::MAPPED_ATTRS, ..TRANSFER };
+    assert!(matches!(judged(&job, good(), &[]).as_slice(), [Broken::Unsaid(_)]));
+    assert!(jobs::find(super::MAPPED_ATTRS).is_some(), "the job has another name now");
 }
 
 #[test]
