@@ -22,6 +22,8 @@ pub(crate) struct RunResult {
     pages: Option<u64>,
     requests: Option<u64>,
     doorbells: Option<u64>,
+    doorbells_during_transfer: Option<u64>,
+    transfer_marks: Option<u64>,
     partition_calls_during_transfer: Option<u64>,
     partition_calls: Option<u64>,
     vm_calls: Option<u64>,
@@ -65,6 +67,8 @@ impl RunResult {
         self.pages = transfer.pages;
         self.requests = transfer.requests;
         self.doorbells = transfer.doorbells;
+        self.doorbells_during_transfer = transfer.doorbells_during_transfer;
+        self.transfer_marks = transfer.transfer_marks;
         self.partition_calls_during_transfer = transfer.partition_calls_during_transfer;
         self.partition_calls = transfer.partition_calls;
         self.vm_calls = transfer.vm_calls;

@@ -77,7 +77,7 @@ pub(super) fn of_named_areas(logs: &Logs) -> Vec<Broken> {
         let Some(fields) = line.fields("MAP") else { continue };
         let Some(mapped) = Pages::read(&fields, "pa", "pages") else { continue };
         fifo_mapped |= mapped == fifo && fields.text("ap") == Some("rw");
-        if mapped.overlaps(remote) {
+        if mapped.overlaps(remote) || mapped != fifo {
             broken.push(Broken::Map(line.text.to_owned()));
         }
     }
@@ -123,6 +123,14 @@ mod tests {
     fn a_remote_area_that_is_mapped_in_part_fails() {
         let logs = logs(&[NOTE], &[FIFO, "[sp] MAP pa=0x80023000 pages=1 ns=1 xn=1 ap=ro mem=wb"]);
         assert_eq!(of_named_areas(&logs).len(), 1);
+    }
+
+    #[test]
+    fn anything_but_the_fifo_that_is_mapped_fails() {
+        for other in ["pa=0x80011000 pages=1", "pa=0x80030000 pages=2"] {
+            let other = FIFO.replace("pa=0x80010000 pages=2", other);
+            assert_eq!(of_named_areas(&logs(&[NOTE], &[FIFO, &other])).len(), 1, "{other}");
+        }
     }
 
     #[test]
