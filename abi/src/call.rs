@@ -1,6 +1,7 @@
 //! Owns the calls and how each lies in a frame; never decides whether a call is allowed.
 
 use crate::frame::{Frame, pack};
+use crate::ledger::{DigestHalf, LedgerScope};
 use crate::{Status, VERSION_MAJOR};
 use causeway_ffa::{EndpointId, MemHandle};
 
@@ -212,6 +213,8 @@ call_ids! {
     Events = 0x12;
     /// Counters of the partition (hypervisor only).
     Stats = 0x13;
+    /// The set of grants is frozen until the platform is reset.
+    Seal = 0x14;
     /// An owner puts a transaction under the broker's care.
     Offer = 0x20;
     /// An owner takes a grant back.
@@ -238,6 +241,10 @@ call_ids! {
     HypUnmapped = 0x43;
     /// A VM asks the partition to look at its message FIFO.
     BusKick = 0x50;
+    /// The digest that the ledger's records lead to.
+    LedgerHead = 0x60;
+    /// The ledger's records, written into a local area.
+    LedgerRead = 0x61;
 }
 
 /// A call, checked as far as its frame goes.
@@ -261,6 +268,8 @@ pub enum Call {
         /// Which four counters.
         page: u8,
     },
+    /// For the hypervisor and the VM that policy names. Returns x4 = grants in the frozen set.
+    Seal,
     /// x4 = handle; x5 = peer (15:0, all ones for none) | kind (23:16) | permission (31:24);
     /// x6 = FF-A tag; x7 = 0. Returns x4 = generation (31:0) | page count (63:32), x5 = fold.
     Offer {
@@ -339,6 +348,26 @@ pub enum Call {
     },
     /// Returns x4 = messages taken from the caller's FIFO, x5 = messages waiting for the caller.
     BusKick,
+    /// x4 = scope, x5 = half. Returns x4 = records made so far, x5-x6 = that half of the digest
+    /// (bytes in memory order), x7 = records that were not chained yet: while it is not 0 the digest
+    /// is none, and the call is to be made again.
+    LedgerHead {
+        /// Whose records.
+        scope: LedgerScope,
+        /// Which half.
+        half: DigestHalf,
+    },
+    /// x4 = handle of a local area of the caller, x5 = scope, x6 = cursor, 0 to begin. Returns
+    /// x4 = bytes written at the start of the area, at most one page; x5 = next cursor, or 0 at the
+    /// end. What all pages hold together is a dump up to the last LEDGER_HEAD of this scope.
+    LedgerRead {
+        /// The area.
+        handle: MemHandle,
+        /// Whose records.
+        scope: LedgerScope,
+        /// Where to go on.
+        cursor: u64,
+    },
 }
 
 /// The peer field that means "the partition only".
@@ -426,6 +455,16 @@ impl Call {
                 Self::HypUnmapped { handle: handle(a)?, vm: EndpointId::from_raw(narrow(b)?) }
             }
             CallId::BusKick => zero([a, b, c, d]).and(Ok(Self::BusKick))?,
+            CallId::Seal => zero([a, b, c, d]).and(Ok(Self::Seal))?,
+            CallId::LedgerHead => {
+                zero([c, d])?;
+                let half = DigestHalf::from_code(narrow(b)?).ok_or(Status::BadArgument)?;
+                Self::LedgerHead { scope: decode_scope(a)?, half }
+            }
+            CallId::LedgerRead => {
+                zero([d])?;
+                Self::LedgerRead { handle: handle(a)?, scope: decode_scope(b)?, cursor: c }
+            }
         })
     }
 
@@ -450,6 +489,9 @@ impl Call {
             Self::HypMapping { .. } => CallId::HypMapping,
             Self::HypUnmapped { .. } => CallId::HypUnmapped,
             Self::BusKick => CallId::BusKick,
+            Self::Seal => CallId::Seal,
+            Self::LedgerHead { .. } => CallId::LedgerHead,
+            Self::LedgerRead { .. } => CallId::LedgerRead,
         }
     }
 
@@ -460,7 +502,13 @@ impl Call {
             Self::Version { minor } => [u64::from(minor), 0, 0, 0],
             Self::Features { call_number } => [u64::from(call_number), 0, 0, 0],
             Self::Stats { page } => [u64::from(page), 0, 0, 0],
-            Self::Events | Self::HypPoll | Self::BusKick => [0; 4],
+            Self::Events | Self::HypPoll | Self::BusKick | Self::Seal => [0; 4],
+            Self::LedgerHead { scope, half } => {
+                [u64::from(scope.code()), u64::from(half.code()), 0, 0]
+            }
+            Self::LedgerRead { handle, scope, cursor } => {
+                [handle.get(), u64::from(scope.code()), cursor, 0]
+            }
             Self::Offer { handle, terms, tag } => [handle.get(), encode_terms(terms), tag, 0],
             Self::Revoke { handle } | Self::State { handle } | Self::Release { handle } => {
                 [handle.get(), 0, 0, 0]
@@ -479,6 +527,10 @@ impl Call {
         };
         pack(self.id().number(), args)
     }
+}
+
+fn decode_scope(word: u64) -> Result<LedgerScope, Status> {
+    LedgerScope::from_code(narrow(word)?).ok_or(Status::BadArgument)
 }
 
 fn encode_terms(terms: GrantTerms) -> u64 {

@@ -22,11 +22,13 @@
 
 pub mod call;
 pub mod frame;
+pub mod ledger;
 pub mod range;
 pub mod status;
 
 pub use call::{Call, CallId, GrantKind, GrantSummary, GrantTerms, LifeState, Permission};
 pub use frame::{Frame, Reply};
+pub use ledger::{DigestHalf, LedgerScope};
 pub use range::{PackedRange, RangeFold};
 pub use status::Status;
 

@@ -105,6 +105,8 @@ statuses! {
     PeerNotLive = 31, "The peer must be live.";
     /// The partition crashed and refuses everything until the platform is reset.
     PartitionFailed = 32, "The partition must not have crashed.";
+    /// Policy does not name the caller for this call: sealing, or the whole ledger.
+    PolicyCaller = 33, "Policy must name the caller for this call.";
 }
 
 #[cfg(test)]

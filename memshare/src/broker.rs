@@ -9,11 +9,13 @@ mod offer;
 mod owner;
 mod peer;
 mod query;
+mod seal;
 mod vm;
 
 pub use query::{STATS_VM_PAGES, features};
 pub use vm::DESTROY_BATCH;
 
+use crate::defect::defective;
 use crate::event::{Doorbell, Event, Next, Notice, Out, RetrieveRequest, Step, VmVerdict};
 use crate::grant::{Grant, GrantId, Party};
 use crate::ledger::{Action, Record};
@@ -97,7 +99,7 @@ enum Pending {
 
 /// The state machine: at most `GRANTS` live grants and `RANGES` address ranges in all; `WORDS`
 /// must be `GRANTS.div_ceil(64)`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> {
     policy: Policy,
     partition: EndpointId,
@@ -115,6 +117,9 @@ pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> 
     poll_from: u16,
     /// No grant that is releasing has an earlier deadline.
     expire_at: u64,
+    seal: seal::Seal<GRANTS>,
+    #[cfg(any(test, feature = "explore"))]
+    defect: Option<crate::defect::Defect>,
 }
 
 /// Who calls, once known.
@@ -140,6 +145,9 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             attention: false,
             poll_from: 0,
             expire_at: u64::MAX,
+            seal: seal::Seal::new(),
+            #[cfg(any(test, feature = "explore"))]
+            defect: None,
         }
     }
 
@@ -274,7 +282,9 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
                 hypervisor.and_then(|()| self.hyp_mapping(handle, vm, out))
             }
             Call::HypUnmapped { handle, vm } => {
-                hypervisor.and_then(|()| self.hyp_unmapped(caller, handle, vm, out))
+                let forged = defective!(self, UnmappedForged);
+                let may = if forged { Ok(()) } else { hypervisor };
+                may.and_then(|()| self.hyp_unmapped(caller, handle, vm, out))
             }
             Call::BusKick => {
                 let vm = vm(who)?;
@@ -283,18 +293,29 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
                 }
                 Ok(Next::BusKick { vm: caller })
             }
+            Call::Seal => self.seal(caller, who, out),
+            Call::LedgerHead { scope, half } => {
+                self.may_read(vm(who)?, scope)?;
+                Ok(Next::LedgerHead { vm: caller, scope, half })
+            }
+            Call::LedgerRead { handle, scope, cursor } => {
+                self.ledger_read(vm(who)?, handle, scope, cursor)
+            }
         }
     }
 
     fn free_for_call(&self) -> Result<(), Status> {
-        if self.pending == Pending::Nothing { Ok(()) } else { Err(Status::Busy) }
+        let free = self.pending == Pending::Nothing || defective!(self, BusyIgnored);
+        if free { Ok(()) } else { Err(Status::Busy) }
     }
 
     fn caller(&self, id: EndpointId) -> Result<Caller, Status> {
         if self.policy.hypervisor() == Some(id) {
             return Ok(Caller::Hypervisor);
         }
-        self.live_vm(id).map(Caller::Vm).ok_or(Status::UnknownCaller)
+        let known = self.policy.vm_index(id);
+        let live = known.filter(|vm| self.is_live(*vm) || defective!(self, DeadCaller));
+        live.map(Caller::Vm).ok_or(Status::UnknownCaller)
     }
 
     fn live_vm(&self, id: EndpointId) -> Option<u8> {
@@ -329,8 +350,17 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         let slot = self.store.find(handle).ok_or(Status::NoSuchGrant)?;
         let grant = self.store.grant(slot).ok_or(Status::NoSuchGrant)?;
         let me = self.party(vm);
-        let mine = grant.owner == me || grant.peer == Some(me);
-        if mine { Ok((slot, grant)) } else { Err(Status::NoSuchGrant) }
+        let mut mine = grant.owner == me || grant.peer == Some(me);
+        if defective!(self, OldLife) {
+            mine = grant.owner.vm == vm || grant.peer.is_some_and(|p| p.vm == vm);
+        }
+        if mine || defective!(self, AnyonesHandle) {
+            Ok((slot, grant))
+        } else if defective!(self, ForeignHandle) {
+            Err(Status::WrongState)
+        } else {
+            Err(Status::NoSuchGrant)
+        }
     }
 
     /// Ends a call: a refusal goes into the ledger and changes nothing else.
@@ -377,7 +407,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             return;
         }
         self.attention = true;
-        if let Some(doorbell) = self.doorbell {
+        if let Some(doorbell) = self.doorbell.filter(|_| !defective!(self, RegisterSilent)) {
             out.push(Notice::RingHypervisor(doorbell));
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::grant::{GrantId, GrantView};
 use crate::ledger::Record;
-use causeway_abi::{Call, Frame, GrantKind, Permission, Status};
+use causeway_abi::{Call, DigestHalf, Frame, GrantKind, LedgerScope, Permission, Status};
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange};
 
 /// One thing that happened. The first of a sequence comes from a caller, the bus or the clock; the
@@ -230,6 +230,27 @@ pub enum Next {
     BusKick {
         /// The caller.
         vm: EndpointId,
+    },
+    /// The end: the caller may know the head of the ledger; [`crate::Ledger::head`] answers.
+    LedgerHead {
+        /// The caller.
+        vm: EndpointId,
+        /// Whose records.
+        scope: LedgerScope,
+        /// Which half.
+        half: DigestHalf,
+    },
+    /// The end: the caller may read the ledger into its local area. The image begins a use of the
+    /// area, writes what [`crate::Ledger::page`] gives, ends the use, and answers.
+    LedgerRead {
+        /// The caller.
+        vm: EndpointId,
+        /// The area.
+        grant: GrantId,
+        /// Whose records.
+        scope: LedgerScope,
+        /// Where to go on.
+        cursor: u64,
     },
     /// The end: the answer to [`Event::Use`] and [`Event::Unuse`].
     Used(Result<GrantView, Status>),

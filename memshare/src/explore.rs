@@ -1,5 +1,10 @@
 //! Owns the exhaustive walk over the real broker's states: every order of calls, lies, crashes,
-//! refusals and failures in a small world, with the invariants checked after each step. For hosts.
+//! refusals and failures in small worlds, with the invariants checked after each step. For hosts.
+//!
+//! [`WORLDS`] names the configurations; [`explore`] walks them all, or until a [`Defect`] that was
+//! switched on is found. What tells no two states apart (clock, ledger, unread doorbells, how often
+//! a name was used) is canonical, see `broker/canonical.rs`. A state is known again by 128 bits of
+//! its hash.
 #![expect(
     clippy::expect_used,
     clippy::arithmetic_side_effects,
@@ -8,49 +13,25 @@
 
 mod action;
 mod check;
+mod fingerprint;
+mod walk;
+mod world;
 
-pub use action::Action;
+pub use action::{Act, Action, Fault, Kind, Question};
+pub use walk::{Report, Violation};
+pub use world::{Flaw, Special, Transaction, WORLDS, World};
 
-use crate::lab::{HYPERVISOR, Lab, pages, terms, vm};
-use crate::policy::{PairRule, Policy, Quota};
-use causeway_abi::{GrantTerms, Permission};
-use causeway_ffa::PageRange;
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use crate::defect::Defect;
+use crate::lab::Lab;
+use causeway_abi::Status;
+use std::collections::{BTreeMap, BTreeSet};
+use std::format;
 use std::string::String;
+use std::sync::Mutex;
 use std::vec::Vec;
 
-/// The tables of the small world: room for every transaction, none to spare for ranges.
+/// The tables of the small worlds: room for every transaction, none to spare for ranges.
 pub type SmallLab = Lab<4, 8, 1>;
-
-/// A transaction that its owner may send, offer, revoke and reclaim.
-#[derive(Clone, Debug)]
-pub struct Transaction {
-    /// Its handle.
-    pub number: u64,
-    /// Who sends it.
-    pub owner: u16,
-    /// On which terms.
-    pub terms: GrantTerms,
-    /// Its pages.
-    pub ranges: Vec<PageRange>,
-}
-
-/// A named world to walk.
-#[derive(Clone, Debug)]
-pub struct World {
-    /// Its name.
-    pub name: &'static str,
-    /// Who may grant what to whom.
-    pub policy: Policy,
-    /// What there is to grant.
-    pub transactions: Vec<Transaction>,
-    /// The VMs that may be killed and created anew.
-    pub mortals: Vec<u16>,
-    /// A VM that no grant concerns.
-    pub stranger: u16,
-}
 
 /// One state: the broker, what it decides about, and what the hypervisor really maps.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,194 +40,85 @@ pub struct Node {
     pub lab: SmallLab,
     /// (handle, VM) pairs in stage 2.
     pub stage2: BTreeSet<(u64, u16)>,
+    /// Handles whose lock the SPMC once would not take back.
+    pub left: BTreeSet<u64>,
+    /// Handles of the grants that lived when the set was frozen.
+    pub frozen: Option<BTreeSet<u64>>,
 }
 
-/// A broken invariant, with the shortest way to it.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// Which, and how.
-    pub what: String,
-    /// From the empty state on.
-    pub trace: Vec<Action>,
-}
-
-/// What a walk found.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Different states.
+/// How to walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Switched on in every world.
+    pub defect: Option<Defect>,
+    /// The most states of one world; a walk that reaches it is not complete.
     pub states: usize,
-    /// Steps taken.
-    pub transitions: usize,
-    /// Steps to the farthest state.
-    pub depth: usize,
-    /// Whether nothing was left to visit.
-    pub complete: bool,
-    /// What was broken; the walk does not go on behind it.
-    pub violations: Vec<Violation>,
-    /// How often each action ended with each status.
-    pub per_event: BTreeMap<String, usize>,
+    /// Worlds walked at once.
+    pub threads: usize,
+    /// Hears of each world that was walked.
+    pub progress: fn(&Report),
 }
 
-impl World {
-    fn new(name: &'static str, ids: &[u16], pairs: &[(u16, Option<u16>)]) -> Self {
-        let mut policy = Policy::new().with_hypervisor(HYPERVISOR).with_unmap_deadline_ms(1);
-        for id in ids {
-            policy.add_vm(vm(*id)).expect("a VM");
-        }
-        policy.add_window(pages(0x100, 3)).expect("a window");
-        for (owner, peer) in pairs {
-            let rule = PairRule {
-                owner: vm(*owner),
-                peer: peer.map(vm),
-                share: true,
-                lend: false,
-                widest: Permission::ReadWrite,
-                max_area_pages: 2,
-                quota: Quota { grants: 1, pages: 2, ranges: 2 },
-            };
-            policy.add_pair(rule).expect("a pair");
-        }
-        let (stranger, mortals) = ids.split_last().expect("a stranger");
-        let mortals = mortals.to_vec();
-        Self { name, policy, transactions: Vec::new(), mortals, stranger: *stranger }
+impl Default for Options {
+    fn default() -> Self {
+        Self { defect: None, states: usize::MAX, threads: 2, progress: |_| {} }
     }
+}
 
-    fn with(mut self, number: u64, owner: u16, peer: Option<u16>, frames: &[u64]) -> Self {
-        let ranges = frames.iter().map(|frame| pages(*frame, 1)).collect();
-        self.transactions.push(Transaction { number, owner, terms: terms(peer), ranges });
-        self
+/// Walks every world of [`WORLDS`], the largest first; with a defect the smallest first, and only
+/// until it is found. The reports come in the order of the names' table.
+#[must_use]
+pub fn explore(options: Options) -> Vec<Report> {
+    let mut waiting: Vec<&'static str> = WORLDS.to_vec();
+    if options.defect.is_none() {
+        waiting.reverse();
     }
-
-    /// One owner (1), one peer (3), a stranger (5): one area for both.
-    #[must_use]
-    pub fn tiny() -> Self {
-        Self::new("tiny", &[1, 3, 5], &[(1, Some(3))]).with(0, 1, Some(3), &[0x101, 0x100])
-    }
-
-    /// Two owners (1, 2), two peers (3, 4), a stranger (5), three pages: one area to each peer, over
-    /// the same page, and a local one.
-    #[must_use]
-    pub fn small() -> Self {
-        Self::new("small", &[1, 2, 3, 4, 5], &[(1, Some(3)), (2, Some(4)), (2, None)])
-            .with(0, 1, Some(3), &[0x101, 0x100])
-            .with(1, 2, Some(4), &[0x101])
-            .with(2, 2, None, &[0x102])
-    }
-
-    /// Two owners, one peer of both, a second peer of the first owner, three pages, four areas.
-    #[must_use]
-    pub fn crossed() -> Self {
-        let pairs = [(1, Some(3)), (1, Some(4)), (2, Some(3)), (2, None)];
-        Self::new("crossed", &[1, 2, 3, 4, 5], &pairs)
-            .with(0, 1, Some(3), &[0x101, 0x100])
-            .with(1, 2, Some(3), &[0x101])
-            .with(2, 2, None, &[0x102])
-            .with(3, 1, Some(4), &[0x102])
-    }
-
-    /// Visits every state within `limit` of them, nearest first.
-    #[must_use]
-    pub fn walk(&self, limit: usize) -> Report {
-        let mut report = Report { complete: true, ..Report::default() };
-        let start = Node { lab: Lab::new(&self.policy), stage2: BTreeSet::new() }.canonical();
-        let mut seen = HashSet::from([fingerprint(&start)]);
-        let mut steps: Vec<Option<(usize, Action)>> = [None].into();
-        let mut queue = VecDeque::from([(start, 0_usize, 0_usize)]);
-        while let Some((node, at, depth)) = queue.pop_front() {
-            report.depth = report.depth.max(depth);
-            for action in self.actions() {
-                let Some(done) = action.apply(self, &node) else { continue };
-                report.transitions += 1;
-                *report.per_event.entry(done.event.clone()).or_default() += 1;
-                let step = check::step(&node, &done);
-                let next = done.node.canonical();
-                let new = next != node && seen.insert(fingerprint(&next));
-                let state = if new { check::state(self, &next) } else { Ok(()) };
-                if let Err(what) = step.and(state) {
-                    let trace = trace(&steps, at, action);
-                    report.violations.push(Violation { what, trace });
-                    continue;
-                }
-                if !new {
-                    continue;
-                }
-                if steps.len() >= limit {
-                    report.complete = false;
-                    continue;
-                }
-                steps.push(Some((at, action)));
-                queue.push_back((next, steps.len() - 1, depth + 1));
+    let waiting = Mutex::new(waiting.into_iter());
+    let done = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(name) = waiting.lock().expect("no panic under it").next() {
+            let found = |r: &Report| options.defect.is_some() && !r.violations.is_empty();
+            if done.lock().expect("no panic under it").iter().any(found) {
+                break;
             }
+            let world = World::named(name).expect("a world of the table");
+            let report = world.walk(options.defect, options.states);
+            (options.progress)(&report);
+            done.lock().expect("no panic under it").push(report);
         }
-        report.states = steps.len();
-        report
-    }
-}
-
-impl Node {
-    fn canonical(mut self) -> Self {
-        self.lab.broker = self.lab.broker.canonical(self.lab.now);
-        self.lab.now = 0;
-        self.lab.records.clear();
-        self.lab.lost.clear();
-        self.lab.rings = 0;
-        self
-    }
-}
-
-fn fingerprint(node: &Node) -> (u64, u64) {
-    let hash = |salt: u64| {
-        let mut hasher = DefaultHasher::new();
-        salt.hash(&mut hasher);
-        node.hash(&mut hasher);
-        hasher.finish()
     };
-    (hash(0), hash(0x9e37_79b9_7f4a_7c15))
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads.max(1) {
+            scope.spawn(work);
+        }
+    });
+    let mut reports = done.into_inner().expect("no panic under it");
+    reports.sort_by_key(|r| WORLDS.iter().position(|name| *name == r.name));
+    reports
 }
 
-fn trace(steps: &[Option<(usize, Action)>], mut at: usize, last: Action) -> Vec<Action> {
-    let mut trace = Vec::from([last]);
-    while let Some(Some((before, action))) = steps.get(at) {
-        trace.push(*action);
-        at = *before;
+/// What the walks together never met: kinds of events, and statuses that the broker can give.
+#[must_use]
+pub fn missing(reports: &[Report]) -> Vec<String> {
+    let mut met = BTreeMap::<&str, usize>::new();
+    for (event, count) in reports.iter().flat_map(|r| &r.per_event) {
+        for part in event.split(':') {
+            *met.entry(part).or_default() += count;
+        }
     }
-    trace.reverse();
-    trace
+    let kinds = Kind::ALL.iter().map(|k| k.name());
+    let statuses = Status::ALL.iter().filter(|s| is_the_brokers(**s)).map(|s| s.name());
+    let absent = kinds.chain(statuses).filter(|name| !met.contains_key(name));
+    absent.map(|name| format!("{name} never happened")).collect()
+}
+
+/// Statuses that others give: the bus, the hypervisor, the image after a crash.
+const fn is_the_brokers(status: Status) -> bool {
+    !matches!(
+        status,
+        Status::NoBus | Status::FifoBroken | Status::StillMapped | Status::PartitionFailed
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::println;
-
-    fn show(report: &Report) {
-        for (event, count) in &report.per_event {
-            println!("{event}: {count}");
-        }
-        println!("{} states, {} steps, depth {}", report.states, report.transitions, report.depth);
-    }
-
-    #[test]
-    #[cfg_attr(miri, ignore = "too many states for an interpreter")]
-    fn a_walk_over_all_states_of_one_grant_breaks_no_invariant() {
-        let report = World::tiny().walk(10_000);
-        show(&report);
-        assert!(report.violations.is_empty(), "{:?}", report.violations.first());
-        assert!(report.complete && report.depth > 8, "{report:?}");
-        for event in ["Map:Ok", "Map:WrongState", "Release:Ok", "RevokeFails:SpmcFailure"] {
-            assert!(report.per_event.contains_key(event), "{event} never happened");
-        }
-    }
-
-    /// The nearest states only: all of them need minutes without optimisation. `EXPLORE_STATES`
-    /// lifts the bound.
-    #[test]
-    #[cfg_attr(miri, ignore = "too many states for an interpreter")]
-    fn a_walk_over_two_owners_and_two_peers_breaks_no_invariant() {
-        let limit = std::env::var("EXPLORE_STATES").ok().and_then(|v| v.parse().ok());
-        let report = World::small().walk(limit.unwrap_or(1500));
-        show(&report);
-        assert!(report.violations.is_empty(), "{:?}", report.violations.first());
-        assert!(report.states >= 1500);
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@
     reason = "a laboratory stops at the first surprise"
 )]
 
+mod intruder;
+
 use crate::event::{
     Borrower, Caching, Descriptor, Event, MapFailed, Next, Notice, RetrieveRequest, Security,
     VmVerdict,
@@ -15,7 +17,7 @@ use crate::grant::{GrantId, GrantView};
 use crate::ledger::Record;
 use crate::policy::Policy;
 use crate::{Action, Broker};
-use causeway_abi::{Call, CallId, GrantKind, GrantTerms, LifeState, Permission, Reply, Status};
+use causeway_abi::{Call, GrantKind, GrantTerms, LifeState, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageAddr, PageRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
@@ -59,6 +61,10 @@ pub struct Faults {
     pub mmu: Option<MapFailed>,
     /// Whether the SPMC forgets to check senders and receivers, as some do.
     pub careless: bool,
+    /// Whether, in the middle of each sequence, time passes to the next deadline and a tick comes.
+    pub late: bool,
+    /// Whether, in the middle of each sequence, another core tries every call.
+    pub second_core: bool,
 }
 
 /// A broker among the things that it decides about.
@@ -80,6 +86,10 @@ pub struct Lab<const G: usize, const R: usize, const W: usize> {
     pub rings: u32,
     /// Areas that the bus was told are gone; a walk clears it.
     pub lost: Vec<GrantId>,
+    /// Calls that another core tried in the middle of a sequence; a walk clears it.
+    pub intrusions: usize,
+    /// A call of another core that got in between the steps of a sequence.
+    pub intruder: Option<&'static str>,
 }
 
 /// The end of a sequence.
@@ -89,7 +99,7 @@ pub enum Outcome {
     Reply(Reply),
     /// The answer to a framework message.
     Verdict(VmVerdict),
-    /// The bus may go on.
+    /// The bus or the ledger may go on.
     Kick(EndpointId),
     /// The answer to a use.
     Used(Result<GrantView, Status>),
@@ -137,6 +147,8 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             records: Vec::new(),
             rings: 0,
             lost: Vec::new(),
+            intrusions: 0,
+            intruder: None,
         }
     }
 
@@ -183,7 +195,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                 assert_eq!(reply.call_number, call.id().number(), "an answer to another call");
                 reply
             }
-            Outcome::Kick(_) => Reply::ok(CallId::BusKick.number(), [0; 4]),
+            Outcome::Kick(_) => Reply::ok(call.id().number(), [0; 4]),
             other @ (Outcome::Verdict(_) | Outcome::Used(_) | Outcome::Idle) => {
                 panic!("{call:?} ended with {other:?}")
             }
@@ -234,13 +246,8 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
     pub fn drive(&mut self, first: Event<'_>) -> Outcome {
         let mut step = self.broker.step(self.now, first);
         for _ in 0..1000 {
-            for notice in step.notices() {
-                match notice {
-                    Notice::Ledger(record) => self.records.push(record),
-                    Notice::RingHypervisor(_) => self.rings += 1,
-                    Notice::AreaLost { grant, .. } => self.lost.push(grant),
-                }
-            }
+            self.take_notices(&step);
+            self.meanwhile(step.next());
             step = match step.next() {
                 Next::Retrieve(request) => self.retrieve(&request),
                 Next::Relinquish(handle) => {
@@ -266,12 +273,52 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                     return Outcome::Reply(Reply::decode(&frame).expect("an answer"));
                 }
                 Next::VmReply(verdict) => return Outcome::Verdict(verdict),
-                Next::BusKick { vm } => return Outcome::Kick(vm),
+                Next::BusKick { vm }
+                | Next::LedgerHead { vm, .. }
+                | Next::LedgerRead { vm, .. } => return Outcome::Kick(vm),
                 Next::Used(result) => return Outcome::Used(result),
                 Next::Idle => return Outcome::Idle,
             };
         }
         panic!("a sequence without end");
+    }
+
+    fn take_notices(&mut self, step: &crate::Step) {
+        for notice in step.notices() {
+            match notice {
+                Notice::Ledger(record) => self.records.push(record),
+                Notice::RingHypervisor(_) => self.rings += 1,
+                Notice::AreaLost { grant, .. } => self.lost.push(grant),
+            }
+        }
+    }
+
+    /// What other cores do while a sequence waits for the result of an effect. The image's lock
+    /// lets none of them in; should it fail, the broker refuses them.
+    fn meanwhile(&mut self, next: Next) {
+        match next {
+            Next::Retrieve(_)
+            | Next::Relinquish(_)
+            | Next::Map { .. }
+            | Next::Unmap { .. }
+            | Next::Continue => {}
+            Next::Reply(_)
+            | Next::VmReply(_)
+            | Next::BusKick { .. }
+            | Next::LedgerHead { .. }
+            | Next::LedgerRead { .. }
+            | Next::Used(_)
+            | Next::Idle => return,
+        }
+        if self.faults.second_core {
+            self.intrusions += 1;
+            self.intruder = self.intruder.or_else(|| intruder::intrude(&self.broker, self.now));
+        }
+        if self.faults.late {
+            self.now = self.now.max(self.broker.next_deadline().unwrap_or(0));
+            let step = self.broker.step(self.now, Event::Tick);
+            self.take_notices(&step);
+        }
     }
 
     fn retrieve(&mut self, request: &RetrieveRequest) -> crate::Step {
@@ -330,7 +377,8 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Action::VmCreated
             | Action::VmDestroyed
             | Action::HypervisorRegistered
-            | Action::LockLeft => None,
+            | Action::LockLeft
+            | Action::Sealed => None,
         })
     }
 }

@@ -6,12 +6,22 @@
 //! that a flood of refusals pushes out no transition either. A refusal that is already in its ring
 //! (same call, same status) is counted there. What is pushed out is counted as lost.
 //!
-//! The chain of digests is made when records are read, or at a fill mark (`append` returns nothing
-//! that depends on it): [`Entry::sequence`] is what it will be chained by.
+//! Each ring is a chain: `link(n) = SHA-256(link(n - 1), entry n)`. Links are made when somebody asks
+//! for the head, or by [`Ledger::tend`] once three quarters of a ring wait for theirs; never by
+//! [`Ledger::append`]. The head is a digest over all rings of a scope: where each begins, where it
+//! ends, and the links there. Its page in docs/ledger.md has the bytes.
+
+mod chain;
+mod read;
+pub mod verify;
 
 use crate::policy::{MAX_VMS, Policy};
 use causeway_abi::{LifeState, Status};
 use causeway_ffa::{EndpointId, MemHandle};
+use chain::Link;
+
+pub use chain::{Head, LINKS_PER_CALL};
+pub use read::{PAGE_BYTES, Page};
 
 /// What a record tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +51,8 @@ pub enum Action {
     HypervisorRegistered,
     /// The SPMC would not take back a retrieve: its lock may be left over.
     LockLeft,
+    /// The set of grants was frozen; the record's page count is how many there are.
+    Sealed,
 }
 
 /// One line of the ledger, before it gets its sequence number and time.
@@ -76,7 +88,8 @@ impl Record {
             | Action::VmCreated
             | Action::VmDestroyed
             | Action::HypervisorRegistered
-            | Action::LockLeft => None,
+            | Action::LockLeft
+            | Action::Sealed => None,
         }
     }
 }
@@ -84,11 +97,12 @@ impl Record {
 /// A record in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// Counts every entry ever made, from 1.
+    /// Counts the entries of its ring, from 1, without gaps: a VM learns nothing of others by it.
     pub sequence: u64,
     /// CNTPCT of the last occurrence.
     pub time_ticks: u64,
-    /// How often it occurred: more than once only for refusals, which collapse.
+    /// How often it occurred: more than once only for refusals, which collapse until they are
+    /// chained.
     pub count: u32,
     /// What happened, as it was at the first occurrence.
     pub record: Record,
@@ -110,25 +124,93 @@ const ROOMS: usize = MAX_VMS + 2;
 const HYPERVISOR_ROOM: usize = MAX_VMS;
 const STRANGERS_ROOM: usize = MAX_VMS + 1;
 
-/// A ring: the oldest entry makes room for the newest.
+/// What a ring is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Class {
+    Moves,
+    Refusals,
+}
+
+/// An entry and, once it is chained, its link.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    entry: Entry,
+    link: Link,
+}
+
+/// A ring and its chain: the oldest entry makes room for the newest.
 #[derive(Clone, Copy, Debug)]
 struct Ring<const N: usize> {
-    entries: [Option<Entry>; N],
+    places: [Option<Place>; N],
+    /// Where the next entry goes.
     next: usize,
-    lost: u64,
+    /// Number of the newest entry.
+    last: u64,
+    /// Number of the oldest entry that is still held; `last + 1` if none is.
+    first: u64,
+    /// Entries up to this one are chained.
+    chained: u64,
+    /// Link of the entry before `first`. Entries that were lost before they were chained are in it
+    /// by their number only.
+    base: Link,
+    /// Link of the entry `chained`.
+    link: Link,
+    /// `last` when somebody asked for the head: of its VM, of the auditor.
+    cuts: [u64; 2],
 }
 
 impl<const N: usize> Ring<N> {
     const fn new() -> Self {
-        Self { entries: [None; N], next: 0, lost: 0 }
+        Self {
+            places: [None; N],
+            next: 0,
+            last: 0,
+            first: 1,
+            chained: 0,
+            base: [0; 32],
+            link: [0; 32],
+            cuts: [0; 2],
+        }
     }
 
-    fn push(&mut self, entry: Entry) {
-        let Some(place) = self.entries.get_mut(self.next) else { return };
-        if place.replace(entry).is_some() {
-            self.lost = self.lost.saturating_add(1);
+    const fn lost(&self) -> u64 {
+        self.first.saturating_sub(1)
+    }
+
+    const fn unchained(&self) -> u64 {
+        self.last.saturating_sub(self.chained)
+    }
+
+    fn push(&mut self, time_ticks: u64, record: Record) {
+        let Some(place) = self.places.get_mut(self.next) else { return };
+        self.last = self.last.saturating_add(1);
+        let entry = Entry { sequence: self.last, time_ticks, count: 1, record };
+        let new = Place { entry, link: [0; 32] };
+        if let Some(old) = place.replace(new) {
+            self.first = old.entry.sequence.saturating_add(1);
+            if old.entry.sequence <= self.chained {
+                self.base = old.link;
+            }
         }
         self.next = self.next.checked_add(1).filter(|n| *n < N).unwrap_or(0);
+    }
+
+    fn place_of(&self, sequence: u64) -> Option<usize> {
+        let back = usize::try_from(self.last.checked_sub(sequence)?).ok()?;
+        let behind = self.next.checked_add(N)?.checked_sub(back.checked_add(1)?)?;
+        (sequence >= self.first).then(|| behind.checked_rem(N)).flatten()
+    }
+
+    fn get(&self, sequence: u64) -> Option<&Place> {
+        self.places.get(self.place_of(sequence)?)?.as_ref()
+    }
+
+    /// The same refusal, if it is not chained yet.
+    fn same(&mut self, record: &Record) -> Option<&mut Entry> {
+        let (key, chained) = (record.refusal(), self.chained);
+        let open = self.places.iter_mut().flatten().map(|p| &mut p.entry);
+        open.filter(|e| e.sequence > chained)
+            .find(|e| e.record.refusal() == key && e.record.subject == record.subject)
     }
 }
 
@@ -144,7 +226,9 @@ pub struct Ledger<const ROOM: usize> {
     rooms: [Room<ROOM>; ROOMS],
     vms: [Option<EndpointId>; MAX_VMS],
     hypervisor: Option<EndpointId>,
-    last_sequence: u64,
+    /// The heads as they were last asked for: of each VM, and of the auditor.
+    heads: [Head; ROOMS],
+    auditors_head: Head,
 }
 
 impl<const ROOM: usize> Ledger<ROOM> {
@@ -152,7 +236,13 @@ impl<const ROOM: usize> Ledger<ROOM> {
     #[must_use]
     pub const fn new() -> Self {
         let room = Room { moves: Ring::new(), refusals: Ring::new() };
-        Self { rooms: [room; ROOMS], vms: [None; MAX_VMS], hypervisor: None, last_sequence: 0 }
+        Self {
+            rooms: [room; ROOMS],
+            vms: [None; MAX_VMS],
+            hypervisor: None,
+            heads: [Head::NONE; ROOMS],
+            auditors_head: Head::NONE,
+        }
     }
 
     /// Gives the policy's VMs their rooms.
@@ -163,54 +253,39 @@ impl<const ROOM: usize> Ledger<ROOM> {
         self.hypervisor = policy.hypervisor();
     }
 
-    /// Appends a record. Constant cost; never fails: what no longer fits is counted.
+    /// Appends a record. Constant cost, no digest; never fails: what no longer fits is counted.
     pub fn append(&mut self, now_ticks: u64, record: Record) {
         let at = self.room_of(record.subject);
         let Some(room) = self.rooms.get_mut(at) else { return };
-        if let Some(key) = record.refusal() {
-            let held = room.refusals.entries.iter_mut().flatten();
-            let mut same = held
-                .filter(|e| e.record.refusal() == Some(key) && e.record.subject == record.subject);
-            if let Some(entry) = same.next() {
-                entry.count = entry.count.saturating_add(1);
-                entry.time_ticks = now_ticks;
-                return;
-            }
-        }
-        self.last_sequence = self.last_sequence.saturating_add(1);
-        let entry = Entry { sequence: self.last_sequence, time_ticks: now_ticks, count: 1, record };
-        if record.refusal().is_some() {
-            room.refusals.push(entry);
+        if record.refusal().is_none() {
+            room.moves.push(now_ticks, record);
+        } else if let Some(entry) = room.refusals.same(&record) {
+            entry.count = entry.count.saturating_add(1);
+            entry.time_ticks = now_ticks;
         } else {
-            room.moves.push(entry);
+            room.refusals.push(now_ticks, record);
         }
     }
 
-    /// The number of the last entry.
-    #[must_use]
-    pub const fn last_sequence(&self) -> u64 {
-        self.last_sequence
-    }
-
-    /// The entry after `sequence`, of `subject` or (`None`) of all. Begin with 0. Looks at every
-    /// entry once: for dumps, not for hot paths.
-    #[must_use]
-    pub fn next_after(&self, sequence: u64, subject: Option<EndpointId>) -> Option<&Entry> {
-        let entries = self
-            .rooms
-            .iter()
-            .flat_map(|r| r.moves.entries.iter().chain(r.refusals.entries.iter()).flatten());
-        let wanted = |s: EndpointId| subject.is_none_or(|only| only == s);
-        let later = entries.filter(|e| e.sequence > sequence && wanted(e.record.subject));
-        later.min_by_key(|e| e.sequence)
+    /// Every entry of `subject` or (`None`) of all, room by room, oldest first: for tests and hosts.
+    pub fn entries(&self, subject: Option<EndpointId>) -> impl Iterator<Item = &Entry> + '_ {
+        let of_ring = |first: u64, last: u64| first..=last;
+        let rooms = self.rooms.iter().flat_map(move |room| {
+            let (moves, refusals) = (&room.moves, &room.refusals);
+            let moves = of_ring(moves.first, moves.last).filter_map(|n| moves.get(n));
+            let refusals = of_ring(refusals.first, refusals.last).filter_map(|n| refusals.get(n));
+            moves.chain(refusals)
+        });
+        let wanted = move |s: EndpointId| subject.is_none_or(|only| only == s);
+        rooms.map(|p| &p.entry).filter(move |e| wanted(e.record.subject))
     }
 
     /// What was pushed out of the room of this subject (strangers share one).
     #[must_use]
     pub fn lost(&self, subject: EndpointId) -> Lost {
         self.rooms.get(self.room_of(subject)).map_or(Lost::default(), |room| Lost {
-            moves: room.moves.lost,
-            refusals: room.refusals.lost,
+            moves: room.moves.lost(),
+            refusals: room.refusals.lost(),
         })
     }
 
@@ -219,6 +294,14 @@ impl<const ROOM: usize> Ledger<ROOM> {
             return HYPERVISOR_ROOM;
         }
         self.vms.iter().position(|vm| *vm == Some(subject)).unwrap_or(STRANGERS_ROOM)
+    }
+
+    /// Whose room it is; `None`: strangers'.
+    fn owner_of(&self, room: usize) -> Option<EndpointId> {
+        if room == HYPERVISOR_ROOM {
+            return self.hypervisor;
+        }
+        self.vms.get(room).copied().flatten()
     }
 }
 
@@ -229,94 +312,4 @@ impl<const ROOM: usize> Default for Ledger<ROOM> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(subject: u16, action: Action) -> Record {
-        Record {
-            subject: EndpointId::from_raw(subject),
-            owner: None,
-            peer: None,
-            handle: MemHandle::new(u64::from(subject)),
-            generation: 1,
-            page_count: 1,
-            action,
-            fold: 0,
-        }
-    }
-
-    fn ledger() -> Ledger<4> {
-        let mut policy = Policy::new().with_hypervisor(EndpointId::from_raw(0));
-        policy.add_vm(EndpointId::from_raw(1)).unwrap();
-        policy.add_vm(EndpointId::from_raw(2)).unwrap();
-        let mut ledger = Ledger::new();
-        ledger.configure(&policy);
-        ledger
-    }
-
-    fn refused(call_number: u8, status: Status) -> Action {
-        Action::Refused { call_number, status }
-    }
-
-    fn dump(ledger: &Ledger<4>, subject: Option<u16>) -> Vec<Entry> {
-        let subject = subject.map(EndpointId::from_raw);
-        let mut all = Vec::new();
-        while let Some(entry) =
-            ledger.next_after(all.last().map_or(0, |e: &Entry| e.sequence), subject)
-        {
-            all.push(*entry);
-        }
-        all
-    }
-
-    #[test]
-    fn entries_come_back_in_the_order_of_their_numbers() {
-        let mut ledger = ledger();
-        for (time, subject) in (0..).zip([1, 2, 9, 0, 1]) {
-            ledger.append(time, record(subject, Action::Mapped));
-        }
-        let all = dump(&ledger, None);
-        assert_eq!(all.iter().map(|e| e.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-        assert_eq!(dump(&ledger, Some(1)).len(), 2);
-    }
-
-    #[test]
-    fn repeated_refusals_are_one_counted_entry() {
-        let mut ledger = ledger();
-        for time in 0..1000 {
-            ledger.append(time, record(1, refused(0x20, Status::NoSuchGrant)));
-            ledger.append(time, record(1, refused(0x21, Status::NoSuchGrant)));
-        }
-        let all = dump(&ledger, None);
-        assert_eq!(all.len(), 2);
-        assert!(all.iter().all(|e| e.count == 1000 && e.time_ticks == 999));
-    }
-
-    #[test]
-    fn no_flood_pushes_out_another_vms_entries_or_a_transition() {
-        let mut ledger = ledger();
-        ledger.append(0, record(1, Action::Moved(LifeState::Offered)));
-        ledger.append(0, record(2, refused(0, Status::Busy)));
-        for number in 0..=255 {
-            for subject in [1, 7, 8] {
-                ledger.append(1, record(subject, refused(number, Status::UnknownCall)));
-            }
-        }
-        let moves = |subject| dump(&ledger, Some(subject)).into_iter().filter(|e| e.count == 1);
-        assert!(moves(1).any(|e| e.record.action == Action::Moved(LifeState::Offered)));
-        assert_eq!(dump(&ledger, Some(2)).len(), 1);
-        let flood = ledger.lost(EndpointId::from_raw(1));
-        assert_eq!((flood.moves, flood.refusals), (0, 256 - 16));
-        assert_eq!(ledger.lost(EndpointId::from_raw(2)), Lost::default());
-    }
-
-    #[test]
-    fn a_full_room_counts_what_it_loses() {
-        let mut ledger = ledger();
-        for time in 0..10 {
-            ledger.append(time, record(2, Action::Mapped));
-        }
-        assert_eq!(ledger.lost(EndpointId::from_raw(2)).moves, 6);
-        assert_eq!(dump(&ledger, Some(2)).first().map(|e| e.sequence), Some(7));
-    }
-}
+mod tests;

@@ -39,6 +39,8 @@
 //!             Next::Reply(frame)      => return Answer::Frame(frame),
 //!             Next::VmReply(verdict)  => return Answer::Framework(verdict),
 //!             Next::BusKick { vm }    => return Answer::Frame(self.bus.kick(vm)),
+//!             Next::LedgerHead { .. } => return Answer::Frame(self.ledger_head(..)),  // Ledger::head
+//!             Next::LedgerRead { .. } => return Answer::Frame(self.ledger_read(..)),  // Use, Ledger::page, write, Unuse
 //!             Next::Used(result)      => return Answer::Used(result),
 //!             Next::Idle              => return Answer::Nothing,
 //!         };
@@ -60,6 +62,7 @@
 extern crate std;
 
 pub mod broker;
+mod defect;
 pub mod event;
 #[cfg(any(test, feature = "explore"))]
 pub mod explore;
@@ -72,6 +75,8 @@ mod store;
 mod table;
 
 pub use broker::{Broker, FullBroker};
+#[cfg(any(test, feature = "explore"))]
+pub use defect::Defect;
 pub use event::{
     Borrower, Caching, Descriptor, Doorbell, Event, MapFailed, Next, Notice, RetrieveRequest,
     Security, Step, VmVerdict,

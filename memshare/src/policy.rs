@@ -116,6 +116,7 @@ pub struct Policy {
     hypervisor: Option<EndpointId>,
     guard: ReclaimGuard,
     auditor: Option<EndpointId>,
+    sealer: Option<EndpointId>,
     unmap_deadline_ms: u32,
     vms: List<Option<EndpointId>, MAX_VMS>,
     pairs: List<Option<PairRule>, MAX_PAIRS>,
@@ -134,6 +135,7 @@ impl Policy {
             hypervisor: None,
             guard: ReclaimGuard::Partition,
             auditor: None,
+            sealer: None,
             unmap_deadline_ms: Self::DEFAULT_UNMAP_DEADLINE_MS,
             vms: List::new(),
             pairs: List::new(),
@@ -158,6 +160,12 @@ impl Policy {
     #[must_use]
     pub const fn auditor(&self) -> Option<EndpointId> {
         self.auditor
+    }
+
+    /// The VM that, like the hypervisor, may freeze the set of grants.
+    #[must_use]
+    pub const fn sealer(&self) -> Option<EndpointId> {
+        self.sealer
     }
 
     /// How long a peer may take to let go.

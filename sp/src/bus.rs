@@ -332,6 +332,7 @@ impl Partition {
             | Outcome::Frame(_)
             | Outcome::Vm(_)
             | Outcome::Kick(_)
+            | Outcome::Ledger(_)
             | Outcome::Nothing => None,
         }
     }

@@ -46,6 +46,8 @@ mod console;
 #[cfg(target_os = "none")]
 mod crash;
 #[cfg(target_os = "none")]
+mod ledger;
+#[cfg(target_os = "none")]
 mod partition;
 #[cfg(all(target_os = "none", feature = "selftest"))]
 mod selftest;

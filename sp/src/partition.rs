@@ -8,6 +8,7 @@ use crate::bus::BusGlue;
 use crate::console::log;
 use crate::core_id::CoreId;
 use crate::dispatch::{self, VmEvent};
+use crate::ledger::LedgerTask;
 use crate::lock::{Crashed, OrderedLock};
 use crate::stage1::Stage1;
 use crate::transactions::{self, Response};
@@ -30,6 +31,8 @@ pub(crate) enum Outcome {
     Vm(VmVerdict),
     /// The caller may kick the bus.
     Kick(EndpointId),
+    /// The caller may know a head of the ledger, or read the ledger into its area.
+    Ledger(LedgerTask),
     /// With the answer to the bus's use of an area.
     Used(Result<GrantView, Status>),
     /// With nothing to answer.
@@ -44,6 +47,7 @@ impl Outcome {
             Self::Frame(_) => "a frame",
             Self::Vm(_) => "a VM verdict",
             Self::Kick(_) => "a kick",
+            Self::Ledger(_) => "a ledger call",
             Self::Used(_) => "a use",
             Self::Nothing => "nothing",
         };
@@ -65,7 +69,7 @@ pub(crate) struct Machine {
 /// Everything that the calls of all cores share.
 pub(crate) struct Partition {
     pub(crate) broker: FullBroker,
-    ledger: Ledger<LEDGER_ROOM>,
+    pub(crate) ledger: Ledger<LEDGER_ROOM>,
     pub(crate) bus: BusGlue,
     pub(crate) areas: Areas,
     response: Response,
@@ -111,6 +115,11 @@ impl Partition {
         self.bus_tick();
         let answer = self.answer(caller, frame);
         self.bus_settle();
+        let [number, ..] = frame[0].to_le_bytes();
+        if number == CallId::HypPoll.number() {
+            // The hypervisor's time, which no VM waits for.
+            self.ledger.tend();
+        }
         self.with_bus_deadline(answer)
     }
 
@@ -135,6 +144,7 @@ impl Partition {
             return match self.drive(Event::Frame { caller, frame }) {
                 Outcome::Frame(answer) => answer,
                 Outcome::Kick(vm) => self.bus_kick(vm),
+                Outcome::Ledger(task) => self.ledger_task(task),
                 other @ (Outcome::Vm(_) | Outcome::Used(_) | Outcome::Nothing) => {
                     dispatch::refused_frame(&frame, other.out_of_place())
                 }
@@ -142,7 +152,11 @@ impl Partition {
         }
         match self.drive(Event::Tick) {
             Outcome::Nothing => {}
-            other @ (Outcome::Frame(_) | Outcome::Vm(_) | Outcome::Kick(_) | Outcome::Used(_)) => {
+            other @ (Outcome::Frame(_)
+            | Outcome::Vm(_)
+            | Outcome::Kick(_)
+            | Outcome::Ledger(_)
+            | Outcome::Used(_)) => {
                 return dispatch::refused_frame(&frame, other.out_of_place());
             }
         }
@@ -168,8 +182,11 @@ impl Partition {
             }
             Outcome::Vm(VmVerdict::InProgress) => Err(FfaError::Retry),
             Outcome::Vm(VmVerdict::Refused(_)) => Err(FfaError::Denied),
-            other
-            @ (Outcome::Frame(_) | Outcome::Kick(_) | Outcome::Used(_) | Outcome::Nothing) => {
+            other @ (Outcome::Frame(_)
+            | Outcome::Kick(_)
+            | Outcome::Ledger(_)
+            | Outcome::Used(_)
+            | Outcome::Nothing) => {
                 let _status: Status = other.out_of_place();
                 Err(FfaError::Aborted)
             }
@@ -207,6 +224,12 @@ impl Partition {
                 Next::Reply(frame) => return Outcome::Frame(frame),
                 Next::VmReply(verdict) => return Outcome::Vm(verdict),
                 Next::BusKick { vm } => return Outcome::Kick(vm),
+                Next::LedgerHead { vm, scope, half } => {
+                    return Outcome::Ledger(LedgerTask::Head { vm, scope, half });
+                }
+                Next::LedgerRead { vm, grant, scope, cursor } => {
+                    return Outcome::Ledger(LedgerTask::Read { vm, grant, scope, cursor });
+                }
                 Next::Used(result) => return Outcome::Used(result),
                 Next::Idle => return Outcome::Nothing,
             };

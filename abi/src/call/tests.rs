@@ -38,6 +38,9 @@ fn one_of_each() -> Vec<Call> {
         Call::HypMapping { handle, vm },
         Call::HypUnmapped { handle, vm },
         Call::BusKick,
+        Call::Seal,
+        Call::LedgerHead { scope: LedgerScope::All, half: DigestHalf::Second },
+        Call::LedgerRead { handle, scope: LedgerScope::Own, cursor: 1 << 48 | 7 },
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Owns what the virtio bus and the image ask about areas: names, uses, addresses.
 
 use super::{Broker, Pending, id_of_slot};
+use crate::defect::defective;
 use crate::event::{MapFailed, Next, Out};
 use crate::grant::{Grant, GrantId, GrantView};
 use crate::ledger::Action;
@@ -72,7 +73,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// A grant whose rings may run.
     fn usable(&self, grant: GrantId) -> Option<&Grant> {
-        self.store.by_id(grant).filter(|g| g.is_usable() && self.lives(g.owner))
+        let runs = |g: &&Grant| g.is_usable() && self.lives(g.owner);
+        self.store.by_id(grant).filter(|g| runs(g) || defective!(self, QuiesceRuns))
     }
 
     /// Whether `len` bytes at `offset` lie in the usable grant and it permits `access`. `len` 0 is
@@ -133,7 +135,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         self.free_for_call()?;
         let grant = *self.store.by_id(id).ok_or(Status::NoSuchGrant)?;
         let count = grant.use_count.checked_sub(1).ok_or(Status::WrongState)?;
-        if grant.peer.is_none() && count == 0 {
+        if grant.peer.is_none() && count == 0 && !defective!(self, UnuseMapped) {
             self.pending = Pending::Unmap { slot: id.slot };
             return Ok(Next::Unmap { grant: id });
         }
@@ -145,6 +147,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         self.pending = Pending::Nothing;
         match result {
             Ok(()) => self.count_uses(slot, 1, out),
+            Err(MapFailed) if defective!(self, UseUnmapped) => self.count_uses(slot, 1, out),
             Err(MapFailed) => Next::Used(Err(Status::NoRoom)),
         }
     }

@@ -2,7 +2,10 @@
 //! were used, unread doorbells. Never part of the image.
 
 use super::{Broker, Life, Pending};
+use crate::defect::Defect;
 use crate::grant::{Party, Stage};
+use causeway_ffa::EndpointId;
+use core::hash::{Hash, Hasher};
 use std::vec::Vec;
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
@@ -34,17 +37,56 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         for vm in &mut copy.vms {
             vm.incarnation = 1;
             (vm.changed, vm.bus) = (false, false);
-            if vm.life == Life::Assumed {
-                vm.life = Life::Live;
-            }
         }
         (copy.bells, copy.attention, copy.poll_from) = (0, false, 0);
         copy
+    }
+
+    /// Makes the broker wrong in one way, to see whether a walk finds it.
+    pub fn sabotage(&mut self, defect: Option<Defect>) {
+        self.defect = defect;
+    }
+
+    /// Whether the hypervisor was told of every VM that has something to look at.
+    #[must_use]
+    pub fn rings_are_told(&self) -> bool {
+        self.bells == 0 || self.attention
+    }
+
+    /// Whether the hypervisor named a doorbell.
+    #[must_use]
+    pub const fn has_doorbell(&self) -> bool {
+        self.doorbell.is_some()
+    }
+
+    /// Whether nobody ever spoke of this VM, which lives by assumption.
+    #[must_use]
+    pub fn is_assumed(&self, vm: EndpointId) -> bool {
+        let state = self.policy.vm_index(vm).and_then(|at| self.vms.get(usize::from(at)));
+        state.is_some_and(|v| v.life == Life::Assumed)
+    }
+
+    /// VMs whose doorbell is to be rung, bit n for VM n.
+    #[must_use]
+    pub const fn bells(&self) -> u64 {
+        self.bells
     }
 
     /// Whether no sequence is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.pending == Pending::Nothing
+    }
+}
+
+/// The policy never changes, so that it tells no states apart.
+impl<const G: usize, const R: usize, const W: usize> Hash for Broker<G, R, W> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.store.hash(state);
+        self.vms.hash(state);
+        self.pending.hash(state);
+        self.doorbell.hash(state);
+        self.seal.hash(state);
+        (self.bells, self.attention, self.poll_from, self.expire_at).hash(state);
     }
 }

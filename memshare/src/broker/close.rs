@@ -1,6 +1,7 @@
 //! Owns how a grant ends: quiesced, past its deadline, let go. A failed step leaves it as it was.
 
 use super::{Broker, Cause, Pending, id_of_slot, ok};
+use crate::defect::defective;
 use crate::event::{Next, Notice, Out};
 use crate::grant::{Grant, Mapping, Stage};
 use crate::ledger::Action;
@@ -53,7 +54,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             Cause::Release => CallId::Release,
             Cause::HypUnmapped => CallId::HypUnmapped,
         };
-        if result.is_err() {
+        if result.is_err() && !defective!(self, CloseFailed) {
             return self.answer(caller, id.number(), Err(Status::SpmcFailure), out);
         }
         let released = u64::from(LifeState::Released.code());
@@ -100,7 +101,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             g.use_count = 0;
         });
         self.expire_at = self.expire_at.min(deadline);
-        self.area_lost(slot, &grant, out);
+        if !defective!(self, QuiesceUntold) {
+            self.area_lost(slot, &grant, out);
+        }
         self.log(&grant, by, Action::Moved(LifeState::Releasing), out);
         for party in [Some(grant.owner), grant.peer].into_iter().flatten() {
             if party.vm != by {
@@ -111,7 +114,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// Looks after deadlines that have passed, a few at a time.
     pub(super) fn expire(&mut self, now: u64, out: &mut Out) {
-        if now < self.expire_at {
+        if now < self.expire_at || defective!(self, ExpireNever) {
             return;
         }
         for _ in 0..EXPIRE_PER_STEP {

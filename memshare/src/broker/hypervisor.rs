@@ -2,6 +2,7 @@
 //! caller was checked before.
 
 use super::{Broker, Cause, ok};
+use crate::defect::defective;
 use crate::event::{Doorbell, Next, Notice, Out};
 use crate::grant::{Grant, Mapping, Stage};
 use crate::ledger::Action;
@@ -40,6 +41,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// The next grant, in turn, whose peer the hypervisor should unmap now.
     fn due_for_unmap(&self, now: u64) -> Option<(u16, Grant)> {
+        if defective!(self, PollSilent) {
+            return None;
+        }
         let due = |slot: u16| {
             let grant = *self.store.grant(slot)?;
             let mapped = grant.mapping == Mapping::Present;
@@ -66,14 +70,15 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     ) -> Result<Next, Status> {
         let (slot, grant) = self.borrowed_by(handle, vm)?;
         let live = grant.peer.is_some_and(|p| self.lives(p)) && self.lives(grant.owner);
-        if !live || !grant.is_usable() {
+        if !live || !(grant.is_usable() || defective!(self, MapUnaccepted)) {
             return Err(Status::NoSuchGrant);
         }
         if grant.mapping == Mapping::Present {
             return Err(Status::WrongState);
         }
+        let unrecorded = defective!(self, MapUnrecorded);
         self.store.update(slot, |g| {
-            g.mapping = Mapping::Present;
+            g.mapping = if unrecorded { Mapping::Absent } else { Mapping::Present };
             g.stage = Stage::Active;
         });
         if let Some(peer) = grant.peer {
@@ -94,6 +99,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         match grant.stage {
             Stage::Offered | Stage::Accepted => {}
             Stage::Active => self.note_unmapped(slot, &grant, out),
+            Stage::Releasing { .. } | Stage::AwaitingUnmap { .. }
+                if defective!(self, UnmappedIgnored) => {}
             Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } => {
                 return Ok(self.close(slot, &grant, caller, Cause::HypUnmapped));
             }

@@ -2,6 +2,7 @@
 //! Nothing is entered before the last check has passed.
 
 use super::{Broker, Pending, ok};
+use crate::defect::defective;
 use crate::event::{Caching, Descriptor, Next, Notice, Out, RetrieveRequest, Security};
 use crate::grant::{Extent, Grant, Mapping, Stage};
 use crate::ledger::Action;
@@ -31,10 +32,12 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if !rule.allows_permission(terms.permission) {
             return Err(Status::PolicyPermission);
         }
-        if terms.peer.is_some_and(|peer| self.live_vm(peer).is_none()) {
+        let absent = |peer| self.live_vm(peer).is_none() && !defective!(self, OfferDeadPeer);
+        if terms.peer.is_some_and(absent) {
             return Err(Status::PeerNotLive);
         }
-        if self.store.usage(pair).grants >= rule.quota.grants {
+        let full = self.store.usage(pair).grants >= rule.quota.grants;
+        if full && !defective!(self, OfferQuota) {
             return Err(Status::QuotaGrants);
         }
         if !self.store.has_free_slot() {
@@ -69,6 +72,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let entered = verdict.and_then(|extent| self.enter(vm, pair, &request, extent, out));
         entered.unwrap_or_else(|status| {
             self.store.unstage(pair);
+            if defective!(self, OfferKeepsLock) {
+                self.pending = Pending::Nothing;
+                return self.refuse_offer(request.owner, status, out);
+            }
             self.pending = Pending::Undo { vm, request, status };
             Next::Relinquish(request.handle)
         })
@@ -114,11 +121,14 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         self.check_size(&rule, self.store.usage(pair), staged.page_count, staged.range_count)?;
         let mut ordinals = 0..u32::from(extent.range_count);
         let inside = |n| self.store.range(&extent, n).is_some_and(|r| self.policy.in_window(r));
-        if !ordinals.all(inside) {
+        if !ordinals.all(inside) && !defective!(self, OfferOutsideRam) {
             return Err(Status::OutsideRam);
         }
-        if self.store.overlaps(&extent) {
+        if self.store.overlaps(&extent) && !defective!(self, OfferOverlap) {
             return Err(Status::Overlap);
+        }
+        if !self.seal_admits(request, &extent) && !defective!(self, SealIgnored) {
+            return Err(Status::Sealed);
         }
         Ok(extent)
     }
@@ -130,7 +140,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         found: &Descriptor<'_>,
     ) -> Result<(), Status> {
         // An SPMC that lets us retrieve what another VM sent: for the caller it does not exist.
-        if found.sender != request.owner || request.handle.get() == NOBODYS {
+        let stranger = found.sender != request.owner && !defective!(self, OfferSender);
+        if stranger || request.handle.get() == NOBODYS {
             return Err(Status::NoSuchGrant);
         }
         let kind_differs = found.kind.is_some_and(|kind| kind != request.kind);
@@ -140,7 +151,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let wanted = usize::from(request.peer.is_some()).saturating_add(1);
         let once = |id| found.borrowers.iter().filter(|b| b.id == id).count() == 1;
         let listed = once(self.partition) && request.peer.is_none_or(once);
-        let permitted = found.borrowers.iter().all(|b| b.permission == Some(request.permission));
+        let permitted = found.borrowers.iter().all(|b| b.permission == Some(request.permission))
+            || defective!(self, OfferPermission);
         if found.borrowers.len() != wanted || !listed || !permitted {
             return Err(Status::DescriptorMismatch);
         }
@@ -192,7 +204,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         self.pending = Pending::Nothing;
         let grant = Grant { generation: id.generation, ..grant };
         self.log(&grant, vm, Action::Moved(grant.life()), out);
-        if let Some(peer) = peer {
+        if let Some(peer) = peer.filter(|_| !defective!(self, OfferSilent)) {
             self.ring(peer.vm, out);
         }
         let counts = u64::from(id.generation) | u64::from(extent.page_count) << 32;

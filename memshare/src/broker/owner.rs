@@ -1,6 +1,7 @@
 //! Owns the owner's calls on a grant: REVOKE, and STATE, which the peer may ask too.
 
 use super::{Broker, Cause, ok};
+use crate::defect::defective;
 use crate::event::{Next, Out};
 use crate::grant::{Grant, Mapping, Stage};
 use crate::policy::ReclaimGuard;
@@ -20,11 +21,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if grant.owner.vm != vm {
             return Err(Status::NoSuchGrant);
         }
-        if grant.peer.is_none() && grant.use_count > 0 {
+        if grant.peer.is_none() && grant.use_count > 0 && !defective!(self, RevokeInUse) {
             return Err(Status::InUse);
         }
         let grant = *grant;
-        if !self.may_be_mapped(&grant) {
+        if !self.may_be_mapped(&grant) || defective!(self, RevokeOnWord) {
             return Ok(self.close(slot, &grant, self.id_of(vm), Cause::Revoke));
         }
         if grant.is_usable() {

@@ -1,6 +1,7 @@
 //! Owns the peer's calls: LIST, INSPECT, ACCEPT, REJECT, RELEASE.
 
 use super::{Broker, Cause, ok};
+use crate::defect::defective;
 use crate::event::{Next, Out};
 use crate::grant::{Grant, Stage};
 use crate::ledger::Action;
@@ -36,14 +37,16 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     ) -> Result<Next, Status> {
         let (slot, grant) = self.as_peer(vm, handle)?;
         let grant = *grant;
-        if grant.stage != Stage::Offered {
+        if grant.stage != Stage::Offered && !defective!(self, AcceptTwice) {
             return Err(Status::WrongState);
         }
-        if seen != self.summary(&grant) {
+        if seen != self.summary(&grant) && !defective!(self, AcceptUnseen) {
             return Err(Status::TermsChanged);
         }
         self.store.update(slot, |g| g.stage = Stage::Accepted);
-        self.log(&grant, vm, Action::Moved(LifeState::Accepted), out);
+        if !defective!(self, AcceptUnrecorded) {
+            self.log(&grant, vm, Action::Moved(LifeState::Accepted), out);
+        }
         self.tell(grant.owner, out);
         Ok(ok(CallId::Accept, [0; 4]))
     }
@@ -56,7 +59,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     ) -> Result<Next, Status> {
         let (slot, grant) = self.as_peer(vm, handle)?;
         let grant = *grant;
-        if grant.stage != Stage::Offered {
+        if grant.stage != Stage::Offered && !defective!(self, RejectAccepted) {
             return Err(Status::WrongState);
         }
         if grant.generation != generation {
@@ -78,7 +81,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if grant.stage == Stage::Offered {
             return Err(Status::WrongState);
         }
-        if !self.may_be_mapped(&grant) {
+        if !self.may_be_mapped(&grant) || defective!(self, ReleaseOnWord) {
             return Ok(self.close(slot, &grant, self.id_of(vm), Cause::Release));
         }
         if grant.is_usable() {

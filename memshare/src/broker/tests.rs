@@ -7,6 +7,7 @@ mod life;
 mod model;
 mod offer;
 mod query;
+mod seal;
 mod vm;
 
 use crate::lab::{HYPERVISOR, Lab, PARTITION, handle, pages, terms};

@@ -1,6 +1,7 @@
 //! Owns the lives of VMs: created, destroyed, and what a destruction lets go, in bounded parts.
 
 use super::{Broker, Life, Pending, id_of_slot};
+use crate::defect::defective;
 use crate::event::{MapFailed, Next, Out, VmVerdict};
 use crate::grant::{Grant, Mapping, Party};
 use crate::ledger::Action;
@@ -44,10 +45,13 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let Some(state) = self.vms.get_mut(usize::from(index)) else {
             return Err(Status::NoRoom);
         };
-        match state.life {
-            Life::Live | Life::Dying => return Err(Status::AlreadyLive),
-            Life::Assumed if holds => return Err(Status::AlreadyLive),
-            Life::Assumed | Life::Dead => {}
+        let lives = match state.life {
+            Life::Live | Life::Dying => true,
+            Life::Assumed => holds,
+            Life::Dead => false,
+        };
+        if lives && !defective!(self, CreateLive) {
+            return Err(Status::AlreadyLive);
         }
         let incarnation = state.incarnation.checked_add(1).ok_or(Status::NoRoom)?;
         *state = super::Vm { life: Life::Live, incarnation, changed: false, bus: false };
@@ -126,6 +130,12 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     }
 
     fn fate(&self, vm: u8, grant: &Grant) -> Fate {
+        if defective!(self, DestroyMapped) {
+            return Fate::Relinquish;
+        }
+        if defective!(self, DestroyKeeps) {
+            return Fate::Waits;
+        }
         match grant.peer {
             None if grant.use_count > 0 => Fate::Unmap,
             Some(peer) if peer.vm != vm && self.lives(peer) && self.may_be_mapped(grant) => {
@@ -168,7 +178,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             return self.destruction_failed(Status::NoRoom, out);
         }
         self.store.update(slot, |g| g.use_count = 0);
-        self.store.grant(slot).map_or(Next::Idle, |g| Next::Relinquish(g.handle))
+        let Some(grant) = self.store.grant(slot) else { return Next::Idle };
+        self.log(grant, grant.owner.vm, Action::UseEnded, out);
+        Next::Relinquish(grant.handle)
     }
 
     /// What was done stays done; the hypervisor sends the message again.

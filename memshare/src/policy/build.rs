@@ -32,6 +32,13 @@ impl Policy {
         self
     }
 
+    /// Names the VM that, like the hypervisor, may freeze the set of grants.
+    #[must_use]
+    pub const fn with_sealer(mut self, vm: EndpointId) -> Self {
+        self.sealer = Some(vm);
+        self
+    }
+
     /// Adds a VM.
     ///
     /// # Errors
@@ -118,6 +125,7 @@ impl Policy {
             link.backend.map_or(Ok(()), known)?;
         }
         self.auditor.map_or(Ok(()), known)?;
+        self.sealer.map_or(Ok(()), known)?;
         if self.vms().any(|vm| self.hypervisor == Some(vm)) {
             return Err(PolicyError::Duplicate("hypervisor-id"));
         }

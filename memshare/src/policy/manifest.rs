@@ -51,6 +51,7 @@ impl Policy {
                     *self = self.with_reclaim_guard(ReclaimGuard::Hypervisor);
                 }
                 "auditor" => *self = self.with_auditor(as_id(value, "auditor")?),
+                "sealer" => *self = self.with_sealer(as_id(value, "sealer")?),
                 "unmap-deadline-ms" => {
                     let [milliseconds] = cells(value, "unmap-deadline-ms")?;
                     *self = self.with_unmap_deadline_ms(milliseconds);

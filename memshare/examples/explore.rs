@@ -1,0 +1,155 @@
+//! Owns the command line of the walk over all states: `--json FILE`, `--defect NAME|all`. Never
+//! checks anything itself; `cargo xtask explore` forwards to it.
+
+use causeway_memshare::Defect;
+use causeway_memshare::explore::{Action, Options, Report, Violation, explore, missing};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+struct Args {
+    json: Option<PathBuf>,
+    defects: Option<Vec<Defect>>,
+    states: usize,
+}
+
+fn args() -> Result<Args, String> {
+    let mut args = Args { json: None, defects: None, states: usize::MAX };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        match word.as_str() {
+            "--json" => args.json = Some(value()?.into()),
+            "--states" => args.states = value()?.parse().map_err(|_| "--states: a number")?,
+            "--defect" => {
+                let name = value()?;
+                let one = || Defect::from_name(&name).map(|d| vec![d]);
+                let named = if name == "all" { Some(Defect::ALL.to_vec()) } else { one() };
+                args.defects = Some(named.ok_or(format!("no defect {name}; {}", names()))?);
+            }
+            _ => return Err(format!("unknown option {word}")),
+        }
+    }
+    Ok(args)
+}
+
+fn names() -> String {
+    let names: Vec<_> = Defect::ALL.iter().map(|d| d.name()).collect();
+    format!("there are: all, {}", names.join(", "))
+}
+
+fn shown(violation: &Violation) -> Value {
+    let line = |a: &Action| format!("{:?}{}", a.act, a.fault.suffix());
+    json!({
+        "what": violation.what,
+        "trace": violation.trace.iter().map(line).collect::<Vec<_>>(),
+    })
+}
+
+fn run(report: &Report) -> Value {
+    json!({
+        "name": report.name,
+        "states": report.states,
+        "transitions": report.transitions,
+        "depth": report.depth,
+        "complete": report.complete,
+        "violations": report.violations.iter().map(shown).collect::<Vec<_>>(),
+        "per_event": report.per_event,
+    })
+}
+
+fn line(r: &Report) {
+    eprintln!(
+        "{:14} {:8} states {:10} transitions, depth {:2}, {} violations{}",
+        r.name,
+        r.states,
+        r.transitions,
+        r.depth,
+        r.violations.len(),
+        if r.complete { "" } else { ", NOT COMPLETE" },
+    );
+}
+
+fn whole(states: usize) -> (Value, Result<(), String>) {
+    let reports = explore(Options { states, progress: line, ..Options::default() });
+    let total: usize = reports.iter().map(|r| r.states).sum();
+    let missing = missing(&reports);
+    let verdict = if let Some(v) = reports.iter().find_map(|r| r.violations.first()) {
+        Err(format!("{} after {} steps", v.what, v.trace.len()))
+    } else if let Some(r) = reports.iter().find(|r| !r.complete) {
+        Err(format!("{} is not complete", r.name))
+    } else if let Some(first) = missing.first() {
+        Err(first.clone())
+    } else {
+        Ok(())
+    };
+    let runs = reports.iter().map(run).collect::<Vec<_>>();
+    (json!({ "runs": runs, "states": total, "missing": missing }), verdict)
+}
+
+fn with_defects(defects: &[Defect], most: usize) -> (Value, Result<(), String>) {
+    std::panic::set_hook(Box::new(|_| {}));
+    // A defect shows near the start of some world, or not at all.
+    let states = most.min(4000);
+    let mut rows = Vec::new();
+    let mut hidden = Vec::new();
+    for defect in defects {
+        let reports = explore(Options { defect: Some(*defect), states, ..Options::default() });
+        let found = reports
+            .iter()
+            .flat_map(|r| r.violations.iter().map(|v| (r.name, v)))
+            .min_by_key(|(_, v)| v.trace.len());
+        let (world, what) = found.map_or(("-", "NOT FOUND"), |(name, v)| (name, v.what.as_str()));
+        eprintln!("{:20} {world:14} {what}", defect.name());
+        if found.is_none() {
+            hidden.push(defect.name());
+        }
+        rows.push(json!({
+            "defect": defect.name(),
+            "found": found.is_some(),
+            "expected": defect.breaks(),
+            "run": world,
+            "violation": found.map(|(_, v)| shown(v)),
+        }));
+    }
+    let verdict =
+        if hidden.is_empty() { Ok(()) } else { Err(format!("not found: {}", hidden.join(", "))) };
+    (json!({ "defects": rows }), verdict)
+}
+
+fn main() -> ExitCode {
+    let args = match args() {
+        Ok(args) => args,
+        Err(what) => {
+            eprintln!("{what}");
+            return ExitCode::from(2);
+        }
+    };
+    let began = Instant::now();
+    let (mut result, verdict) = match &args.defects {
+        None => whole(args.states),
+        Some(defects) => with_defects(defects, args.states),
+    };
+    if let Some(object) = result.as_object_mut() {
+        object.insert("pass".into(), verdict.is_ok().into());
+        object.insert("reason".into(), verdict.clone().err().unwrap_or_default().into());
+        object.insert("seconds".into(), began.elapsed().as_secs().into());
+    }
+    if let Some(file) = args.json
+        && let Err(error) = std::fs::write(&file, format!("{result:#}\n"))
+    {
+        eprintln!("{}: {error}", file.display());
+        return ExitCode::from(3);
+    }
+    match verdict {
+        Ok(()) => {
+            println!("PASS");
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            println!("FAIL: {reason}");
+            ExitCode::from(1)
+        }
+    }
+}

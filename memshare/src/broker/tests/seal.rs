@@ -1,0 +1,126 @@
+//! Sealed mode, and who may read the ledger.
+
+use super::*;
+use crate::ledger::Action;
+use causeway_abi::{DigestHalf, LedgerScope};
+
+/// VM 4 may seal, VM 3 may read the whole ledger.
+fn lab() -> Small {
+    let four = EndpointId::from_raw(4);
+    Lab::new(&policy().with_sealer(four).with_auditor(EndpointId::from_raw(3)))
+}
+
+/// A grant of VM 1 to VM 2 of the pages 0x101 and 0x100 and one for the partition, and the seal.
+fn sealed() -> Small {
+    let mut lab = lab();
+    lab.send(0, 1, terms(Some(2)), &[pages(0x101, 1), pages(0x100, 1)]);
+    lab.send(1, 1, terms(None), &[pages(0x110, 2)]);
+    lab.granted(1, offer(0, terms(Some(2))));
+    lab.granted(1, offer(1, terms(None)));
+    assert_eq!(lab.granted(4, Call::Seal), [2, 0, 0, 0]);
+    lab
+}
+
+#[test]
+fn only_the_hypervisor_and_the_named_vm_seal() {
+    for caller in [1, 2, 3] {
+        lab().refused(caller, Call::Seal, Status::PolicyCaller);
+    }
+    for caller in [0, 4] {
+        let mut lab = lab();
+        lab.granted(caller, Call::Seal);
+        assert!(lab.broker.is_sealed());
+        assert_eq!(lab.records.last().map(|r| r.action), Some(Action::Sealed));
+    }
+}
+
+#[test]
+fn a_second_seal_does_not_widen_the_set() {
+    let mut lab = sealed();
+    lab.granted(1, Call::Revoke { handle: handle(1) });
+    assert_eq!(lab.granted(0, Call::Seal), [2, 0, 0, 0]);
+}
+
+#[test]
+fn an_identical_grant_is_taken_again_after_a_restart() {
+    let mut lab = sealed();
+    lab.destroyed(1);
+    lab.created(1);
+    for number in [0, 1] {
+        lab.reclaim(number).unwrap();
+    }
+    // The SPMC gives new handles.
+    lab.send(70, 1, terms(Some(2)), &[pages(0x101, 1), pages(0x100, 1)]);
+    lab.send(71, 1, terms(None), &[pages(0x110, 2)]);
+    lab.granted(1, offer(70, terms(Some(2))));
+    lab.granted(1, offer(71, terms(None)));
+}
+
+#[test]
+fn whatever_is_not_in_the_set_is_refused_until_reset() {
+    let mut lab = sealed();
+    for number in [0, 1] {
+        lab.granted(1, Call::Revoke { handle: handle(number) });
+        lab.reclaim(number).unwrap();
+    }
+    let ro = GrantTerms { permission: Permission::ReadOnly, ..terms(Some(2)) };
+    let lend = GrantTerms { kind: GrantKind::Lend, ..terms(Some(2)) };
+    let set = [pages(0x101, 1), pages(0x100, 1)];
+    let swapped = [pages(0x100, 1), pages(0x101, 1)];
+    let cases: [(u16, GrantTerms, &[_]); 7] = [
+        (1, terms(Some(2)), &swapped),
+        (1, terms(Some(2)), &[pages(0x101, 1)]),
+        (1, terms(Some(2)), &[pages(0x120, 1)]),
+        (1, terms(None), &set),
+        (1, ro, &set),
+        (1, lend, &set),
+        (3, terms(None), &[pages(0x110, 2)]),
+    ];
+    for (number, (owner, terms, ranges)) in (10..).zip(cases) {
+        lab.send(number, owner, terms, ranges);
+        lab.refused(owner, offer(number, terms), Status::Sealed);
+        lab.reclaim(number).unwrap();
+    }
+    lab.send(50, 1, terms(Some(2)), &set);
+    lab.granted(1, offer(50, terms(Some(2))));
+}
+
+#[test]
+fn letting_go_and_accepting_go_on_when_sealed() {
+    let mut lab = sealed();
+    let [a, b, c, _] = lab.granted(2, Call::Inspect { handle: handle(0), range_index: 0 });
+    let seen = GrantSummary::from_words([a, b, c]).unwrap();
+    lab.granted(2, Call::Accept { handle: handle(0), seen });
+    lab.granted(2, Call::Release { handle: handle(0) });
+    lab.granted(1, Call::Revoke { handle: handle(1) });
+    assert_eq!(lab.broker.grants().count(), 0);
+}
+
+#[test]
+fn the_whole_ledger_is_the_auditors_only() {
+    let mut lab = lab();
+    let head = |scope| Call::LedgerHead { scope, half: DigestHalf::First };
+    for vm in [1, 2, 4] {
+        lab.granted(vm, head(LedgerScope::Own));
+        lab.refused(vm, head(LedgerScope::All), Status::PolicyCaller);
+    }
+    lab.granted(3, head(LedgerScope::All));
+}
+
+#[test]
+fn the_ledger_is_read_into_the_readers_own_local_area() {
+    let mut lab = lab();
+    lab.send(0, 1, terms(Some(2)), &[pages(0x100, 1)]);
+    lab.send(1, 1, terms(None), &[pages(0x110, 1)]);
+    lab.send(2, 3, terms(None), &[pages(0x120, 1)]);
+    lab.granted(1, offer(0, terms(Some(2))));
+    lab.granted(1, offer(1, terms(None)));
+    lab.granted(3, offer(2, terms(None)));
+    let read = |number, scope| Call::LedgerRead { handle: handle(number), scope, cursor: 0 };
+    lab.granted(1, read(1, LedgerScope::Own));
+    lab.granted(3, read(2, LedgerScope::All));
+    lab.refused(1, read(1, LedgerScope::All), Status::PolicyCaller);
+    for other in [0, 2, 9] {
+        lab.refused(1, read(other, LedgerScope::Own), Status::NoSuchGrant);
+    }
+}
