@@ -1,8 +1,9 @@
-//! Owns the command line of the walk over all states: `--json FILE`, `--defect NAME|all`. Never
+//! Owns the command line of the walk over all states: `--json FILE`, `--defect NAME|all`,
+//! `--world NAME` for one configuration, `--states N` for the nearest states. Never
 //! checks anything itself; `cargo xtask explore` forwards to it.
 
 use causeway_memshare::Defect;
-use causeway_memshare::explore::{Action, Options, Report, Violation, explore, missing};
+use causeway_memshare::explore::{Action, Options, Report, Violation, World, explore, missing};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,16 +13,18 @@ struct Args {
     json: Option<PathBuf>,
     defects: Option<Vec<Defect>>,
     states: usize,
+    world: Option<String>,
 }
 
 fn args() -> Result<Args, String> {
-    let mut args = Args { json: None, defects: None, states: usize::MAX };
+    let mut args = Args { json: None, defects: None, states: usize::MAX, world: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
         match word.as_str() {
             "--json" => args.json = Some(value()?.into()),
             "--states" => args.states = value()?.parse().map_err(|_| "--states: a number")?,
+            "--world" => args.world = Some(value()?),
             "--defect" => {
                 let name = value()?;
                 let one = || Defect::from_name(&name).map(|d| vec![d]);
@@ -71,10 +74,16 @@ fn line(r: &Report) {
     );
 }
 
-fn whole(states: usize) -> (Value, Result<(), String>) {
-    let reports = explore(Options { states, progress: line, ..Options::default() });
+fn whole(states: usize, world: Option<&str>) -> (Value, Result<(), String>) {
+    let reports = match world {
+        None => explore(Options { states, progress: line, ..Options::default() }),
+        Some(name) => World::named(name).map(|w| w.walk(None, states)).into_iter().collect(),
+    };
     let total: usize = reports.iter().map(|r| r.states).sum();
-    let missing = missing(&reports);
+    if world.is_some() {
+        reports.iter().for_each(line);
+    }
+    let missing = if world.is_some() { Vec::new() } else { missing(&reports) };
     let verdict = if let Some(v) = reports.iter().find_map(|r| r.violations.first()) {
         Err(format!("{} after {} steps", v.what, v.trace.len()))
     } else if let Some(r) = reports.iter().find(|r| !r.complete) {
@@ -128,7 +137,7 @@ fn main() -> ExitCode {
     };
     let began = Instant::now();
     let (mut result, verdict) = match &args.defects {
-        None => whole(args.states),
+        None => whole(args.states, args.world.as_deref()),
         Some(defects) => with_defects(defects, args.states),
     };
     if let Some(object) = result.as_object_mut() {

@@ -9,7 +9,7 @@
 //! Each ring is a chain: `link(n) = SHA-256(link(n - 1), entry n)`. Links are made when somebody asks
 //! for the head, or by [`Ledger::tend`] once three quarters of a ring wait for theirs; never by
 //! [`Ledger::append`]. The head is a digest over all rings of a scope: where each begins, where it
-//! ends, and the links there. Its page in docs/ledger.md has the bytes.
+//! ends, and the links there. docs/ledger.md has the bytes.
 
 mod chain;
 mod read;

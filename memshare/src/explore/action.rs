@@ -164,12 +164,13 @@ impl World {
         for id in self.mortals.iter().copied() {
             acts.extend([Act::Destroy(id), Act::Create(id)]);
         }
-        acts.extend([Act::Poll, Act::Wait, Act::Register(0)]);
+        acts.extend([Act::Poll, Act::Wait]);
         if self.is(Special::Sealing) {
             acts.push(Act::Seal(HYPERVISOR.get()));
             acts.extend(self.policy.vms().map(|id| Act::Seal(id.get())));
         }
         if self.is(Special::Chatter) {
+            acts.push(Act::Register(HYPERVISOR.get()));
             acts.extend(self.small_talk());
         }
         let with_faults = |act: Act| {

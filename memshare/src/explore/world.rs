@@ -107,7 +107,8 @@ pub const WORLDS: &[&str] = &[
     "sealed",
     "both-ways",
     "two-owners",
-    "crossed",
+    "crossed-peer",
+    "crossed-owner",
 ];
 
 /// What one pair may use: one grant of two pages in two ranges.
@@ -173,7 +174,7 @@ impl World {
     /// A configuration of [`WORLDS`].
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let all: [fn() -> Self; 9] = [
+        let all: [fn() -> Self; 10] = [
             Self::one_grant,
             Self::two_cores,
             Self::careless_spmc,
@@ -182,7 +183,8 @@ impl World {
             Self::sealed,
             Self::both_ways,
             Self::two_owners,
-            Self::crossed,
+            Self::crossed_peer,
+            Self::crossed_owner,
         ];
         all.into_iter().map(|make| make()).find(|world| world.name == name)
     }
@@ -281,6 +283,8 @@ impl World {
             .with(1, 1, None, &[0x101])
             .with(2, 2, Some(3), &[0x102]);
         world.policy = world.policy.with_sealer(vm(3));
+        // Who cannot be killed here is killed in the other worlds.
+        world.mortals = [1].into();
         world.special = [Special::Sealing].into();
         world
     }
@@ -304,15 +308,29 @@ impl World {
             .with(2, 2, None, &[0x102])
     }
 
-    /// Two owners, one peer of both, a second peer of the first owner, three pages, four areas.
-    #[must_use]
-    pub fn crossed() -> Self {
+    /// Two owners, one peer of both, a second peer of the first owner, three pages, four areas; one
+    /// VM that dies. (All of them dying at once takes hours to walk: "two-owners" has that.)
+    fn crossed(name: &'static str, mortal: u16) -> Self {
         let pairs = [(1, Some(3)), (1, Some(4)), (2, Some(3)), (2, None)];
-        Self::new("crossed", &[1, 2, 3, 4, 5], &pairs)
+        let mut world = Self::new(name, &[1, 2, 3, 4, 5], &pairs)
             .with(0, 1, Some(3), &[0x101, 0x100])
             .with(1, 2, Some(3), &[0x101])
             .with(2, 2, None, &[0x102])
-            .with(3, 1, Some(4), &[0x102])
+            .with(3, 1, Some(4), &[0x102]);
+        world.mortals = [mortal].into();
+        world
+    }
+
+    /// [`World::crossed`] where the owner of two areas dies.
+    #[must_use]
+    pub fn crossed_owner() -> Self {
+        Self::crossed("crossed-owner", 1)
+    }
+
+    /// [`World::crossed`] where the peer of two owners dies.
+    #[must_use]
+    pub fn crossed_peer() -> Self {
+        Self::crossed("crossed-peer", 3)
     }
 }
 
