@@ -109,6 +109,7 @@ pub const WORLDS: &[&str] = &[
     "two-owners",
     "crossed-peer",
     "crossed-owner",
+    "crossed-other",
 ];
 
 /// What one pair may use: one grant of two pages in two ranges.
@@ -174,7 +175,7 @@ impl World {
     /// A configuration of [`WORLDS`].
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let all: [fn() -> Self; 10] = [
+        let all: [fn() -> Self; 11] = [
             Self::one_grant,
             Self::two_cores,
             Self::careless_spmc,
@@ -185,6 +186,7 @@ impl World {
             Self::two_owners,
             Self::crossed_peer,
             Self::crossed_owner,
+            Self::crossed_other,
         ];
         all.into_iter().map(|make| make()).find(|world| world.name == name)
     }
@@ -325,6 +327,12 @@ impl World {
     #[must_use]
     pub fn crossed_owner() -> Self {
         Self::crossed("crossed-owner", 1)
+    }
+
+    /// [`World::crossed`] where the other owner dies.
+    #[must_use]
+    pub fn crossed_other() -> Self {
+        Self::crossed("crossed-other", 2)
     }
 
     /// [`World::crossed`] where the peer of two owners dies.
