@@ -27,8 +27,6 @@ const AREAS: usize = 16;
 const BUDGET: u32 = 64;
 /// How long the device waits for its driver to appear, and for anything to happen.
 const IDLE_MILLIS: u64 = 15_000;
-/// How often a device that nobody uses yet is announced again, in milliseconds.
-const ANNOUNCE_MILLIS: u64 = 200;
 
 type Disk = DeviceServer<Block<Sectors>, 1>;
 
@@ -112,7 +110,6 @@ impl Service<'_, '_> {
     /// Serves until the driver has taken everything back, or nothing has happened for too long.
     fn until_done(&mut self) -> Result<(), Error> {
         let mut last = time::now_micros();
-        let mut announced = last;
         while matches!(self.state, State::Waiting | State::InUse) {
             signal::fetch();
             let mut busy = signal::take_from_vms(bit_of(DRIVER)) != 0;
@@ -132,13 +129,6 @@ impl Service<'_, '_> {
             }
             busy |= self.serve()? > 0;
             let now = time::now_micros();
-            if self.state == State::Waiting
-                && now.saturating_sub(announced) > ANNOUNCE_MILLIS * 1000
-            {
-                // Saying it again is harmless, and mends an announcement that got lost.
-                self.bus.announce(DEVICE_NUMBER, DeviceState::Added)?;
-                announced = now;
-            }
             if busy {
                 last = now;
             } else if now.saturating_sub(last) > IDLE_MILLIS * 1000 {
