@@ -124,6 +124,9 @@ pub(crate) fn next_deadline() -> Option<u64> {
     (deadline != 0).then_some(deadline)
 }
 
+/// The core that fetches the partition's work.
+const POLLING_CORE: usize = 0;
+
 /// Fetches the partition's work if it rang or its deadline passed. Called on the first core only.
 pub(crate) fn poll_if_due() {
     let late = next_deadline().is_some_and(|deadline| timer::now() >= deadline);
@@ -159,7 +162,11 @@ fn ring(bells: u64) {
     for vm in VmIndex::ALL {
         if bells & (1 << vm.id().get()) != 0 {
             COUNTERS.count_doorbell();
-            if NOTIFY.lock().ring_from_partition(vm) == Ring::Wake {
+            // The first core, which polls, chooses its next VM right after this. A kick to itself
+            // would end that VM's turn before its first instruction: with all VMs on one core, a
+            // VM that keeps calling the partition would keep the others from ever running.
+            let wakes = NOTIFY.lock().ring_from_partition(vm) == Ring::Wake;
+            if wakes && home_core(vm) != POLLING_CORE {
                 gic::kick(home_core(vm));
             }
         }
