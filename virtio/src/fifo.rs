@@ -58,6 +58,22 @@ pub trait FifoMemory {
     /// [`OutOfFifo`] if the range is not wholly inside.
     fn write(&self, offset: usize, from: &[u8]) -> Result<(), OutOfFifo>;
 
+    /// Reads the fixed part of a header as four little-endian words, each read once and in no
+    /// particular order. `offset` is a multiple of 8. An implementor with word loads answers in
+    /// them: every use of the FIFO begins here.
+    ///
+    /// # Errors
+    /// [`OutOfFifo`] if it is not wholly inside.
+    fn load_header(&self, offset: usize) -> Result<[u64; 4], OutOfFifo> {
+        let mut bytes = [0; FIXED_BYTES];
+        self.read(offset, &mut bytes)?;
+        let mut words = [0; 4];
+        for (word, chunk) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*chunk);
+        }
+        Ok(words)
+    }
+
     /// Reads a little-endian index; what the other side wrote before it is seen after it.
     ///
     /// # Errors
@@ -82,6 +98,10 @@ impl<M: FifoMemory + ?Sized> FifoMemory for &M {
 
     fn write(&self, offset: usize, from: &[u8]) -> Result<(), OutOfFifo> {
         (**self).write(offset, from)
+    }
+
+    fn load_header(&self, offset: usize) -> Result<[u64; 4], OutOfFifo> {
+        (**self).load_header(offset)
     }
 
     fn load_acquire_u16(&self, offset: usize) -> Result<u16, OutOfFifo> {
@@ -173,7 +193,7 @@ pub enum Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ring {
     base: usize,
-    next_offset: u32,
+    next_offset: u64,
     read: u16,
     write: u16,
 }
@@ -197,26 +217,23 @@ pub fn format<M: FifoMemory + ?Sized>(mem: &M) -> Result<(), FifoError> {
     for (base, next_offset) in LAYOUT {
         let zeroes = [0; HEADER_BYTES];
         mem.write(base, &zeroes).map_err(|_| FifoError::TooSmall)?;
-        mem.write(base, &fixed_header(next_offset)).map_err(|_| FifoError::TooSmall)?;
+        let mut header = [0; FIXED_BYTES];
+        for (chunk, word) in header.as_chunks_mut::<8>().0.iter_mut().zip(fixed_header(next_offset))
+        {
+            *chunk = word.to_le_bytes();
+        }
+        mem.write(base, &header).map_err(|_| FifoError::TooSmall)?;
     }
     Ok(())
 }
 
 /// Where each ring begins, and what its `next_offset` says.
-const LAYOUT: [(usize, u32); 2] = [(0, 4032), (RING_BYTES, 0)];
+const LAYOUT: [(usize, u64); 2] = [(0, 4032), (RING_BYTES, 0)];
 
-/// The part of a header that never changes.
-fn fixed_header(next_offset: u32) -> [u8; FIXED_BYTES] {
-    let [m0, m1, m2, m3, m4, m5, m6, m7] = MAGIC;
-    let [size0, size1] = [128, 0];
-    let [depth0, depth1] = DEPTH.to_le_bytes();
-    let [n0, n1, n2, n3] = next_offset.to_le_bytes();
-    [
-        m0, m1, m2, m3, m4, m5, m6, m7, // magic
-        0, 0, 0, 0, 0, 0, 0, 0, // version 0, reserved
-        size0, size1, depth0, depth1, 0, 0, 0, 0, // message_size, depth, reserved
-        n0, n1, n2, n3, 0, 0, 0, 0, // next_offset, reserved
-    ]
+/// The part of a header that never changes, as little-endian words: magic; version 0 and reserved;
+/// message size (128) and depth (30); offset of the next ring.
+const fn fixed_header(next_offset: u64) -> [u64; 4] {
+    [u64::from_le_bytes(MAGIC), 0, 0x001e_0080, next_offset]
 }
 
 /// Returns how far `to` is ahead of `from` on the circle of slots.
@@ -236,7 +253,7 @@ fn outside(_: OutOfFifo) -> FifoError {
 impl Ring {
     fn attach<M: FifoMemory + ?Sized>(
         mem: &M,
-        (base, next_offset): (usize, u32),
+        (base, next_offset): (usize, u64),
     ) -> Result<Self, FifoError> {
         let index = |at: usize| mem.load_acquire_u16(base.saturating_add(at)).map_err(outside);
         let ring = Self { base, next_offset, read: index(READ_INDEX)?, write: index(WRITE_INDEX)? };
@@ -248,9 +265,14 @@ impl Ring {
     }
 
     fn check_header<M: FifoMemory + ?Sized>(&self, mem: &M) -> Result<(), FifoError> {
-        let mut seen = [0; FIXED_BYTES];
-        mem.read(self.base, &mut seen).map_err(outside)?;
-        if seen == fixed_header(self.next_offset) { Ok(()) } else { Err(FifoError::Header) }
+        let [magic, version, shape, next] = mem.load_header(self.base).map_err(outside)?;
+        let [want_magic, want_version, want_shape, want_next] = fixed_header(self.next_offset);
+        // One comparison of four words, where a `memcmp` would go byte by byte on the target.
+        let differs = (magic ^ want_magic)
+            | (version ^ want_version)
+            | (shape ^ want_shape)
+            | (next ^ want_next);
+        if differs == 0 { Ok(()) } else { Err(FifoError::Header) }
     }
 
     fn load<M: FifoMemory + ?Sized>(&self, mem: &M, at: usize) -> Result<u16, FifoError> {
@@ -378,6 +400,10 @@ impl Fifo {
     pub fn refresh_unsent<M: FifoMemory + ?Sized>(&mut self, mem: &M) -> Result<u16, FifoError> {
         if self.failed {
             return Err(FifoError::Closed);
+        }
+        // What was all taken when we last looked can't be untaken.
+        if self.unsent() == 0 {
+            return Ok(0);
         }
         let result = self.send.refresh_as_writer(mem);
         self.failed = result.is_err();

@@ -389,14 +389,16 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
         }
     }
 
-    /// A VM gave a sign of life: it has seen what it was sent.
-    pub(super) fn heard(&mut self, vm: EndpointId) {
+    /// A VM gave a sign of life: it has seen what it was sent. Returns how much that was.
+    pub(super) fn heard(&mut self, vm: EndpointId) -> u8 {
+        let mut unheard = 0;
         if self.backend == Some(vm) {
-            self.unheard_by_backend = 0;
+            unheard |= core::mem::take(&mut self.unheard_by_backend);
         }
         if self.driver == vm {
-            self.unheard_by_driver = 0;
+            unheard |= core::mem::take(&mut self.unheard_by_driver);
         }
+        unheard
     }
 
     /// Counts a message for the device side; a device of the partition hears at once.

@@ -3,7 +3,7 @@
 
 use super::event::bit;
 use super::link::{AreaState, Presence};
-use super::{Bus, Channel, Effect, Effects, FifoState};
+use super::{Bus, Channel, Effect, Effects, FifoState, Touched};
 use crate::fifo::Slot;
 use crate::msg::{Body, BusRequest, DeviceState, Message, Request};
 use causeway_ffa::{EndpointId, MemHandle};
@@ -70,7 +70,13 @@ impl<
 
     /// A grant has ended: a FIFO in it is gone, areas in it are closed, and a device whose rings
     /// lie in it has failed.
-    pub(super) fn grant_gone(&mut self, owner: EndpointId, handle: MemHandle, out: &mut Effects) {
+    pub(super) fn grant_gone(
+        &mut self,
+        owner: EndpointId,
+        handle: MemHandle,
+        out: &mut Effects,
+    ) -> Touched {
+        let mut touched = Touched::No;
         let holds_fifo = self.vm(owner).is_some_and(|vm| match vm.fifo {
             FifoState::Closed => false,
             FifoState::Opening { handle: h, .. } | FifoState::Open { handle: h } => h == handle,
@@ -78,14 +84,21 @@ impl<
         if holds_fifo && self.take_fifo(owner).is_some() {
             out.push(Effect::ForgetFifo { vm: owner });
             self.lose_backend(owner);
+            touched = Touched::Yes;
         }
         for link in self.links.iter_mut().flatten().filter(|link| link.driver == owner) {
+            let mut lost = false;
             for area in link.areas.iter_mut().flatten().filter(|area| area.handle == handle) {
                 area.state = AreaState::Closed;
                 area.told_in_use = false;
+                lost = true;
             }
-            link.fail_devices_in_closed_areas();
+            if lost {
+                link.fail_devices_in_closed_areas();
+                touched = Touched::Yes;
+            }
         }
+        touched
     }
 
     /// A push found the VM's FIFO full. It gets nothing more on our own account until it looks.

@@ -4,7 +4,7 @@
 use super::link::{Device, Link, MOST_UNHEARD, Phase, take_bit};
 use super::{Bus, Channel, Effect, Effects, FifoState, answer};
 use crate::fifo::Slot;
-use crate::msg::{Body, BusRequest, Message, Request};
+use crate::msg::{Body, BusRequest, EventMethod, Message, Request};
 use causeway_ffa::EndpointId;
 
 /// A message of the bus itself, which nobody answers to anybody.
@@ -121,17 +121,20 @@ impl<
 
     /// Passes kicks on, as many as the device side may be sent now; the others wait as bits.
     fn settle_kicks(&mut self, index: usize, out: &mut Effects) {
+        let owed = |device: &Device<QUEUES>| device.is_working() && device.owes_avail != 0;
         let Some(Some(link)) = self.links.get(index) else { return };
-        let reachable = link.backend.is_none_or(|backend| self.reachable(backend));
-        if !reachable || link.owes_reset {
+        if link.owes_reset || !link.devices.iter().flatten().any(owed) {
+            return;
+        }
+        if !link.backend.is_none_or(|backend| self.reachable(backend)) {
             return;
         }
         let Some(Some(link)) = self.links.get_mut(index) else { return };
         for slot in 0..DEVS {
             while link.unheard_by_backend < MOST_UNHEARD {
-                let owed =
-                    |device: &&mut Device<QUEUES>| device.is_working() && device.owes_avail != 0;
-                let Some(device) = link.device_mut(slot).filter(owed) else { break };
+                let Some(device) = link.device_mut(slot).filter(|device| owed(device)) else {
+                    break;
+                };
                 if !out.has_room() {
                     return;
                 }
@@ -152,7 +155,7 @@ impl<
     fn settle_events(&mut self, index: usize, out: &mut Effects) {
         let Some(Some(vm)) = self.vms.get(index) else { return };
         let id = vm.id;
-        if self.polls(id) || !self.reachable(id) {
+        if vm.events == Some(EventMethod::Poll) || !vm.is_reachable() {
             return;
         }
         while out.has_room() {
