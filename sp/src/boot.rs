@@ -1,13 +1,12 @@
-//! Owns the boot information: a private copy of it, and the policy in its manifest. Never trusts
+//! Owns the boot information: a private copy of it, from where TF-A left it. Never trusts
 //! a length in it.
 
 use crate::arch::entry;
+use crate::console::Console;
 use crate::console::log;
-use causeway_ffa::boot_info::BootInfo;
 use causeway_memshare::Policy;
+use causeway_service::boot::{self, BLOB_BYTES};
 
-/// Bytes of the boot information: header, descriptor and manifest are one page.
-const BLOB_BYTES: usize = 4096;
 /// A private copy of the boot information.
 pub(crate) struct BootBlob {
     bytes: [u8; BLOB_BYTES],
@@ -29,20 +28,6 @@ impl BootBlob {
 
     /// Returns the policy in the manifest; the one that refuses everything if there is none.
     pub(crate) fn policy(&self) -> Policy {
-        let manifest = match BootInfo::parse(&self.bytes, self.address) {
-            Ok(info) => info.manifest(),
-            Err(error) => {
-                log!("boot information: {error:?}");
-                None
-            }
-        };
-        let Some(manifest) = manifest else {
-            log!("no manifest: every caller is refused");
-            return Policy::new();
-        };
-        Policy::from_manifest(manifest).unwrap_or_else(|error| {
-            log!("policy: {error:?}: every caller is refused");
-            Policy::new()
-        })
+        boot::policy(&self.bytes, self.address, &Console)
     }
 }

@@ -2,8 +2,9 @@
 //! contents of shared memory; what a caller caused waits in [`Lines`] until no lock is held.
 
 use crate::arch::{regs, uart};
-use crate::lines::{CAPACITY, Lines, Said};
 use causeway_ffa::EndpointId;
+use causeway_service::lines::{CAPACITY, Lines, Said};
+use causeway_service::platform::Log;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spin::mutex::SpinMutex;
@@ -24,6 +25,19 @@ static WAITING: AtomicBool = AtomicBool::new(false);
 static PRINTING: SpinMutex<()> = SpinMutex::new(());
 /// Lines that the UART would not take, for a debugger.
 static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// The log as the partition's platform has it, before and beside the partition.
+pub(crate) struct Console;
+
+impl Log for Console {
+    fn line(&self, args: fmt::Arguments<'_>) {
+        line(args);
+    }
+
+    fn tell(&self, owner: Option<EndpointId>, said: Said) {
+        tell(owner, said);
+    }
+}
 
 /// Prints one line; a line that the UART would not take is lost.
 pub(crate) fn line(args: fmt::Arguments<'_>) {

@@ -10,9 +10,10 @@
 use crate::arch::{regs, smc, uart};
 use crate::console::log;
 use crate::core_id::{CORES, CoreId};
-use crate::dispatch;
-use crate::spmc;
+use crate::ids;
+use crate::partition::Smc;
 use causeway_ffa::{Call, FfaError, Regs};
+use causeway_service::{dispatch, spmc};
 use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -89,7 +90,7 @@ pub(crate) fn serve_refusals(answer: &Regs) -> ! {
     let mut send = answer.smc8();
     loop {
         let received = smc::call(&send);
-        let answer = dispatch::answer_of_crashed(&received, spmc::spmc_id());
+        let answer = dispatch::answer_of_crashed(&received, ids::spmc());
         let answer = answer.unwrap_or_else(|| {
             // Not left pending: it would bring us back at once, for ever.
             let _intid = regs::take_interrupt();
@@ -156,7 +157,7 @@ fn say(what: core::fmt::Arguments<'_>) {
     if uart::print(format_args!("[sp] PANIC {what}\n")).is_err() {
         log!("PANIC");
     }
-    spmc::console_log(format_args!("\n[sp] PANIC {what}\n"));
+    spmc::console_log(&mut Smc, format_args!("\n[sp] PANIC {what}\n"));
 }
 
 fn after_crash(core: CoreId) -> ! {
@@ -173,7 +174,7 @@ fn after_crash(core: CoreId) -> ! {
     }
     answered(core);
     // Without a request this core was initialising, where FFA_ERROR tells the SPMC that it failed.
-    let answer = dispatch::answer_of_crashed(&request, spmc::spmc_id())
+    let answer = dispatch::answer_of_crashed(&request, ids::spmc())
         .unwrap_or_else(|| Call::Error(FfaError::Aborted).encode());
     serve_refusals(&answer)
 }

@@ -1,5 +1,6 @@
 //! The Causeway secure partition: an S-EL1 image for the EL3 SPMC of TF-A. Owns the order of
-//! start-up; decides nothing about grants (`causeway-memshare`) or devices (`causeway-virtio`).
+//! start-up; decides nothing about grants (`causeway-memshare`) or devices (`causeway-virtio`), and
+//! carries nothing out by itself (`causeway-service` does, on the platform that is here).
 //!
 //! # Building
 //! ```text
@@ -15,8 +16,8 @@
 //! its own rules on purpose; never ship such an image.
 //!
 //! # Shape
-//! `arch` and `window` hold all `unsafe`. `dispatch` turns registers into tasks, `serve` runs them
-//! on each core, `partition` is the state under the one lock. On the host only what needs no
+//! `arch` and `window` hold all `unsafe`. `serve` runs what `causeway-service` finds in a message on
+//! each core, `partition` is its state under the one lock, and the machine as its platform. On the host only what needs no
 //! machine is compiled, for tests; `main` is empty there.
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(target_os = "none", no_main)]
@@ -27,26 +28,19 @@
 
 mod arch;
 mod core_id;
-mod dispatch;
-mod facts;
-mod lines;
 mod lock;
 mod memory_map;
 mod stage1;
 mod window;
 
 #[cfg(target_os = "none")]
-mod areas;
-#[cfg(target_os = "none")]
 mod boot;
-#[cfg(target_os = "none")]
-mod bus;
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
 mod crash;
 #[cfg(target_os = "none")]
-mod ledger;
+mod ids;
 #[cfg(target_os = "none")]
 mod partition;
 #[cfg(all(target_os = "none", feature = "selftest"))]
@@ -54,11 +48,7 @@ mod selftest;
 #[cfg(target_os = "none")]
 mod serve;
 #[cfg(target_os = "none")]
-mod spmc;
-#[cfg(target_os = "none")]
 mod start;
-#[cfg(target_os = "none")]
-mod transactions;
 
 #[cfg(target_os = "none")]
 use start::{main_core, secondary_core};

@@ -1,13 +1,14 @@
 //! Owns the loop of one core: message in, answer out. Never holds a lock while it waits.
 
 use crate::arch::regs;
-use crate::arch::smc::{self, Outgoing};
+use crate::arch::smc;
 use crate::console::{self, log};
 use crate::core_id::CoreId;
-use crate::dispatch::{self, Task};
-use crate::lines::Said;
-use crate::{crash, partition, spmc};
+use crate::{crash, ids, partition};
 use causeway_ffa::{Call, Regs};
+use causeway_service::dispatch::{self, Task};
+use causeway_service::lines::Said;
+use causeway_service::platform::Outgoing;
 
 /// How often in a row the SPMC may refuse what we send before we take it for our bug.
 const MAX_REFUSALS: u32 = 8;
@@ -19,7 +20,7 @@ pub(crate) fn serve(core: CoreId) -> ! {
     loop {
         let received = smc::call(&send);
         crash::serving(core, &received);
-        let task = dispatch::task(&received, spmc::spmc_id());
+        let task = dispatch::task(&received, ids::spmc());
         send = match task {
             Task::Refused(error) => {
                 refusals += 1;
@@ -61,7 +62,7 @@ fn outcome(task: &Task, received: &Regs) -> Outgoing {
     };
     done.unwrap_or_else(|_crashed| {
         // Another core crashed with the state in its hands: this one joins in refusing.
-        let answer = dispatch::answer_of_crashed(received, spmc::spmc_id());
+        let answer = dispatch::answer_of_crashed(received, ids::spmc());
         crash::serve_refusals(&answer.unwrap_or_else(|| Call::MsgWait.encode()))
     })
 }

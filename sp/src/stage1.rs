@@ -9,6 +9,7 @@ use aarch64_paging::descriptor::{El1Attributes as A, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El1And0, MemoryRegion, VaRange};
 use causeway_abi::Permission;
 use causeway_ffa::PageRange;
+use causeway_service::platform::{MappedBits, MemoryKind};
 use core::ops::Range;
 
 /// Normal memory, write-back, inner shareable: MAIR index 1 of the tables that aarch64-rt sets up.
@@ -59,52 +60,18 @@ pub(crate) enum MapRefusal {
     Library,
 }
 
-/// The attribute bits of a mapped range, read back from its descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MappedBits {
-    /// The output address is in the normal world.
-    pub(crate) non_secure: bool,
-    /// Neither EL1 nor EL0 may execute it.
-    pub(crate) never_execute: bool,
-    /// Nobody may write it.
-    pub(crate) read_only: bool,
-    /// How it is cached.
-    pub(crate) kind: MemoryKind,
-}
-
-/// How mapped memory is cached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MemoryKind {
-    /// Normal, write-back, inner shareable.
-    WriteBack,
-    /// Anything else.
-    Other,
-}
-
-impl MemoryKind {
-    /// Returns a word for log lines.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::WriteBack => "wb",
-            Self::Other => "other",
-        }
-    }
-}
-
-impl MappedBits {
-    fn of(flags: A) -> Self {
-        Self {
-            non_secure: flags.contains(A::NS),
-            never_execute: flags.contains(NEVER_EXECUTE),
-            read_only: flags.contains(A::READ_ONLY),
-            kind: if flags & (A::ATTRIBUTE_INDEX_MASK | A::SHAREABILITY_MASK)
-                == A::ATTRIBUTE_INDEX_1 | A::INNER_SHAREABLE
-            {
-                MemoryKind::WriteBack
-            } else {
-                MemoryKind::Other
-            },
-        }
+/// What the flags of a descriptor mean.
+fn bits_of(flags: A) -> MappedBits {
+    let cached = flags & (A::ATTRIBUTE_INDEX_MASK | A::SHAREABILITY_MASK);
+    MappedBits {
+        non_secure: flags.contains(A::NS),
+        never_execute: flags.contains(NEVER_EXECUTE),
+        read_only: flags.contains(A::READ_ONLY),
+        kind: if cached == A::ATTRIBUTE_INDEX_1 | A::INNER_SHAREABLE {
+            MemoryKind::WriteBack
+        } else {
+            MemoryKind::Other
+        },
     }
 }
 
@@ -182,7 +149,7 @@ impl Stage1 {
         let mut found: Option<MappedBits> = None;
         let walk = self.mapping.walk_range(&region(&bytes), &mut |part, entry, level| {
             let block = 4096_usize << (9 * (3 - level));
-            let bits = MappedBits::of(entry.flags());
+            let bits = bits_of(entry.flags());
             let in_place = entry.output_address().0 == part.start().0 & !(block - 1);
             if !entry.is_valid() || !in_place || found.is_some_and(|first| first != bits) {
                 return Err(());

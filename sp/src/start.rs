@@ -5,8 +5,9 @@ use crate::arch::{entry, regs, uart, vectors};
 use crate::boot::BootBlob;
 use crate::console::log;
 use crate::core_id::CoreId;
-use crate::partition::{self, Machine};
-use crate::{crash, memory_map, serve, spmc};
+use crate::partition::{self, Smc, Started};
+use crate::{crash, ids, memory_map, serve};
+use causeway_service::spmc;
 use core::panic::PanicInfo;
 
 /// The first core, on its own stack, with the initial table.
@@ -31,27 +32,32 @@ fn bring_up(boot_info: u64, core: CoreId) {
     tables.mark_live();
     entry::publish_and_enter_tables(tables.root());
     log!("causeway-sp {} core={}", env!("CARGO_PKG_VERSION"), core.get());
-    if let Err(error) = spmc::negotiate() {
+    if let Err(error) = spmc::negotiate(&mut Smc) {
         panic!("FF-A 1.1 is not spoken: {error:?}");
     }
-    let own_id = match spmc::learn_ids() {
-        Ok(id) => id,
+    let ids = match spmc::learn_ids(&mut Smc) {
+        Ok(ids) => ids,
         Err(error) => panic!("no id: {error:?}"),
     };
     let Some(mailbox) = Mailbox::claim() else { panic!("RX and TX are taken") };
     let (tx, rx) = mailbox.addresses();
-    if let Err(error) = spmc::map_mailbox(tx, rx) {
+    if let Err(error) = spmc::map_mailbox(&mut Smc, tx, rx) {
         panic!("RX/TX: {error:?}");
     }
-    if let Err(error) = spmc::register_secondary_entry(entry::secondary_entry_address()) {
+    ids::keep(ids);
+    let entry = entry::secondary_entry_address();
+    if let Err(error) = spmc::register_secondary_entry(&mut Smc, entry) {
         panic!("secondary entry: {error:?}");
     }
     let policy = blob.policy();
-    let machine = Machine { own_id, tables, mailbox };
-    if partition::with(|partition| partition.start(machine, &policy)).is_err() {
+    let started = partition::with(|partition| {
+        partition.platform_mut().start(Started { tables, mailbox });
+        partition.start(ids.own, &policy);
+    });
+    if started.is_err() {
         panic!("crashed before the start");
     }
-    log!("ready id={own_id}");
+    log!("ready id={}", ids.own);
 }
 
 /// A core that PSCI CPU_ON started, on its own stack, with the initial table.

@@ -29,7 +29,8 @@ fn is_site(line: &str) -> bool {
 fn in_the_tree() -> BTreeMap<String, usize> {
     let root = root();
     let mut found = Vec::new();
-    for package in ["abi", "client", "ffa", "guests", "memshare", "monitor", "sp", "virtio"] {
+    let cores = ["abi", "ffa", "memshare", "service", "virtio"];
+    for package in cores.into_iter().chain(["client", "guests", "monitor", "sp"]) {
         sources(&root.join(package), &mut found);
     }
     let mut sites = BTreeMap::new();

@@ -3,9 +3,7 @@
 //! The EL3 SPMC of TF-A 2.12 passes x0-x7 only; x8-x17 go out as zero, so that nothing leaks.
 
 use causeway_ffa::Regs;
-
-/// What goes out: x0-x7.
-pub(crate) type Outgoing = [u64; 8];
+use causeway_service::platform::Outgoing;
 
 /// Issues one call and returns the answer, or the next message where the call waits.
 pub(crate) fn call(out: &Outgoing) -> Regs {

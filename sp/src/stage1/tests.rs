@@ -3,6 +3,7 @@
 use super::*;
 use crate::arch::tables::{POOL_TABLES, TableStore};
 use causeway_ffa::PageAddr;
+use causeway_service::platform::Window as _;
 
 /// Never dropped: live tables must not be.
 fn tables() -> &'static mut Stage1 {
@@ -114,7 +115,7 @@ fn every_vm_can_map_its_fifo_however_scattered_those_of_the_others_are() {
         tables.map_own(start..start + 0x1000, Use::Variables).unwrap();
     }
     // Each range lies across two tables of level 3, in every gigabyte.
-    let ranges = (crate::window::MAX_AREAS * crate::window::MAX_PIECES) as u64;
+    let ranges = (causeway_service::MAX_AREAS * causeway_service::MAX_PIECES) as u64;
     for index in 0..ranges {
         let start = 0x4040_0000 + index * 0x0580_0000 - 0x1000;
         assert!(tables.map_shared(range(start, 2), Permission::ReadWrite).is_ok(), "{index}");

@@ -2,12 +2,15 @@
 //! so that it runs under the partition's lock only (KB-21: a retrieve on one core and a fragment
 //! on another would stop TF-A 2.12 for good). Never judges what it got.
 
-use crate::arch::mailbox::{MAILBOX_BYTES, Mailbox};
 use crate::facts;
+use crate::platform::{Conduit, Mailbox};
 use crate::spmc;
 use causeway_ffa::call::ReclaimFlags;
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, relinquish};
 use causeway_memshare::RetrieveRequest;
+
+/// Bytes of RX.
+const MAILBOX_BYTES: usize = 4096;
 
 /// Bytes of the longest response. TF-A's store for all descriptors on qemu is as large.
 pub(crate) const RESPONSE_BYTES: usize = 64 * 1024;
@@ -47,7 +50,7 @@ impl Response {
 /// Retrieves and keeps. On success `response` holds all of the answer and the SPMC refuses the
 /// owner's reclaim; on failure nothing is retrieved.
 pub(crate) fn retrieve(
-    mailbox: &mut Mailbox,
+    way: &mut (impl Conduit + Mailbox),
     own_id: EndpointId,
     request: &RetrieveRequest,
     response: &mut Response,
@@ -57,41 +60,41 @@ pub(crate) fn retrieve(
     let len = facts::write_request(request, own_id, message);
     let len = len.ok_or(FfaError::InvalidParameters)?;
     let bytes = usize::try_from(len).ok().and_then(|len| message.get(..len));
-    if !bytes.is_some_and(|bytes| mailbox.write_tx(bytes)) {
+    if !bytes.is_some_and(|bytes| way.write_tx(bytes)) {
         return Err(FfaError::InvalidParameters);
     }
     let lengths = causeway_ffa::Lengths::new(len, len).ok_or(FfaError::InvalidParameters)?;
-    let answer = spmc::call(&Call::MemRetrieveReq { lengths })?;
+    let answer = spmc::call(way, &Call::MemRetrieveReq { lengths })?;
     let Answer::MemRetrieveResp(lengths) = answer else { return Err(FfaError::NotSupported) };
-    let copied = copy_all(mailbox, request.handle, lengths, response);
+    let copied = copy_all(way, request.handle, lengths, response);
     if copied.is_err() {
         // What was retrieved and cannot be read must not stay locked.
-        relinquish(mailbox, own_id, request.handle)?;
+        relinquish(way, own_id, request.handle)?;
     }
     copied
 }
 
 /// Copies the first fragment and fetches the others; RX is given back in every case.
 fn copy_all(
-    mailbox: &Mailbox,
+    way: &mut (impl Conduit + Mailbox),
     handle: MemHandle,
     lengths: causeway_ffa::Lengths,
     response: &mut Response,
 ) -> Result<(), FfaError> {
     response.len = 0;
-    copy_fragment(mailbox, lengths.fragment(), response)?;
+    copy_fragment(way, lengths.fragment(), response)?;
     let total = usize::try_from(lengths.total()).map_err(|_| FfaError::NoMemory)?;
     // Each fragment holds at least one byte, so that this ends after `total` rounds at most; the
     // EL3 SPMC fills each.
     while response.len < total {
         let offset = u32::try_from(response.len).map_err(|_| FfaError::NoMemory)?;
         let endpoint = EndpointId::from_raw(0);
-        let answer = spmc::call(&Call::MemFragRx { handle, offset, endpoint })?;
+        let answer = spmc::call(way, &Call::MemFragRx { handle, offset, endpoint })?;
         let Answer::MemFragTx { handle: told, length, .. } = answer else {
             return Err(FfaError::NotSupported);
         };
         let fits = usize::try_from(length).is_ok_and(|len| len != 0 && len <= total - response.len);
-        let kept = copy_fragment(mailbox, length, response);
+        let kept = copy_fragment(way, length, response);
         if told != handle || !fits {
             return Err(FfaError::InvalidParameters);
         }
@@ -101,17 +104,21 @@ fn copy_all(
 }
 
 /// Copies one fragment out of RX and gives RX back, also where the fragment is of no use.
-fn copy_fragment(mailbox: &Mailbox, len: u32, response: &mut Response) -> Result<(), FfaError> {
+fn copy_fragment(
+    way: &mut (impl Conduit + Mailbox),
+    len: u32,
+    response: &mut Response,
+) -> Result<(), FfaError> {
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     let fits = len <= MAILBOX_BYTES;
-    let copied = fits && response.room(len).is_some_and(|room| mailbox.read_rx(room));
-    spmc::call_plain(&Call::RxRelease { vm: EndpointId::from_raw(0) })?;
+    let copied = fits && response.room(len).is_some_and(|room| way.read_rx(room));
+    spmc::call_plain(way, &Call::RxRelease { vm: EndpointId::from_raw(0) })?;
     if copied { Ok(()) } else { Err(FfaError::NoMemory) }
 }
 
 /// Gives retrieved memory back: the SPMC then allows the owner's reclaim.
 pub(crate) fn relinquish(
-    mailbox: &mut Mailbox,
+    way: &mut (impl Conduit + Mailbox),
     own_id: EndpointId,
     handle: MemHandle,
 ) -> Result<(), FfaError> {
@@ -119,8 +126,8 @@ pub(crate) fn relinquish(
     let Aligned(message) = &mut message;
     let written = relinquish::write(handle, ReclaimFlags::default(), &[own_id], message);
     let len = written.map_err(|error| error.status())?;
-    if !message.get(..len).is_some_and(|bytes| mailbox.write_tx(bytes)) {
+    if !message.get(..len).is_some_and(|bytes| way.write_tx(bytes)) {
         return Err(FfaError::InvalidParameters);
     }
-    spmc::call_plain(&Call::MemRelinquish)
+    spmc::call_plain(way, &Call::MemRelinquish)
 }

@@ -1,10 +1,9 @@
 //! Owns the glue between the bus core and the machine: FIFOs, uses of areas, rings of VMs. Never
 //! decides: the bus core does, on facts of the broker.
 
-use crate::arch::regs;
-use crate::console::log;
 use crate::dispatch;
 use crate::partition::{Outcome, Partition};
+use crate::platform::{Log, Platform, log};
 use causeway_abi::{CallId, Frame, LifeState, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, MemHandle};
 use causeway_memshare::{Event as BrokerEvent, FullBroker, GrantId, Policy};
@@ -60,11 +59,11 @@ impl BusGlue {
     }
 
     /// Lets the policy's VMs onto the bus, once.
-    pub(crate) fn configure(&mut self, policy: &Policy, ticks_per_ms: u64) {
+    pub(crate) fn configure(&mut self, policy: &Policy, ticks_per_ms: u64, console: &impl Log) {
         self.bus = DefaultBus::new(config(ticks_per_ms.saturating_mul(ANSWER_MS)));
         for vm in policy.vms() {
             if let Err(error) = self.bus.add_vm(vm) {
-                log!("bus: VM {vm}: {error:?}");
+                log!(*console, "bus: VM {vm}: {error:?}");
             }
         }
         for link in policy.links() {
@@ -75,7 +74,7 @@ impl BusGlue {
                 driver_dev: link.driver_device,
             });
             if let Err(error) = added {
-                log!("bus: link of {}: {error:?}", link.driver);
+                log!(*console, "bus: link of {}: {error:?}", link.driver);
             }
         }
     }
@@ -87,13 +86,13 @@ impl BusGlue {
 
     /// A grant ended. The bus hears of it when the broker's sequence has ended. Should there ever
     /// be no room, the bus still refuses the dead grant: it looks each one up before it trusts it.
-    pub(crate) fn area_lost(&mut self, owner: EndpointId, handle: MemHandle) {
+    pub(crate) fn area_lost(&mut self, owner: EndpointId, handle: MemHandle, console: &impl Log) {
         match self.lost.get_mut(self.lost_count) {
             Some(slot) => {
                 *slot = Some(Lost { owner, handle });
                 self.lost_count += 1;
             }
-            None => log!("bus: the end of a grant was not told"),
+            None => log!(*console, "bus: the end of a grant was not told"),
         }
     }
 }
@@ -141,13 +140,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn push(&mut self, event: Event) {
+    fn push(&mut self, event: Event, console: &impl Log) {
         match self.events.get_mut(self.len) {
             Some(slot) => {
                 *slot = Some(event);
                 self.len += 1;
             }
-            None => log!("bus: an event was lost"),
+            None => log!(*console, "bus: an event was lost"),
         }
     }
 
@@ -157,7 +156,7 @@ impl Waiting {
     }
 }
 
-impl Partition {
+impl<P: Platform> Partition<P> {
     /// Answers a virtio-msg frame.
     pub(crate) fn bus_frame(&mut self, vm: EndpointId, frame: Frame) -> Frame {
         let words = self.bus_run(Event::Frame { vm, words: frame });
@@ -207,7 +206,7 @@ impl Partition {
 
     /// Lets the bus end what took too long; on every entry, whoever enters.
     pub(crate) fn bus_tick(&mut self) {
-        if self.bus.deadline().is_some_and(|deadline| deadline <= regs::now()) {
+        if self.bus.deadline().is_some_and(|deadline| deadline <= self.platform.now()) {
             self.bus_event(Event::Tick);
         }
     }
@@ -215,7 +214,7 @@ impl Partition {
     /// Runs an event that has no direct answer.
     fn bus_event(&mut self, event: Event) {
         if self.bus_run(event).is_some() {
-            log!("bus: an answer that nobody waits for");
+            log!(self.platform, "bus: an answer that nobody waits for");
         }
     }
 
@@ -230,7 +229,7 @@ impl Partition {
             let Some(event) = waiting.pop() else { return reply };
             self.bus_step(event, &mut effects, &mut waiting, &mut reply);
         }
-        log!("bus: a run without end");
+        log!(self.platform, "bus: a run without end");
         reply
     }
 
@@ -242,9 +241,9 @@ impl Partition {
         reply: &mut Option<Frame>,
     ) {
         let grants = Grants(&self.broker);
-        self.bus.bus.step_into(regs::now(), event, &grants, effects);
+        self.bus.bus.step_into(self.platform.now(), event, &grants, effects);
         if effects.more() {
-            waiting.push(Event::Continue);
+            waiting.push(Event::Continue, &self.platform);
         }
         for effect in effects.iter() {
             self.bus_effect(effect, waiting, reply);
@@ -256,7 +255,7 @@ impl Partition {
             Effect::Reply { words } => *reply = Some(*words),
             Effect::OpenFifo { vm, handle, .. } => {
                 let opened = if self.open_fifo(*vm, *handle) { Opened::Yes } else { Opened::No };
-                waiting.push(Event::FifoOpened { vm: *vm, opened });
+                waiting.push(Event::FifoOpened { vm: *vm, opened }, &self.platform);
             }
             Effect::CloseFifo { vm, handle } => {
                 self.forget_fifo(*vm);
@@ -267,19 +266,21 @@ impl Partition {
                 None => {}
                 Some(Ok(())) => self.ring_vm(*vm),
                 Some(Err(FifoError::Full)) => {
-                    waiting.push(Event::PushFailed { vm: *vm, slot: *slot });
+                    waiting.push(Event::PushFailed { vm: *vm, slot: *slot }, &self.platform);
                     self.ring_vm(*vm);
                 }
-                Some(Err(_broken)) => waiting.push(Event::FifoBroken { vm: *vm }),
+                Some(Err(_broken)) => waiting.push(Event::FifoBroken { vm: *vm }, &self.platform),
             },
             Effect::AreaInUse { owner, handle } => {
                 if self.begin_use(*owner, *handle).is_none() {
-                    log!("bus: an area could not be marked as used");
+                    log!(self.platform, "bus: an area could not be marked as used");
                 }
             }
             Effect::AreaFree { owner, handle } => self.end_use(*owner, *handle),
             // The policy links no driver to a device of the partition yet.
-            Effect::CallLocal { driver, .. } => log!("bus: {driver} called no device"),
+            Effect::CallLocal { driver, .. } => {
+                log!(self.platform, "bus: {driver} called no device");
+            }
         }
     }
 
@@ -345,7 +346,7 @@ impl Partition {
             return;
         }
         let Outcome::Used(Ok(_)) = self.drive(BrokerEvent::Unuse { grant: view.id }) else {
-            log!("bus: a use could not be ended");
+            log!(self.platform, "bus: a use could not be ended");
             return;
         };
     }
@@ -353,7 +354,7 @@ impl Partition {
     /// Asks the hypervisor to ring a VM.
     fn ring_vm(&mut self, vm: EndpointId) {
         let Outcome::Nothing = self.drive(BrokerEvent::BusWaiting { vm }) else {
-            log!("bus: a VM could not be rung");
+            log!(self.platform, "bus: a VM could not be rung");
             return;
         };
     }

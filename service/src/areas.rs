@@ -1,10 +1,9 @@
 //! Owns which shared areas the partition maps at the moment. Maps and unmaps whole areas, as the
 //! broker decided; never decides, and never maps what the broker did not name.
 
-use crate::console;
 use crate::lines::Said;
-use crate::stage1::{MapRefusal, Stage1};
-use crate::window::{MAX_AREAS, MappedArea, Window};
+use crate::mapped::{MAX_AREAS, MappedArea};
+use crate::platform::{Log, Mapper, Window};
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange};
 use causeway_memshare::{GrantId, GrantView, MapFailed};
@@ -12,32 +11,32 @@ use causeway_memshare::{GrantId, GrantView, MapFailed};
 /// Pages of one mapped area: bounds the work of mapping and invalidating.
 const MAX_PAGES: u32 = 4096;
 
-struct Entry {
+struct Entry<W> {
     grant: GrantId,
     owner: EndpointId,
-    area: MappedArea,
+    area: MappedArea<W>,
 }
 
 /// The mapped areas.
-pub(crate) struct Areas {
-    entries: [Option<Entry>; MAX_AREAS],
+pub(crate) struct Areas<W> {
+    entries: [Option<Entry<W>>; MAX_AREAS],
 }
 
-impl Areas {
+impl<W: Window> Areas<W> {
     /// None.
     pub(crate) const fn new() -> Self {
         Self { entries: [const { None }; MAX_AREAS] }
     }
 
     /// Returns the way into a mapped area.
-    pub(crate) fn get(&self, grant: GrantId) -> Option<&MappedArea> {
+    pub(crate) fn get(&self, grant: GrantId) -> Option<&MappedArea<W>> {
         self.entries.iter().flatten().find(|entry| entry.grant == grant).map(|entry| &entry.area)
     }
 
     /// Maps all ranges of an area, or none.
     pub(crate) fn map(
         &mut self,
-        tables: &mut Stage1,
+        tables: &mut (impl Mapper<Window = W> + Log),
         view: &GrantView,
         permission: Permission,
         ranges: impl Iterator<Item = PageRange>,
@@ -49,7 +48,7 @@ impl Areas {
         let slot = self.entries.iter_mut().find(|entry| entry.is_none()).ok_or(MapFailed)?;
         let mut area = MappedArea::new();
         for range in ranges {
-            let mapped = tables.map_shared(range, permission);
+            let mapped = tables.map(range, permission);
             if mapped.and_then(|window| add(&mut area, tables, window)).is_err() {
                 unmap_all(owner, area, tables)?;
                 return Err(MapFailed);
@@ -61,38 +60,51 @@ impl Areas {
     }
 
     /// Unmaps an area. When it returns, no core can reach its pages.
-    pub(crate) fn unmap(&mut self, tables: &mut Stage1, grant: GrantId) -> Result<(), MapFailed> {
-        let mine = |entry: &&mut Option<Entry>| entry.as_ref().is_some_and(|e| e.grant == grant);
+    pub(crate) fn unmap(
+        &mut self,
+        tables: &mut (impl Mapper<Window = W> + Log),
+        grant: GrantId,
+    ) -> Result<(), MapFailed> {
+        let mine = |entry: &&mut Option<Entry<W>>| entry.as_ref().is_some_and(|e| e.grant == grant);
         let slot = self.entries.iter_mut().find(mine).ok_or(MapFailed)?;
         slot.take().map_or(Ok(()), |entry| unmap_all(entry.owner, entry.area, tables))
     }
 }
 
 /// Adds a window; unmaps it again if the area has no room for it.
-fn add(area: &mut MappedArea, tables: &mut Stage1, window: Window) -> Result<(), MapRefusal> {
+fn add<W: Window>(
+    area: &mut MappedArea<W>,
+    tables: &mut impl Mapper<Window = W>,
+    window: W,
+) -> Result<(), MapFailed> {
     match area.add(window) {
         Ok(()) => Ok(()),
-        Err(window) => tables.unmap_shared(window).and(Err(MapRefusal::Library)),
+        Err(window) => tables.unmap(window).and(Err(MapFailed)),
     }
 }
 
-fn unmap_all(owner: EndpointId, area: MappedArea, tables: &mut Stage1) -> Result<(), MapFailed> {
+fn unmap_all<W: Window>(
+    owner: EndpointId,
+    area: MappedArea<W>,
+    tables: &mut (impl Mapper<Window = W> + Log),
+) -> Result<(), MapFailed> {
     let mut result = Ok(());
     for window in area.into_windows() {
         let range = window.range();
-        if tables.unmap_shared(window).is_err() {
+        if tables.unmap(window).is_err() {
             result = Err(MapFailed);
         }
-        console::tell(Some(owner), Said::Unmap { range });
+        tables.tell(Some(owner), Said::Unmap { range });
     }
     result
 }
 
 /// Reads the bits back from the descriptors for a line: the tests look at these lines, in which
 /// areas of remote devices never appear.
-fn report(owner: EndpointId, tables: &Stage1, range: PageRange) {
+#[expect(clippy::panic, reason = "an invariant of the platform's tables, not anyone's input")]
+fn report(owner: EndpointId, tables: &(impl Mapper + Log), range: PageRange) {
     match tables.mapped_bits(range) {
-        Some(bits) => console::tell(Some(owner), Said::Map { range, bits }),
+        Some(bits) => tables.tell(Some(owner), Said::Map { range, bits }),
         None => panic!("the tables do not hold what they were given"),
     }
 }

@@ -1,7 +1,7 @@
 //! Owns the lines that wait to be printed, and who may still add some: callers cause them, so each
 //! owner has a ration of its own. Never prints.
 
-use crate::stage1::MappedBits;
+use crate::platform::MappedBits;
 use causeway_ffa::{EndpointId, PageRange};
 use core::fmt;
 
@@ -13,19 +13,37 @@ const RATION: u32 = 256;
 /// Owners with a ration of their own: every VM that a policy can name, and no VM.
 const OWNERS: usize = 9;
 /// Lines that can wait: nobody takes another's room.
-pub(crate) const CAPACITY: usize = ROOM * OWNERS;
+pub const CAPACITY: usize = ROOM * OWNERS;
 
 /// What a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub enum Said {
     /// A shared range was mapped, with these bits in the tables.
-    Map { range: PageRange, bits: MappedBits },
+    Map {
+        /// The range.
+        range: PageRange,
+        /// What the tables hold.
+        bits: MappedBits,
+    },
     /// A shared range was unmapped.
-    Unmap { range: PageRange },
+    Unmap {
+        /// The range.
+        range: PageRange,
+    },
     /// A secure interrupt that no device of ours raises.
-    StrayInterrupt { intid: u64, core: usize },
+    StrayInterrupt {
+        /// Its number.
+        intid: u64,
+        /// Linear number of the core that took it.
+        core: usize,
+    },
     /// Lines of this owner that nobody will read.
-    Lost { owner: Option<EndpointId>, count: u32 },
+    Lost {
+        /// Who caused them.
+        owner: Option<EndpointId>,
+        /// How many.
+        count: u32,
+    },
 }
 
 impl fmt::Display for Said {
@@ -71,21 +89,28 @@ struct Waiting {
 }
 
 /// The queue and the rations.
-pub(crate) struct Lines {
+pub struct Lines {
     queue: [Option<Waiting>; CAPACITY],
     first: usize,
     count: usize,
     rations: [Option<Ration>; OWNERS],
 }
 
+impl Default for Lines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Lines {
     /// An empty queue.
-    pub(crate) const fn new() -> Self {
+    #[must_use]
+    pub const fn new() -> Self {
         Self { queue: [None; CAPACITY], first: 0, count: 0, rations: [None; OWNERS] }
     }
 
     /// Adds a line, or counts it as lost.
-    pub(crate) fn push(&mut self, second: u64, owner: Option<EndpointId>, said: Said) {
+    pub fn push(&mut self, second: u64, owner: Option<EndpointId>, said: Said) {
         let known = self.rations.iter().position(|r| r.is_none_or(|r| r.owner == owner));
         // Owners beyond the policy's do not exist; should one appear, it shares the last ration.
         let place = known.unwrap_or(OWNERS - 1);
@@ -108,7 +133,7 @@ impl Lines {
     }
 
     /// Takes the oldest line; behind the last one, and once the second is over, what was lost.
-    pub(crate) fn pop(&mut self, second: u64) -> Option<Said> {
+    pub fn pop(&mut self, second: u64) -> Option<Said> {
         if self.count > 0 {
             let Waiting { said, ration } = self.queue.get_mut(self.first)?.take()?;
             self.first = (self.first + 1) % CAPACITY;
@@ -125,7 +150,8 @@ impl Lines {
     }
 
     /// Reports whether something waits, or a count of lost lines for its second to end.
-    pub(crate) fn has_more(&self) -> bool {
+    #[must_use]
+    pub fn has_more(&self) -> bool {
         self.count > 0 || self.rations.iter().flatten().any(|ration| ration.lost > 0)
     }
 }
@@ -177,14 +203,15 @@ mod tests {
 
     #[test]
     fn an_owner_without_room_loses_its_newest_lines_and_takes_no_room_of_another() {
+        let room = u64::try_from(ROOM).unwrap();
         let mut lines = Lines::new();
-        for page in 0..ROOM as u64 + 3 {
+        for page in 0..room + 3 {
             lines.push(1, vm(3), unmap(page));
         }
-        for page in 1000..1000 + ROOM as u64 {
+        for page in 1000..1000 + room {
             lines.push(1, vm(1), unmap(page));
         }
-        for page in (0..ROOM as u64).chain(1000..1000 + ROOM as u64) {
+        for page in (0..room).chain(1000..1000 + room) {
             assert_eq!(lines.pop(1), Some(unmap(page)));
         }
         assert_eq!(lines.pop(1), None);

@@ -2,6 +2,7 @@
 //! into the reader's area. Never decides who may read: the broker did.
 
 use crate::partition::{Outcome, Partition};
+use crate::platform::Platform;
 use causeway_abi::{CallId, DigestHalf, Frame, LedgerScope, Reply, Status};
 use causeway_ffa::EndpointId;
 use causeway_memshare::{Event, GrantId};
@@ -14,7 +15,7 @@ pub(crate) enum LedgerTask {
     Read { vm: EndpointId, grant: GrantId, scope: LedgerScope, cursor: u64 },
 }
 
-impl Partition {
+impl<P: Platform> Partition<P> {
     /// Answers a call on the ledger.
     pub(crate) fn ledger_task(&mut self, task: LedgerTask) -> Frame {
         match task {

@@ -6,11 +6,11 @@ use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage, Width};
 use causeway_ffa::{Call, EndpointId, FfaError, Regs, Version};
 
 /// The version that the manifest names and the partition negotiates.
-pub(crate) const VERSION: Version = Version::V1_1;
+pub const VERSION: Version = Version::V1_1;
 
 /// What to do about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Task {
+pub enum Task {
     /// Nobody waits for an answer: call FFA_MSG_WAIT.
     Wait,
     /// A secure interrupt is pending on this core: fetch it, then wait.
@@ -27,7 +27,7 @@ pub(crate) enum Task {
 
 /// What a framework message says of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum VmEvent {
+pub enum VmEvent {
     /// It was created.
     Created(EndpointId),
     /// It was destroyed.
@@ -35,7 +35,8 @@ pub(crate) enum VmEvent {
 }
 
 /// Finds the task of a message. `spmc` is the SPMC's own id: only from there power messages count.
-pub(crate) fn task(regs: &Regs, spmc: EndpointId) -> Task {
+#[must_use]
+pub fn task(regs: &Regs, spmc: EndpointId) -> Task {
     match Call::decode(regs, VERSION) {
         Ok(Call::DirectReq(message)) => match message.width {
             Width::Bits64 => Task::Frame(message),
@@ -95,12 +96,14 @@ fn framework_task(request: Framework, spmc: EndpointId) -> Task {
 }
 
 /// Answers a frame.
-pub(crate) fn answer(message: &DirectMessage, words: Frame) -> Regs {
+#[must_use]
+pub fn answer(message: &DirectMessage, words: Frame) -> Regs {
     Call::DirectResp(message.reply(words)).encode()
 }
 
 /// Answers a framework message about a VM.
-pub(crate) fn answer_vm(request: &Framework, event: VmEvent, status: Result<(), FfaError>) -> Regs {
+#[must_use]
+pub fn answer_vm(request: &Framework, event: VmEvent, status: Result<(), FfaError>) -> Regs {
     let message = match event {
         VmEvent::Created(_) => FrameworkMessage::VmCreatedResp { status },
         VmEvent::Destroyed(_) => FrameworkMessage::VmDestroyedResp { status },
@@ -109,12 +112,14 @@ pub(crate) fn answer_vm(request: &Framework, event: VmEvent, status: Result<(), 
 }
 
 /// Refuses a frame in the language in which it came: a virtio-msg ERROR, or a status.
-pub(crate) fn refuse(message: &DirectMessage, status: Status) -> Regs {
+#[must_use]
+pub fn refuse(message: &DirectMessage, status: Status) -> Regs {
     answer(message, refused_frame(&message.words, status))
 }
 
 /// The frame of a refusal: see [`refuse`].
-pub(crate) fn refused_frame(frame: &Frame, status: Status) -> Frame {
+#[must_use]
+pub fn refused_frame(frame: &Frame, status: Status) -> Frame {
     let [word, ..] = *frame;
     let [first, id, d0, d1, t0, t1, _, _] = word.to_le_bytes();
     if is_bus_message(frame) {
@@ -128,7 +133,8 @@ pub(crate) fn refused_frame(frame: &Frame, status: Status) -> Frame {
 }
 
 /// Reports whether a frame is a virtio-msg message: its first byte is a message type, 0 to 3.
-pub(crate) fn is_bus_message(frame: &Frame) -> bool {
+#[must_use]
+pub fn is_bus_message(frame: &Frame) -> bool {
     let [first, ..] = frame[0].to_le_bytes();
     first <= 3
 }
@@ -139,7 +145,8 @@ fn frame_words(regs: &Regs) -> Frame {
 
 /// What a partition that crashed answers to a message: whoever waits learns that it failed; cores
 /// may still be switched off. `None`: nobody waits, call FFA_MSG_WAIT.
-pub(crate) fn answer_of_crashed(regs: &Regs, spmc: EndpointId) -> Option<Regs> {
+#[must_use]
+pub fn answer_of_crashed(regs: &Regs, spmc: EndpointId) -> Option<Regs> {
     match task(regs, spmc) {
         Task::Wait | Task::Interrupt | Task::Refused(_) => None,
         Task::Answer(answer) => Some(answer),
@@ -149,7 +156,7 @@ pub(crate) fn answer_of_crashed(regs: &Regs, spmc: EndpointId) -> Option<Regs> {
 }
 
 /// The status of every call after a crash.
-pub(crate) const CRASHED: Status = Status::PartitionFailed;
+pub const CRASHED: Status = Status::PartitionFailed;
 
 #[cfg(test)]
 mod tests;

@@ -185,7 +185,7 @@ mod tests {
     fn the_request_lists_every_borrower_and_no_range() {
         let mut bytes = [0; REQUEST_BYTES];
         let len = write_request(&request(), OWN, &mut bytes).unwrap();
-        let bytes = &bytes[..len as usize];
+        let bytes = &bytes[..usize::try_from(len).unwrap()];
         let first = FirstFragment::parse(bytes, len, VERSION, Role::RetrieveRequest).unwrap();
         let ids: Vec<_> = first.receivers().map(|receiver| receiver.endpoint.get()).collect();
         assert_eq!(ids, [0x8001, 2]);

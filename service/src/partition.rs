@@ -1,0 +1,293 @@
+//! Owns the partition's one state, its lock, and the carrying out of what the cores decide. Never
+//! decides itself.
+
+use crate::areas::Areas;
+use crate::bus::BusGlue;
+use crate::dispatch::{self, Task, VmEvent};
+use crate::facts;
+use crate::ledger::LedgerTask;
+use crate::platform::{Log, Platform, log};
+use crate::transactions::{self, Response};
+use causeway_abi::{CallId, Frame, Permission, Reply, Status};
+use causeway_ffa::{EndpointId, FfaError, Regs};
+use causeway_memshare::{
+    Event, FullBroker, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy,
+    RetrieveRequest, Step, VmVerdict,
+};
+
+/// Ledger entries for each VM.
+pub const LEDGER_ROOM: usize = 128;
+
+/// How a sequence of events ended.
+pub(crate) enum Outcome {
+    /// With the answer to a direct request.
+    Frame(Frame),
+    /// With the answer to a framework message.
+    Vm(VmVerdict),
+    /// The caller may kick the bus.
+    Kick(EndpointId),
+    /// The caller may know a head of the ledger, or read the ledger into its area.
+    Ledger(LedgerTask),
+    /// With the answer to the bus's use of an area.
+    Used(Result<GrantView, Status>),
+    /// With nothing to answer.
+    Nothing,
+}
+
+impl Outcome {
+    /// The broker ended a sequence in a way that its event does not allow: our bug, and no reason
+    /// to stop. The caller is told that the partition failed.
+    pub(crate) fn out_of_place(&self, console: &impl Log) -> Status {
+        let what = match self {
+            Self::Frame(_) => "a frame",
+            Self::Vm(_) => "a VM verdict",
+            Self::Kick(_) => "a kick",
+            Self::Ledger(_) => "a ledger call",
+            Self::Used(_) => "a use",
+            Self::Nothing => "nothing",
+        };
+        log!(*console, "broker: {what} out of place");
+        Status::PartitionFailed
+    }
+}
+
+/// Everything that the calls of all cores share. It is large: keep it where it is made. One caller
+/// at a time may use it, from what the SPMC delivered to the answer.
+pub struct Partition<P: Platform> {
+    pub(crate) broker: FullBroker,
+    pub(crate) ledger: Ledger<LEDGER_ROOM>,
+    pub(crate) bus: BusGlue,
+    pub(crate) areas: Areas<P::Window>,
+    response: Response,
+    /// What the broker said last. Kept here: it is large, and every call has at least one.
+    step: Step,
+    own_id: EndpointId,
+    pub(crate) platform: P,
+}
+
+impl<P: Platform> Partition<P> {
+    /// A partition that refuses everybody, until [`Partition::start`].
+    pub const fn new(platform: P) -> Self {
+        Self {
+            broker: FullBroker::new(),
+            ledger: Ledger::new(),
+            bus: BusGlue::new(),
+            areas: Areas::new(),
+            response: Response::new(),
+            step: Step::new(),
+            own_id: EndpointId::from_raw(0),
+            platform,
+        }
+    }
+
+    /// Takes our id and the policy, once. Without a policy everybody is refused.
+    pub fn start(&mut self, own_id: EndpointId, policy: &Policy) {
+        self.own_id = own_id;
+        let ticks_per_ms = self.platform.ticks_per_second() / 1000;
+        if let Err(error) = self.broker.configure(policy, own_id, ticks_per_ms) {
+            log!(self.platform, "policy refused: {error:?}");
+        }
+        self.ledger.configure(policy);
+        self.bus.configure(policy, ticks_per_ms, &self.platform);
+    }
+
+    /// Returns the platform.
+    pub const fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// Returns the platform, for its start.
+    pub const fn platform_mut(&mut self) -> &mut P {
+        &mut self.platform
+    }
+
+    /// Returns the broker, to look at.
+    pub const fn broker(&self) -> &FullBroker {
+        &self.broker
+    }
+
+    /// Returns the ledger, to look at.
+    pub const fn ledger(&self) -> &Ledger<LEDGER_ROOM> {
+        &self.ledger
+    }
+
+    /// Takes what the SPMC delivered and returns what to send back; `None`: nobody waits for an
+    /// answer, FFA_MSG_WAIT. `spmc` is the SPMC's own id.
+    pub fn handle(&mut self, received: &Regs, spmc: EndpointId) -> Option<Regs> {
+        match dispatch::task(received, spmc) {
+            Task::Wait | Task::Interrupt | Task::Refused(_) => None,
+            Task::Answer(answer) => Some(answer),
+            Task::Frame(message) => {
+                let words = self.frame(message.sender, message.words);
+                Some(dispatch::answer(&message, words))
+            }
+            Task::Vm(request, event) => {
+                let status = self.vm_event(request.sender, event);
+                Some(dispatch::answer_vm(&request, event, status))
+            }
+        }
+    }
+
+    /// Answers a frame of `caller`.
+    pub fn frame(&mut self, caller: EndpointId, frame: Frame) -> Frame {
+        self.bus_tick();
+        let answer = self.answer(caller, frame);
+        self.bus_settle();
+        let [number, ..] = frame[0].to_le_bytes();
+        if number == CallId::HypPoll.number() {
+            // The hypervisor's time, which no VM waits for.
+            self.ledger.tend();
+        }
+        self.with_bus_deadline(answer)
+    }
+
+    /// HYP_POLL returns the next moment at which somebody must look: the bus has one as well.
+    fn with_bus_deadline(&self, answer: Frame) -> Frame {
+        let [number, ..] = answer[0].to_le_bytes();
+        if number != CallId::HypPoll.number() {
+            return answer;
+        }
+        let Some(mut reply) = Reply::decode(&answer).filter(|r| r.status == Status::Ok) else {
+            return answer;
+        };
+        let ([.., deadline], Some(bus)) = (&mut reply.results, self.bus.deadline()) else {
+            return answer;
+        };
+        *deadline = if *deadline == 0 { bus } else { bus.min(*deadline) };
+        reply.encode()
+    }
+
+    fn answer(&mut self, caller: EndpointId, frame: Frame) -> Frame {
+        if !dispatch::is_bus_message(&frame) {
+            return match self.drive(Event::Frame { caller, frame }) {
+                Outcome::Frame(answer) => answer,
+                Outcome::Kick(vm) => self.bus_kick(vm),
+                Outcome::Ledger(task) => self.ledger_task(task),
+                other @ (Outcome::Vm(_) | Outcome::Used(_) | Outcome::Nothing) => {
+                    dispatch::refused_frame(&frame, other.out_of_place(&self.platform))
+                }
+            };
+        }
+        match self.drive(Event::Tick) {
+            Outcome::Nothing => {}
+            other @ (Outcome::Frame(_)
+            | Outcome::Vm(_)
+            | Outcome::Kick(_)
+            | Outcome::Ledger(_)
+            | Outcome::Used(_)) => {
+                return dispatch::refused_frame(&frame, other.out_of_place(&self.platform));
+            }
+        }
+        match self.broker.check_caller(caller) {
+            Ok(()) => self.bus_frame(caller, frame),
+            Err(status) => dispatch::refused_frame(&frame, status),
+        }
+    }
+
+    /// Takes a framework message about a VM.
+    ///
+    /// # Errors
+    /// RETRY: more is to be done, send it again. DENIED: the sender has no say, or the VM's state
+    /// forbids it.
+    pub fn vm_event(&mut self, caller: EndpointId, event: VmEvent) -> Result<(), FfaError> {
+        let (event, vm) = match event {
+            VmEvent::Created(vm) => (Event::VmCreated { caller, vm }, None),
+            VmEvent::Destroyed(vm) => (Event::VmDestroyed { caller, vm }, Some(vm)),
+        };
+        let outcome = self.drive(event);
+        let result = match outcome {
+            Outcome::Vm(VmVerdict::Done) => {
+                if let Some(gone) = vm {
+                    self.bus_vm_gone(gone);
+                }
+                Ok(())
+            }
+            Outcome::Vm(VmVerdict::InProgress) => Err(FfaError::Retry),
+            Outcome::Vm(VmVerdict::Refused(_)) => Err(FfaError::Denied),
+            other @ (Outcome::Frame(_)
+            | Outcome::Kick(_)
+            | Outcome::Ledger(_)
+            | Outcome::Used(_)
+            | Outcome::Nothing) => {
+                let _status: Status = other.out_of_place(&self.platform);
+                Err(FfaError::Aborted)
+            }
+        };
+        self.bus_settle();
+        result
+    }
+
+    /// Feeds an event and carries out what follows, until the broker says that it is done. It ends
+    /// because the broker bounds every sequence.
+    pub(crate) fn drive(&mut self, first: Event<'_>) -> Outcome {
+        let mut next = self.feed(first);
+        loop {
+            next = match next {
+                Next::Retrieve(request) => self.retrieve(&request),
+                Next::Relinquish(handle) => {
+                    let result = transactions::relinquish(&mut self.platform, self.own_id, handle);
+                    self.feed(Event::Relinquished(result))
+                }
+                Next::Map { grant, permission } => {
+                    let result = self.map(grant, permission);
+                    self.feed(Event::Mapped(result))
+                }
+                Next::Unmap { grant } => {
+                    let result = self.areas.unmap(&mut self.platform, grant);
+                    self.feed(Event::Unmapped(result))
+                }
+                Next::Continue => self.feed(Event::Continue),
+                Next::Reply(frame) => return Outcome::Frame(frame),
+                Next::VmReply(verdict) => return Outcome::Vm(verdict),
+                Next::BusKick { vm } => return Outcome::Kick(vm),
+                Next::LedgerHead { vm, scope, half } => {
+                    return Outcome::Ledger(LedgerTask::Head { vm, scope, half });
+                }
+                Next::LedgerRead { vm, grant, scope, cursor } => {
+                    return Outcome::Ledger(LedgerTask::Read { vm, grant, scope, cursor });
+                }
+                Next::Used(result) => return Outcome::Used(result),
+                Next::Idle => return Outcome::Nothing,
+            };
+        }
+    }
+
+    /// Feeds one event and carries out the notices.
+    fn feed(&mut self, event: Event<'_>) -> Next {
+        let now = self.platform.now();
+        self.broker.step_into(now, event, &mut self.step);
+        self.carry_out(now)
+    }
+
+    fn map(&mut self, grant: GrantId, permission: Permission) -> Result<(), MapFailed> {
+        let view = self.broker.view(grant).ok_or(MapFailed)?;
+        self.areas.map(&mut self.platform, &view, permission, self.broker.ranges(grant))
+    }
+
+    fn retrieve(&mut self, request: &RetrieveRequest) -> Next {
+        let Self { broker, step, response, platform, own_id, .. } = self;
+        match transactions::retrieve(platform, *own_id, request, response) {
+            Ok(()) => {
+                let now = platform.now();
+                facts::with_descriptor(response.bytes(), request, *own_id, |descriptor| {
+                    broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
+                });
+                self.carry_out(now)
+            }
+            Err(error) => self.feed(Event::Retrieved(Err(error))),
+        }
+    }
+
+    fn carry_out(&mut self, now: u64) -> Next {
+        for notice in self.step.notices() {
+            match notice {
+                Notice::Ledger(record) => self.ledger.append(now, record),
+                Notice::RingHypervisor(doorbell) => self.platform.ring(doorbell),
+                Notice::AreaLost { owner, handle, .. } => {
+                    self.bus.area_lost(owner, handle, &self.platform);
+                }
+            }
+        }
+        self.step.next()
+    }
+}
