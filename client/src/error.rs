@@ -113,6 +113,8 @@ pub enum Awaited {
     BusAnswer,
     /// A device that the driver may use.
     Device,
+    /// A ledger to which nothing is added while it is read.
+    LedgerAtRest,
 }
 
 /// Why something failed.

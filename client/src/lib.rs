@@ -16,6 +16,7 @@
 //! | a peer | [`borrow::Offer`] and what follows from it |
 //! | a driver | [`bus::Bus`], and with feature `guest` a transport and memory for virtio-drivers |
 //! | a device | [`bus::Bus`] and [`backend::Backend`] |
+//! | an auditor | [`ledger::Reader`] |
 //!
 //! [`doorbell::Doorbells`] tell one VM that another has something for it, without the partition.
 //!
@@ -49,6 +50,7 @@ pub mod error;
 pub mod grant;
 #[cfg(feature = "guest")]
 pub mod guest;
+pub mod ledger;
 pub mod memory;
 #[cfg(test)]
 mod testing;

@@ -4,6 +4,7 @@
 //! take the names of their tests from it (a name that is not in the table does not compile). So the
 //! expected names cannot drift from the printed ones. docs/qemu-tests.md is the same in prose.
 
+mod broker;
 mod table;
 pub use table::{JOBS, TRANSFER};
 
@@ -82,6 +83,10 @@ pub struct Job {
     pub monitor_lines: &'static [MonitorLine],
     /// Which monitor it boots.
     pub monitor: MonitorBuild,
+    /// Further lines of the boot configuration, for the monitor.
+    pub config: &'static [&'static str],
+    /// Whether VM 1 prints the whole ledger and its head, which the host must then verify.
+    pub prints_ledger: bool,
     /// When the machine goes off.
     pub end: End,
     /// What the run must come to.

@@ -22,6 +22,7 @@ pub mod cmdline;
 pub mod descriptor;
 pub mod jobs;
 pub mod prng;
+pub mod records;
 
 #[cfg(target_os = "none")]
 pub mod calls;

@@ -1,15 +1,19 @@
 //! Owns the choice of program by the job of the command line; never a job's content.
 
+mod audit;
 mod bystander;
+mod control;
 mod deadline;
 mod fault;
 mod fifo;
 mod fragments;
 mod hostile;
 mod kill;
+mod ledger;
 mod lock;
 mod mapped_attrs;
 mod revoke;
+mod seal;
 mod third_party;
 mod transfer;
 mod two_cores;
@@ -36,6 +40,8 @@ pub fn frontend(boot: &Boot) {
             "fragments" => fragments::owner,
             "end_with_vm1" => kill::ends_first,
             "mapped_attrs" => mapped_attrs::owner,
+            "ledger" => ledger::auditor,
+            "seal" => seal::sealer,
             _ => return None,
         })
     });
@@ -58,6 +64,8 @@ pub fn backend(boot: &Boot) {
             "fragments" => fragments::peer,
             "end_with_vm1" => kill::never_ends,
             "mapped_attrs" => mapped_attrs::peer,
+            "ledger" => ledger::owner,
+            "seal" => seal::owner,
             _ => return None,
         })
     });
@@ -71,6 +79,8 @@ pub fn hostile(boot: &Boot) {
             "hostile_args" => hostile::attacker,
             "two_cores" => two_cores::second,
             "end_with_vm1" => kill::spins,
+            "ledger" => ledger::flooder,
+            "seal" => seal::peer,
             _ => return None,
         })
     });

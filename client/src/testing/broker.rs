@@ -2,7 +2,8 @@
 
 use super::memory::FakeMemory;
 use causeway_abi::{
-    Call, GrantSummary, GrantTerms, LifeState, NO_HANDLE, PackedRange, RangeFold, Reply, Status,
+    Call, CallId, DigestHalf, GrantSummary, GrantTerms, LedgerScope, LifeState, NO_HANDLE,
+    PackedRange, RangeFold, Reply, Status,
 };
 use causeway_ffa::{EndpointId, MemHandle};
 
@@ -27,6 +28,12 @@ pub(crate) struct FakeBroker {
     rings: u64,
     /// What INSPECT adds to the fold: a partition that lies.
     pub(crate) fold_lie: u64,
+    /// Records that LEDGER_HEAD has not chained yet; 32 fewer after each call.
+    pub(crate) ledger_waiting: u64,
+    /// What LEDGER_READ returns, call by call: bytes written and the next cursor.
+    pub(crate) ledger_pages: Vec<(u64, u64)>,
+    /// The cursors that LEDGER_READ was asked for.
+    pub(crate) ledger_cursors: Vec<u64>,
     /// Answers of Busy before each call is carried out.
     pub(crate) busy: u32,
     busy_left: u32,
@@ -114,6 +121,29 @@ impl FakeBroker {
                 }
                 self.grants.remove(at);
                 Ok([u64::from(LifeState::Released.code()), 0, 0, 0])
+            }
+            Call::Seal => Ok([3, 0, 0, 0]),
+            Call::Features { call_number } => {
+                Ok([u64::from(call_number == CallId::Seal.number()), 0, 0, 0])
+            }
+            Call::LedgerHead { scope: LedgerScope::All, .. } if vm != 1 => {
+                Err(Status::PolicyCaller)
+            }
+            Call::LedgerHead { half, .. } => {
+                let waiting = self.ledger_waiting;
+                self.ledger_waiting = waiting.saturating_sub(32);
+                Ok(match half {
+                    DigestHalf::First => [77, 0x0807_0605_0403_0201, 2, waiting],
+                    DigestHalf::Second => [77, 3, 4, waiting],
+                })
+            }
+            Call::LedgerRead { cursor, .. } => {
+                self.ledger_cursors.push(cursor);
+                if self.ledger_pages.is_empty() {
+                    return Err(Status::Busy);
+                }
+                let (written, next) = self.ledger_pages.remove(0);
+                Ok([written, next, 0, 0])
             }
             other => panic!("the library has no business with {other:?}"),
         }

@@ -1,5 +1,6 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
+use super::broker::{LEDGER, SEAL};
 use super::{End, Job, MonitorBuild, MonitorLine, Sabotage, Verdict};
 use crate::cases;
 
@@ -23,6 +24,8 @@ pub const TRANSFER: Job = Job {
     ],
     monitor_lines: &[],
     monitor: MonitorBuild::Checked,
+    config: &[],
+    prints_ledger: false,
     end: End::All,
     verdict: Verdict::Passes,
     needs_disk: true,
@@ -30,13 +33,15 @@ pub const TRANSFER: Job = Job {
 };
 
 /// A job of the tests: checked monitor, no disk, ends when all VMs are off.
-const PLAIN: Job = Job {
+pub(super) const PLAIN: Job = Job {
     name: "",
     shows: "",
     command_lines: ["job=idle", "job=idle", "job=idle"],
     tests: [&[], &[], &[]],
     monitor_lines: &[],
     monitor: MonitorBuild::Checked,
+    config: &[],
+    prints_ledger: false,
     end: End::All,
     verdict: Verdict::Passes,
     needs_disk: false,
@@ -331,4 +336,6 @@ pub const JOBS: &[Job] = &[
         ],
         ..PLAIN
     },
+    LEDGER,
+    SEAL,
 ];

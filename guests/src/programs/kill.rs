@@ -1,6 +1,7 @@
 //! Death of a VM: VM 1 has VM 2 killed while VM 2 maps a grant, takes the grant back, and has VM 2
 //! started anew. Never kills by anything but the monitor's test call.
 
+use super::control;
 use crate::calls::{self, Mailbox, Met, PARTITION};
 use crate::check;
 use crate::rt::hvc::{self, vendor};
@@ -8,20 +9,8 @@ use crate::rt::{Boot, pages, signal, time};
 use causeway_abi::{GrantKind, LifeState, Status};
 
 const SEED: u64 = 0x6b11;
-/// "Under way, call again."
-const UNDER_WAY: u64 = 1;
-/// How long an orderly kill or a start may take: more than the partition's deadline to unmap.
-const MILLIS: u64 = 15_000;
-
-/// Calls KILL or RESTART until it is no longer under way; returns its last answer.
-fn until_done(call: u64, vm: u64) -> u64 {
-    let mut answer = UNDER_WAY;
-    time::wait_until(MILLIS, || {
-        [answer, ..] = hvc::call([call, vm, 0, 0, 0, 0, 0, 0]);
-        answer != UNDER_WAY
-    });
-    answer
-}
+/// How long VM 2 waits for its death, or for the word to let go.
+const MILLIS: u64 = 150_000;
 
 /// VM 1.
 pub(super) fn owner(_boot: &Boot) {
@@ -31,7 +20,7 @@ pub(super) fn owner(_boot: &Boot) {
     signal::send(2, handle);
     assert_eq!(signal::receive(2), 1, "VM 2 maps the grant");
 
-    let killed = until_done(vendor::KILL, 2);
+    let killed = control::kill(2);
     check!("kill/orderly_kill_is_done", killed == 0, "{killed:#x}");
     let state = calls::state(handle);
     let met = calls::revoke(handle);
@@ -45,9 +34,7 @@ pub(super) fn owner(_boot: &Boot) {
     let refused = early == Some(Err(Met::Status(Status::PeerNotLive)));
     check!("kill/offer_to_a_dead_vm_is_refused", refused, "{early:?}");
 
-    let restarted = until_done(vendor::RESTART, 2);
-    // The dead VM's notifications were unbound with it.
-    signal::open();
+    let restarted = control::restart(2);
     let (_, handle) = grant(&mailbox);
     signal::send(2, 2);
     signal::send(2, handle);
@@ -84,7 +71,7 @@ pub(super) fn peer(_boot: &Boot) {
     let handle = signal::receive(1);
     if life == 1 {
         let [denied, ..] = hvc::call([vendor::KILL, 1, 0, 0, 0, 0, 0, 0]);
-        let denied = denied != 0 && denied != UNDER_WAY;
+        let denied = denied != 0 && denied != control::UNDER_WAY;
         check!("kill/only_vm1_may_kill", denied, "{denied}");
     }
     calls::accept(handle).expect("accept");
@@ -92,7 +79,7 @@ pub(super) fn peer(_boot: &Boot) {
     assert!(pages::holds(address, 1, SEED), "the owner's content");
     signal::send(1, life);
     // In the first life this word never comes.
-    let _end = signal::receive_within(1, 10 * MILLIS);
+    let _end = signal::receive_within(1, MILLIS);
     let active = calls::state(handle) == Ok(LifeState::Active);
     mailbox.relinquish(handle).expect("relinquish");
     calls::release(handle).expect("release");

@@ -17,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) end: End,
     /// The command lines of VM 1, 2 and 3.
     pub(crate) command_lines: [String; 3],
+    /// Further lines, as the job has them.
+    pub(crate) further: &'static [&'static str],
 }
 
 impl Config {
@@ -27,6 +29,7 @@ impl Config {
             disk_bytes,
             end: job.end,
             command_lines: job.command_lines.map(str::to_owned),
+            further: job.config,
         }
     }
 
@@ -43,6 +46,10 @@ impl Config {
                 return Err(format!("the command line of VM {vm} has odd characters: {line:?}"));
             }
             text.push_str(&format!("vm{vm}={line}\n"));
+        }
+        for line in self.further {
+            text.push_str(line);
+            text.push('\n');
         }
         text.push('\0');
         if text.len() > MAX_BYTES {

@@ -1,0 +1,60 @@
+//! Owns the rows of the jobs that try the broker as a whole: ledger, sealing, deaths, capacity; never
+//! the code that the VMs run for them.
+
+use super::Job;
+use super::table::PLAIN;
+
+/// Who may read which records, and what is in them.
+pub(super) const LEDGER: Job = Job {
+    name: "ledger",
+    shows: "a VM reads its own records, the auditor all, and the host verifies the dump with its head",
+    command_lines: ["job=ledger", "job=ledger", "job=ledger"],
+    tests: [
+        &[
+            "ledger/auditor_sees_every_vm",
+            "ledger/moves_of_both_parties_are_there",
+            "ledger/flood_pushed_out_nothing_of_others",
+            "ledger/head_is_that_of_the_dump",
+        ],
+        &[
+            "ledger/page_without_a_head_is_refused",
+            "ledger/own_dump_holds_own_rooms_only",
+            "ledger/every_move_is_there",
+            "ledger/cursor_leads_through_every_page",
+            "ledger/invented_cursor_is_refused",
+            "ledger/whole_ledger_is_refused_to_others",
+        ],
+        &["ledger/repeated_refusals_are_one_counted_record", "ledger/area_of_others_is_refused"],
+    ],
+    prints_ledger: true,
+    ..PLAIN
+};
+
+/// Sealed mode over the death of an owner and of a peer.
+pub(super) const SEAL: Job = Job {
+    name: "seal",
+    shows: "a sealed set of grants lives on, the same grant is accepted after a restart, nothing else is",
+    command_lines: ["job=seal", "job=seal", "job=seal"],
+    tests: [
+        &[
+            "seal/the_named_vm_seals",
+            "seal/sealing_again_changes_nothing",
+            "seal/ledger_tells_of_it_once",
+        ],
+        &[
+            "seal/owner_may_not_seal",
+            "seal/new_grant_is_refused",
+            "seal/new_local_area_is_refused",
+            "seal/restarted_owner_may_not_grant_another_page",
+            "seal/restarted_owner_may_not_permit_less",
+            "seal/restarted_owner_may_not_name_another_peer",
+            "seal/restarted_owner_may_not_lend_instead",
+            "seal/restarted_owner_may_not_grant_more_pages",
+            "seal/same_grant_is_accepted_after_the_owners_restart",
+            "seal/same_grant_is_accepted_after_the_peers_restart",
+        ],
+        &["seal/peer_may_not_seal", "seal/sealed_grant_lives_on", "seal/peer_maps_it_again"],
+    ],
+    prints_ledger: true,
+    ..PLAIN
+};
