@@ -28,12 +28,17 @@
 //! assert_eq!((answer.token, info.device_id), (5, DeviceId::ENTROPY.get()));
 //! ```
 
+mod any;
 pub mod block;
+pub mod console;
 pub mod cursor;
+mod host;
 pub mod rng;
 mod server;
 
+pub use any::AnyDevice;
 pub use cursor::{Cursor, Run};
+pub use host::{Host, HostFull, News, Progress, Taken};
 pub use server::{DeviceServer, Served};
 
 use crate::mem::AreaMap;
@@ -98,6 +103,13 @@ pub trait DeviceModel {
     /// Learns the negotiated features, each time that the driver has set FEATURES_OK.
     fn start(&mut self, features: Features) {
         let _: Features = features;
+    }
+
+    /// Reports whether the device would take a chain of this queue now if there is one. False for
+    /// a queue of empty buffers while there is nothing to put into them.
+    fn wants(&self, index: u16) -> bool {
+        let _: u16 = index;
+        true
     }
 
     /// Serves up to `budget` chains of a queue and returns how many it completed.

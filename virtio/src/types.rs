@@ -119,6 +119,10 @@ impl Features {
     pub const BLK_BLK_SIZE: Self = Self(1 << 6);
     /// VIRTIO_BLK_F_FLUSH (9).
     pub const BLK_FLUSH: Self = Self(1 << 9);
+    /// VIRTIO_CONSOLE_F_SIZE (0).
+    pub const CONSOLE_SIZE: Self = Self(1);
+    /// VIRTIO_CONSOLE_F_EMERG_WRITE (2).
+    pub const CONSOLE_EMERG_WRITE: Self = Self(1 << 2);
 
     /// Wraps the 64 bits.
     #[must_use]

@@ -9,8 +9,10 @@ use crate::types::{DeviceId, Features};
 
 mod medium;
 mod meter;
+mod ram;
 
 pub use medium::SliceMedium;
+pub use ram::RamDisk;
 
 use core::ops::Range;
 use meter::Meter;
