@@ -8,22 +8,26 @@ mod tests;
 use crate::layout::{VM_COUNT, VmIndex};
 use crate::stage2::BorrowedAccess;
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange, Transfer};
+use core::fmt;
 use ranges::{RangeList, RangePool};
 
-/// Most live transactions: as many of the smallest as all quotas admit together, so that no VM's
-/// transactions take another's places.
+/// Most live transactions: as many of the smallest as the store holds (and one), so that no VM's
+/// transactions take another's places, however the store is divided.
 pub const MAX_SHARES: usize = {
-    let [frontend, backend, hostile] = STORE_QUOTA;
     let least = STORE_HEADER_BYTES + STORE_RECEIVER_BYTES + STORE_RANGE_BYTES;
-    (frontend / least + backend / least + hostile / least) as usize
+    // One more, so that where the SPMC alone counts, it is the SPMC that refuses.
+    (STORE_BYTES / least) as usize + 1
 };
 /// Most borrowers of one transaction.
 pub const MAX_BORROWERS: usize = 4;
 /// Most ranges of all live transactions together: what the SPMC's store can hold.
 pub const MAX_RANGES: usize = 4096;
 
-/// How much of the EL3 SPMC's descriptor store (64 KiB on the qemu platform) each VM may fill, in
-/// bytes. Whatever one VM does, the others have theirs.
+/// The EL3 SPMC's descriptor store on the qemu platform, in bytes.
+/// Source: TF-A 2.12, `PLAT_SPMC_SHMEM_DATASTORE_SIZE`.
+pub const STORE_BYTES: u32 = 64 << 10;
+/// How much of it each VM may fill where the configuration does not say otherwise. Whatever one VM
+/// does, the others have theirs.
 pub const STORE_QUOTA: [u32; VM_COUNT] = [54 << 10, 8 << 10, 2 << 10];
 
 /// Bytes that the SPMC's store takes for any transaction.
@@ -128,12 +132,36 @@ pub struct Reservation {
     store_bytes: u32,
 }
 
+impl fmt::Display for Holdings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shares, store_bytes, pages, ranges, mapped } = self;
+        write!(f, "shares={shares} store_bytes={store_bytes} pages={pages} ranges={ranges} ")?;
+        write!(f, "mapped={mapped}")
+    }
+}
+
 /// All live transactions.
 #[derive(Clone, Debug)]
 pub struct Book {
     shares: [Option<Share>; MAX_SHARES],
     ranges: RangePool,
+    quota: [u32; VM_COUNT],
     used_bytes: [u32; VM_COUNT],
+}
+
+/// What one VM's live transactions come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Transactions that it owns.
+    pub shares: u32,
+    /// Bytes that they take in the SPMC's store.
+    pub store_bytes: u32,
+    /// Their pages.
+    pub pages: u32,
+    /// Their ranges.
+    pub ranges: u32,
+    /// How many of them some VM maps.
+    pub mapped: u32,
 }
 
 impl Default for Book {
@@ -143,10 +171,33 @@ impl Default for Book {
 }
 
 impl Book {
-    /// An empty book.
+    /// An empty book with the usual quotas.
     #[must_use]
     pub const fn new() -> Self {
-        Self { shares: [None; MAX_SHARES], ranges: RangePool::new(), used_bytes: [0; VM_COUNT] }
+        Self {
+            shares: [None; MAX_SHARES],
+            ranges: RangePool::new(),
+            quota: STORE_QUOTA,
+            used_bytes: [0; VM_COUNT],
+        }
+    }
+
+    /// Divides the store anew; done before any VM lives.
+    pub fn set_quota(&mut self, quota: [u32; VM_COUNT]) {
+        self.quota = quota;
+    }
+
+    /// Adds up what a VM owns.
+    #[must_use]
+    pub fn holdings(&self, vm: VmIndex) -> Holdings {
+        let own = self.shares.iter().flatten().filter(|share| share.terms.owner == vm);
+        own.fold(Holdings::default(), |sum, share| Holdings {
+            shares: sum.shares + 1,
+            store_bytes: sum.store_bytes + share.store_bytes,
+            pages: sum.pages.saturating_add(share.page_count),
+            ranges: sum.ranges + share.ranges.len(),
+            mapped: sum.mapped + u32::from(share.terms.is_mapped()),
+        })
     }
 
     /// Sets room aside: a slot, range records, and the owner's part of the SPMC's store.
@@ -163,7 +214,7 @@ impl Book {
         let store_bytes =
             store_bytes(terms.borrowers().count(), ranges.len()).ok_or(FfaError::NoMemory)?;
         let used = self.used_bytes[owner].checked_add(store_bytes).ok_or(FfaError::NoMemory)?;
-        if used > STORE_QUOTA[owner] {
+        if used > self.quota[owner] {
             return Err(FfaError::NoMemory);
         }
         let mut page_count = 0_u32;

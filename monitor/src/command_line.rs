@@ -27,9 +27,10 @@ impl CommandLine {
         write!(
             line,
             "vm={} ram_bytes={:#x} window={WINDOW_IPA:#x} window_bytes={WINDOW_BYTES:#x} \
-             medium={medium:#x} medium_bytes={medium_bytes} {}",
+             medium={medium:#x} medium_bytes={medium_bytes} vcpus={} {}",
             vm.id().get(),
             vm.ram().len_bytes,
+            config.vcpus[vm.index()],
             config.commands[vm.index()]
         )?;
         Ok(line)
@@ -71,7 +72,7 @@ mod tests {
         assert_eq!(
             text(FRONTEND, &config),
             "vm=1 ram_bytes=0x28000000 window=0x100000000 window_bytes=0x40000000 \
-             medium=0x0 medium_bytes=0 job=transfer"
+             medium=0x0 medium_bytes=0 vcpus=1 job=transfer"
         );
         assert!(text(BACKEND, &config).contains("medium=0x80000000 medium_bytes=512 "));
         assert!(text(BACKEND, &BootConfig::default()).contains("medium=0x0 medium_bytes=0 "));

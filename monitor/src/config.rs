@@ -1,6 +1,7 @@
 //! Owns the boot configuration: text in, checked values out. Never reads memory by itself.
 
-use crate::layout::{MAX_CORES, MEDIUM, PhysRange, VM_COUNT, VmIndex};
+use crate::book::{STORE_BYTES, STORE_QUOTA};
+use crate::layout::{FRONTEND, MAX_CORES, MAX_VCPUS, MEDIUM, PhysRange, VM_COUNT, VmIndex};
 use core::fmt;
 
 /// The first line of a configuration.
@@ -17,8 +18,26 @@ const SECTOR_BYTES: u64 = 512;
 pub enum EndRule {
     /// When every VM is off.
     All,
-    /// When VM 1 is off: the others are then killed in order.
-    Vm1,
+    /// When this VM is off: the others are then killed in order.
+    Vm(VmIndex),
+}
+
+/// Whether the partition hears that a VM does not map an area any more. For tests only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirm {
+    /// Each time, as a hypervisor must.
+    Always,
+    /// Never: a hypervisor that unmaps and forgets to say so.
+    Never,
+}
+
+/// Who counts what VMs take of the SPMC's store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreCheck {
+    /// The monitor, VM by VM: nobody takes another's part.
+    Quota,
+    /// Nobody but the SPMC, so that its own refusal is reached. For tests only.
+    Spmc,
 }
 
 /// What to boot, and how.
@@ -30,6 +49,16 @@ pub struct BootConfig<'a> {
     pub disk: PhysRange,
     /// When the run is over.
     pub end: EndRule,
+    /// The VM that may kill and restart the others.
+    pub controller: VmIndex,
+    /// Whether unmappings are confirmed.
+    pub confirm: Confirm,
+    /// Who counts what is taken of the SPMC's store.
+    pub store_check: StoreCheck,
+    /// Bytes of the SPMC's store that each VM may fill.
+    pub store_quota: [u32; VM_COUNT],
+    /// Virtual processors of each VM; 1 to [`MAX_VCPUS`].
+    pub vcpus: [usize; VM_COUNT],
     /// The text that each VM gets after the monitor's own keys.
     pub commands: [&'a str; VM_COUNT],
 }
@@ -65,6 +94,11 @@ impl Default for BootConfig<'_> {
             cores: MAX_CORES,
             disk: PhysRange { base: MEDIUM.base, len_bytes: 0 },
             end: EndRule::All,
+            controller: FRONTEND,
+            confirm: Confirm::Always,
+            store_check: StoreCheck::Quota,
+            store_quota: STORE_QUOTA,
+            vcpus: [1; VM_COUNT],
             commands: [DEFAULT_COMMAND; VM_COUNT],
         }
     }
@@ -97,46 +131,117 @@ impl<'a> BootConfig<'a> {
         let disk = config.disk;
         let fits = disk.base >= MEDIUM.base
             && disk.base.checked_add(disk.len_bytes).is_some_and(|end| end <= MEDIUM.end());
-        if fits { Ok(Some(config)) } else { Err(ConfigError::BadValue(0)) }
+        let quota: u64 = config.store_quota.iter().copied().map(u64::from).sum();
+        let whole = fits && quota <= u64::from(STORE_BYTES);
+        if whole { Ok(Some(config)) } else { Err(ConfigError::BadValue(0)) }
     }
 
     fn apply(&mut self, line: &'a str, number: usize, seen: &mut Seen) -> Result<(), ConfigError> {
         let (key, value) = line.split_once('=').ok_or(ConfigError::UnknownKey(number))?;
-        let bad = ConfigError::BadValue(number);
-        let slot = match key {
-            "cores" => {
-                let cores = parse_number(value).and_then(|n| usize::try_from(n).ok()).ok_or(bad)?;
-                self.cores = (1..=MAX_CORES).contains(&cores).then_some(cores).ok_or(bad)?;
-                0
+        let key = Key::parse(key).ok_or(ConfigError::UnknownKey(number))?;
+        self.set(key, value).ok_or(ConfigError::BadValue(number))?;
+        seen.first(key.slot()).then_some(()).ok_or(ConfigError::Repeated(number))
+    }
+
+    /// Takes a value; `None` where the key does not take it.
+    fn set(&mut self, key: Key, value: &'a str) -> Option<()> {
+        match key {
+            Key::Cores => {
+                let cores = usize::try_from(parse_number(value)?).ok()?;
+                self.cores = (1..=MAX_CORES).contains(&cores).then_some(cores)?;
             }
-            "disk_pa" => {
-                let base = parse_number(value).ok_or(bad)?;
-                self.disk.base = base.is_multiple_of(4096).then_some(base).ok_or(bad)?;
-                1
+            Key::DiskPa => {
+                let base = parse_number(value)?;
+                self.disk.base = base.is_multiple_of(4096).then_some(base)?;
             }
-            "disk_bytes" => {
-                let len = parse_number(value).ok_or(bad)?;
-                self.disk.len_bytes = len.is_multiple_of(SECTOR_BYTES).then_some(len).ok_or(bad)?;
-                2
+            Key::DiskBytes => {
+                let len = parse_number(value)?;
+                self.disk.len_bytes = len.is_multiple_of(SECTOR_BYTES).then_some(len)?;
             }
-            "end" => {
+            Key::End => {
                 self.end = match value {
                     "all" => EndRule::All,
-                    "vm1" => EndRule::Vm1,
-                    _ => return Err(bad),
-                };
-                3
-            }
-            _ => {
-                let vm = vm_of_key(key).ok_or(ConfigError::UnknownKey(number))?;
-                if value.len() > MAX_COMMAND_BYTES {
-                    return Err(bad);
+                    vm => EndRule::Vm(vm_of_id(vm.strip_prefix("vm")?)?),
                 }
-                self.commands[vm.index()] = value;
-                4 + vm.index()
             }
-        };
-        seen.first(slot).then_some(()).ok_or(ConfigError::Repeated(number))
+            Key::Controller => self.controller = vm_of_id(value)?,
+            Key::ConfirmUnmaps => {
+                self.confirm = match value {
+                    "always" => Confirm::Always,
+                    "never" => Confirm::Never,
+                    _ => return None,
+                }
+            }
+            Key::StoreCheck => {
+                self.store_check = match value {
+                    "quota" => StoreCheck::Quota,
+                    "spmc" => StoreCheck::Spmc,
+                    _ => return None,
+                }
+            }
+            Key::StoreQuota(vm) => {
+                let bytes = u32::try_from(parse_number(value)?).ok()?;
+                self.store_quota[vm.index()] = (bytes <= STORE_BYTES).then_some(bytes)?;
+            }
+            Key::Vcpus(vm) => {
+                let count = usize::try_from(parse_number(value)?).ok()?;
+                self.vcpus[vm.index()] = (1..=MAX_VCPUS).contains(&count).then_some(count)?;
+            }
+            Key::Command(vm) => {
+                self.commands[vm.index()] = (value.len() <= MAX_COMMAND_BYTES).then_some(value)?;
+            }
+        }
+        Some(())
+    }
+}
+
+/// The keys that a configuration may have, each once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Cores,
+    DiskPa,
+    DiskBytes,
+    End,
+    Controller,
+    ConfirmUnmaps,
+    StoreCheck,
+    StoreQuota(VmIndex),
+    Vcpus(VmIndex),
+    Command(VmIndex),
+}
+
+impl Key {
+    fn parse(text: &str) -> Option<Self> {
+        let of_vm = |prefix| text.strip_prefix(prefix).and_then(vm_of_id);
+        Some(match text {
+            "cores" => Self::Cores,
+            "disk_pa" => Self::DiskPa,
+            "disk_bytes" => Self::DiskBytes,
+            "end" => Self::End,
+            "controller" => Self::Controller,
+            "confirm_unmaps" => Self::ConfirmUnmaps,
+            "store_check" => Self::StoreCheck,
+            _ => of_vm("store_quota_vm")
+                .map(Self::StoreQuota)
+                .or_else(|| of_vm("vcpus_vm").map(Self::Vcpus))
+                .or_else(|| of_vm("vm").map(Self::Command))?,
+        })
+    }
+
+    /// A number of its own.
+    fn slot(self) -> usize {
+        match self {
+            Self::Cores => 0,
+            Self::DiskPa => 1,
+            Self::DiskBytes => 2,
+            Self::End => 3,
+            Self::Controller => 4,
+            Self::ConfirmUnmaps => 5,
+            Self::StoreCheck => 6,
+            Self::StoreQuota(vm) => 8 + vm.index(),
+            Self::Vcpus(vm) => 8 + VM_COUNT + vm.index(),
+            Self::Command(vm) => 8 + 2 * VM_COUNT + vm.index(),
+        }
     }
 }
 
@@ -153,9 +258,8 @@ impl Seen {
     }
 }
 
-fn vm_of_key(key: &str) -> Option<VmIndex> {
-    let id = key.strip_prefix("vm")?.parse().ok()?;
-    VmIndex::from_id(causeway_ffa::EndpointId::from_raw(id))
+fn vm_of_id(text: &str) -> Option<VmIndex> {
+    VmIndex::from_id(causeway_ffa::EndpointId::from_raw(text.parse().ok()?))
 }
 
 fn printable(raw: &[u8]) -> Option<&str> {
@@ -173,53 +277,4 @@ pub fn parse_number(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FULL: &str = "causeway-boot 1\ncores=4\ndisk_pa=0x50000000\ndisk_bytes=16777216\n\
-        end=vm1\nvm1=job=transfer batch=65536\nvm2=job=transfer\nvm3=job=idle\n";
-
-    #[test]
-    fn a_full_configuration_is_read_whole() {
-        let config = BootConfig::parse(FULL.as_bytes()).unwrap().unwrap();
-        assert_eq!(config.cores, 4);
-        assert_eq!(config.disk, PhysRange { base: 0x5000_0000, len_bytes: 16 << 20 });
-        assert_eq!(config.end, EndRule::Vm1);
-        assert_eq!(config.commands, ["job=transfer batch=65536", "job=transfer", "job=idle"]);
-    }
-
-    #[test]
-    fn memory_without_the_magic_is_no_configuration() {
-        for bytes in [&[0_u8; 8][..], b"", b"\xff\xff", b"causeway-boot 2\n", b"causeway-boot 11"] {
-            assert_eq!(BootConfig::parse(bytes), Ok(None));
-        }
-    }
-
-    #[test]
-    fn text_ends_at_the_nul() {
-        let config = BootConfig::parse(b"causeway-boot 1\ncores=2\n\0cores=9\n").unwrap().unwrap();
-        assert_eq!(config.cores, 2);
-    }
-
-    #[test]
-    fn each_broken_rule_is_named_with_its_line() {
-        let parse = |line: &str| {
-            let text = format!("causeway-boot 1\n{line}\n");
-            BootConfig::parse(text.as_bytes()).map(|config| config.is_some())
-        };
-        assert_eq!(parse("cores=0"), Err(ConfigError::BadValue(2)));
-        assert_eq!(parse("cores=9"), Err(ConfigError::BadValue(2)));
-        assert_eq!(parse("disk_pa=0x50000001"), Err(ConfigError::BadValue(2)));
-        assert_eq!(parse("disk_bytes=513"), Err(ConfigError::BadValue(2)));
-        assert_eq!(parse("disk_bytes=268435968"), Err(ConfigError::BadValue(0)));
-        assert_eq!(parse("disk_pa=0xfffffffffffff000"), Err(ConfigError::BadValue(0)));
-        assert_eq!(parse("end=never"), Err(ConfigError::BadValue(2)));
-        assert_eq!(parse("vm4=x"), Err(ConfigError::UnknownKey(2)));
-        assert_eq!(parse("colour=red"), Err(ConfigError::UnknownKey(2)));
-        assert_eq!(parse("cores"), Err(ConfigError::UnknownKey(2)));
-        assert_eq!(parse("cores=1\ncores=1"), Err(ConfigError::Repeated(3)));
-        assert_eq!(parse("vm1=\u{7f}"), Err(ConfigError::NotText(2)));
-        let long = format!("vm1={}", "a".repeat(MAX_COMMAND_BYTES + 1));
-        assert_eq!(parse(&long), Err(ConfigError::BadValue(2)));
-    }
-}
+mod tests;

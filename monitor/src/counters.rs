@@ -11,13 +11,15 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)+
             /// What VM 1 marked off as the transfer.
             transfer: Transfer,
+            /// Messages of VMs that are in the partition now, and the most that ever were.
+            inside: [AtomicU64; 2],
         }
 
         impl Counters {
             /// All zero.
             #[must_use]
             pub const fn new() -> Self {
-                Self { $($name: Counter::new(),)+ transfer: Transfer::new() }
+                Self { $($name: Counter::new(),)+ transfer: Transfer::new(), inside: [const { AtomicU64::new(0) }; 2] }
             }
         }
 
@@ -25,7 +27,7 @@ macro_rules! counters {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{}", self.transfer)?;
                 $(write!(f, concat!(" ", stringify!($name), "={}"), self.$name.get())?;)+
-                Ok(())
+                write!(f, " most_calls_at_once={}", self.inside[1].load(Ordering::SeqCst))
             }
         }
     };
@@ -145,6 +147,15 @@ impl Counters {
         }
     }
 
+    /// Counts a VM's message while it is in the partition.
+    pub fn inside_partition<T>(&self, call: impl FnOnce() -> T) -> T {
+        let [now, most] = &self.inside;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let answer = call();
+        now.fetch_sub(1, Ordering::SeqCst);
+        answer
+    }
+
     /// Counts a doorbell.
     pub fn count_doorbell(&self) {
         self.doorbells.count();
@@ -184,6 +195,15 @@ mod tests {
                         partition_calls_during_transfer=1 medium_mapped_by_vm1=2 \
                         partition_calls=3 vm_calls=0 doorbells=6 ";
         assert!(line.starts_with(expected), "{line}");
+    }
+
+    #[test]
+    fn calls_that_are_under_way_at_once_are_counted() {
+        let counters = Counters::new();
+        assert!(counters.to_string().ends_with(" most_calls_at_once=0"));
+        assert_eq!(counters.inside_partition(|| counters.inside_partition(|| 7)), 7);
+        assert_eq!(counters.inside_partition(|| 8), 8);
+        assert!(counters.to_string().ends_with(" most_calls_at_once=2"));
     }
 
     #[test]

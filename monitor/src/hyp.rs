@@ -26,6 +26,8 @@ pub(crate) fn boot() -> ! {
         say!("no disk medium is configured: the transfer job will report it");
     }
     state::build_stage2(&config);
+    memory::MEMORY.lock().configure(&config);
+    say_what_tests_switched(&config);
     gic::init();
     partition::connect();
     let present = gic::core_count();
@@ -35,6 +37,18 @@ pub(crate) fn boot() -> ! {
     say!("CORES present={present} on={started}");
     state::CORES.store(started, Ordering::Release);
     run_core(0)
+}
+
+/// A run that a test has bent says so.
+fn say_what_tests_switched(config: &BootConfig<'_>) {
+    let usual = BootConfig::default();
+    let (confirm, check) = (config.confirm, config.store_check);
+    if (confirm, check) != (usual.confirm, usual.store_check) {
+        say!("CONFIG for tests only: confirm_unmaps={confirm:?} store_check={check:?}");
+    }
+    if (config.store_quota, config.vcpus) != (usual.store_quota, usual.vcpus) {
+        say!("CONFIG store_quota={:?} vcpus={:?}", config.store_quota, config.vcpus);
+    }
 }
 
 /// Runs a core for ever.
@@ -77,12 +91,32 @@ pub(crate) enum Ending {
 /// Whether a VM could not be started: then the run proves nothing.
 pub(crate) static INCOMPLETE: AtomicBool = AtomicBool::new(false);
 
+/// Prints what each VM still owns, as the monitor knows it and as the partition charges it.
+fn audit() {
+    for vm in VmIndex::ALL {
+        let own = memory::MEMORY.lock().holdings(vm);
+        let charged = partition::charged_to(vm);
+        say!("AUDIT vm={} {own}{}", vm.id().get(), Charged(charged));
+    }
+}
+
+/// What the partition charges, if it says so: nothing is printed for it that was not heard.
+struct Charged(Option<[u64; 3]>);
+
+impl core::fmt::Display for Charged {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Some([grants, pages, ranges]) = self.0 else { return Ok(()) };
+        write!(f, " grants={grants} charged_pages={pages} charged_ranges={ranges}")
+    }
+}
+
 /// Ends the run: the figures, the verdict, power off.
 pub(crate) fn finish(ending: Ending) -> ! {
     for vm in VmIndex::ALL {
         state::finish_console(vm);
     }
     state::note_medium_mappings();
+    audit();
     say!("RESULT {}", state::COUNTERS);
     let verdict = match ending {
         _ if INCOMPLETE.load(Ordering::SeqCst) => "status=fail why=vm_not_started",

@@ -4,6 +4,8 @@ use causeway_ffa::EndpointId;
 
 /// Number of VMs that the monitor hosts.
 pub const VM_COUNT: usize = 3;
+/// Most virtual processors of a VM.
+pub const MAX_VCPUS: usize = 2;
 /// Largest number of physical cores that the monitor starts.
 pub const MAX_CORES: usize = 8;
 
@@ -99,10 +101,44 @@ impl VmIndex {
         RAM[self.index()]
     }
 
-    /// Returns the core that runs the VM where `cores` are on.
+    /// Returns the core that runs the VM's first processor where `cores` are on.
     #[must_use]
     pub const fn home_core(self, cores: usize) -> usize {
-        if cores == 0 { 0 } else { self.index() % cores }
+        self.core_of(0, cores)
+    }
+
+    /// Returns the core that runs one of the VM's processors where `cores` are on: another one for
+    /// each processor of a VM, and one that no VM's first processor has, where there are so many.
+    #[must_use]
+    pub const fn core_of(self, vcpu: usize, cores: usize) -> usize {
+        let stride = if cores > VM_COUNT { VM_COUNT } else { 1 };
+        if cores == 0 { 0 } else { (self.index() + vcpu * stride) % cores }
+    }
+}
+
+/// One virtual processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processor {
+    /// Whose it is.
+    pub vm: VmIndex,
+    /// Its number in the VM, below [`MAX_VCPUS`].
+    pub number: usize,
+}
+
+impl Processor {
+    /// How many there can be.
+    pub const COUNT: usize = VM_COUNT * MAX_VCPUS;
+
+    /// Every processor: all first ones, then all second ones.
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
+        let of = |number| VmIndex::ALL.into_iter().map(move |vm| Self { vm, number });
+        (0..MAX_VCPUS).flat_map(of)
+    }
+
+    /// Returns its place in [`Processor::all`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.number * VM_COUNT + self.vm.index()
     }
 }
 
@@ -119,6 +155,23 @@ mod tests {
                 assert!(a.end() <= b.base || b.end() <= a.base, "{a:x?} {b:x?}");
             }
         }
+    }
+
+    #[test]
+    fn two_processors_of_a_vm_have_different_cores_where_there_are_two() {
+        for vm in VmIndex::ALL {
+            for cores in 1..=MAX_CORES {
+                let [first, second] = [vm.core_of(0, cores), vm.core_of(1, cores)];
+                assert!(first < cores && second < cores);
+                assert_eq!(first != second, cores > 1, "{cores} cores");
+            }
+            assert!(VmIndex::ALL.iter().all(|other| other.core_of(0, 8) != vm.core_of(1, 8)));
+        }
+    }
+
+    #[test]
+    fn every_processor_has_a_place_of_its_own() {
+        assert!(Processor::all().map(Processor::index).eq(0..Processor::COUNT));
     }
 
     #[test]

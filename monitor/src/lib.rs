@@ -17,6 +17,7 @@ pub mod mailbox;
 pub mod notify;
 pub mod pack;
 pub mod pages;
+pub mod processors;
 pub mod rules;
 pub mod skips;
 pub mod stage2;

@@ -1,7 +1,7 @@
-//! Owns a VM's registers and the switch into it and back. Never decides when to run it.
+//! Owns a virtual processor's registers and the switch into it and back. Never decides when to run it.
 
 use super::sysreg::{isb, read_sysreg, write_sysreg};
-use causeway_monitor::layout::VmIndex;
+use causeway_monitor::layout::Processor;
 use causeway_monitor::trap::Trap;
 use core::arch::global_asm;
 
@@ -77,11 +77,12 @@ el1_registers! {
     cntv_cval = "cntv_cval_el0";
 }
 
-/// The one virtual processor of a VM.
+/// A virtual processor.
 #[derive(Clone, Debug)]
 pub(crate) struct Vcpu {
     context: Context,
     el1: El1,
+    starts: u64,
 }
 
 /// SPSR: EL1h, everything masked.
@@ -92,31 +93,39 @@ const SCTLR_OFF: u64 = 0x30d0_0800;
 impl Vcpu {
     /// A processor that has not been started.
     pub(crate) const fn new() -> Self {
-        Self { context: Context { x: [0; 31], elr: 0, spsr: 0 }, el1: El1::new() }
+        Self { context: Context { x: [0; 31], elr: 0, spsr: 0 }, el1: El1::new(), starts: 0 }
     }
 
     /// Puts the processor at the entry of an image, in the state that docs/monitor.md promises.
     pub(crate) fn reset(&mut self, entry: u64, argument: u64) {
-        *self = Self::new();
+        *self = Self { starts: self.starts + 1, ..Self::new() };
         self.context.x[0] = argument;
         self.context.elr = entry;
         self.context.spsr = SPSR_EL1H_MASKED;
         self.el1.sctlr = SCTLR_OFF;
     }
 
-    /// Makes this VM's EL1 registers and stage 2 the ones of this core.
-    pub(crate) fn load(&self, vm: VmIndex, stage2_root: u64) {
+    /// Returns how often the processor was put at an entry.
+    pub(crate) fn starts(&self) -> u64 {
+        self.starts
+    }
+
+    /// Makes this processor's EL1 registers and its VM's stage 2 the ones of this core.
+    pub(crate) fn load(&self, processor: Processor, stage2_root: u64) {
         // The VMID is the VM's id, which is unique while the VM lives.
-        write_sysreg!("vttbr_el2", stage2_root | u64::from(vm.id().get()) << 48);
+        let vmid = u64::from(processor.vm.id().get());
+        write_sysreg!("vttbr_el2", stage2_root | vmid << 48);
+        // Bit 31 is RES1.
+        write_sysreg!("vmpidr_el2", 1 << 31 | processor.number as u64);
         self.el1.load();
     }
 
-    /// Takes the EL1 registers off this core, before another VM is loaded.
+    /// Takes the EL1 registers off this core, before another is loaded.
     pub(crate) fn save(&mut self) {
         self.el1.save();
     }
 
-    /// Runs the loaded VM until it stops.
+    /// Runs the loaded processor until it stops.
     pub(crate) fn run(&mut self) -> Exit {
         // SAFETY: `context` is valid and exclusively borrowed for the whole run; the assembly
         // follows the C calling convention and touches nothing else of the monitor's. What the VM
@@ -190,8 +199,6 @@ pub(crate) fn init_core() {
     write_sysreg!("cnthctl_el2", 1);
     write_sysreg!("cntvoff_el2", 0);
     write_sysreg!("vpidr_el2", read_sysreg!("midr_el1"));
-    // One processor, number 0; bit 31 is RES1.
-    write_sysreg!("vmpidr_el2", 1 << 31);
     write_sysreg!("vttbr_el2", 0);
     isb();
     super::sysreg::tlbi_all_guests();

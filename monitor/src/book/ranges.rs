@@ -24,6 +24,11 @@ pub(super) struct RangeList {
 impl RangeList {
     /// No range.
     pub(super) const EMPTY: Self = Self { head: NONE, len: 0 };
+
+    /// How many ranges.
+    pub(super) fn len(&self) -> u32 {
+        u32::from(self.len)
+    }
 }
 
 /// All records; the free ones form a list of their own.

@@ -52,7 +52,7 @@ fn each_vm_has_its_own_part_of_the_store() {
     let each = u64::from(store_bytes(1, 1).unwrap());
     assert_eq!(taken, u64::from(STORE_QUOTA[BACKEND.index()]) / each);
     assert!(book.reserve(terms(FRONTEND), ranges(1)).is_ok());
-    assert_eq!(STORE_QUOTA.iter().sum::<u32>(), 64 << 10);
+    assert_eq!(STORE_QUOTA.iter().sum::<u32>(), STORE_BYTES);
 }
 
 #[test]
@@ -91,7 +91,6 @@ fn each_vm_gets_its_own_shares_whatever_the_others_do() {
             }
             assert_eq!(book.slots(|share| share.terms.owner == vm).count(), own(vm));
         }
-        assert_eq!(book.slots(|_| true).count(), MAX_SHARES);
     }
 }
 
@@ -142,4 +141,47 @@ fn a_walk_that_removes_some_meets_each_transaction_once() {
     }
     assert!(met.into_iter().eq((0..5).map(handle)));
     assert_eq!(book.slots(|_| true).count(), 3);
+}
+
+#[test]
+fn one_vm_can_have_the_whole_store_and_the_one_that_does_not_fit_changes_nothing() {
+    let both = |owner| {
+        let mut terms = terms(owner);
+        terms.add(BACKEND.id(), BorrowedAccess::ReadWrite).unwrap();
+        terms
+    };
+    for (terms, most) in [(terms(FRONTEND), 546), (both(FRONTEND), 481)] {
+        let mut book = boxed();
+        book.set_quota([STORE_BYTES, 0, 0]);
+        let mut slots = Vec::new();
+        while let Ok(reservation) = book.reserve(terms, ranges(1)) {
+            slots.push(book.fill(reservation, handle(slots.len() as u64)));
+        }
+        assert_eq!(slots.len(), most);
+        let full = book.holdings(FRONTEND);
+        assert_eq!((full.shares as usize, full.pages as usize, full.mapped), (most, 2 * most, 0));
+        assert_eq!(book.reserve(terms, ranges(1)), Err(FfaError::NoMemory));
+        assert_eq!(book.holdings(FRONTEND), full);
+        assert_eq!(book.reserve(self::terms(BACKEND), ranges(1)), Err(FfaError::NoMemory));
+        book.remove(slots[most / 2]);
+        let reservation = book.reserve(terms, ranges(1)).unwrap();
+        let _slot = book.fill(reservation, handle(9999));
+        assert_eq!(book.holdings(FRONTEND), full);
+    }
+}
+
+#[test]
+fn the_longest_transactions_fit_alone_and_no_longer_ones() {
+    for (extra_receivers, most) in [(0, 4089), (1, 4088)] {
+        let mut book = boxed();
+        book.set_quota([STORE_BYTES, 0, 0]);
+        let mut terms = terms(FRONTEND);
+        for _ in 0..extra_receivers {
+            terms.add(BACKEND.id(), BorrowedAccess::ReadWrite).unwrap();
+        }
+        assert_eq!(book.reserve(terms, ranges(most + 1)), Err(FfaError::NoMemory));
+        let reservation = book.reserve(terms, ranges(most)).unwrap();
+        let slot = book.fill(reservation, handle(1));
+        assert_eq!(book.ranges(slot).count() as u64, most);
+    }
 }

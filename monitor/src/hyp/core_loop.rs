@@ -6,8 +6,9 @@ use crate::arch::uart::say;
 use crate::arch::vcpu::{Exit, Vcpu};
 use crate::arch::{gic, sysreg, timer};
 use causeway_monitor::config::EndRule;
-use causeway_monitor::layout::{FRONTEND, VM_COUNT, VmIndex};
-use causeway_monitor::lifecycle::{Outcome, Phase, Progress, Step};
+use causeway_monitor::layout::{Processor, VM_COUNT, VmIndex};
+use causeway_monitor::lifecycle::{Outcome, Phase, Progress};
+use causeway_monitor::processors::Left;
 use causeway_monitor::trap::{Access, Fault, Trap};
 
 /// How long a VM runs while another waits for the core.
@@ -19,15 +20,22 @@ const IDLE_MS: u64 = 100;
 /// How long the end of all VMs may take.
 const TEARDOWN_MS: u64 = 15_000;
 
+/// Whose EL1 registers are in a core's hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Loaded {
+    processor: Processor,
+    /// [`Vcpu::starts`] at that time: after another start they belong to nobody.
+    starts: u64,
+}
+
 /// One physical core.
 pub(crate) struct Core {
     number: usize,
-    /// Whose EL1 registers are in the hardware.
-    loaded: Option<VmIndex>,
+    loaded: Option<Loaded>,
     /// Who ran last.
     last: usize,
-    /// Until when a VM sleeps.
-    sleeping: [Option<u64>; VM_COUNT],
+    /// Until when a processor sleeps.
+    sleeping: [Option<u64>; Processor::COUNT],
     /// When the next step of a VM's life is due.
     step_due: [u64; VM_COUNT],
     /// How often that step was tried and was not finished.
@@ -50,7 +58,7 @@ impl Core {
             number,
             loaded: None,
             last: 0,
-            sleeping: [None; VM_COUNT],
+            sleeping: [None; Processor::COUNT],
             step_due: [0; VM_COUNT],
             tries: [0; VM_COUNT],
             end_by: None,
@@ -69,15 +77,23 @@ impl Core {
                 self.advance(vm);
             }
             match self.pick() {
-                Some(vm) => self.run_vm(vm),
+                Some(processor) => self.run_processor(processor),
                 None => self.idle(),
             }
         }
     }
 
+    /// The VMs that this core carries through their lives.
     fn own_vms(&self) -> impl Iterator<Item = VmIndex> + use<> {
         let number = self.number;
         VmIndex::ALL.into_iter().filter(move |vm| state::home_core(*vm) == number)
+    }
+
+    /// The processors that this core runs.
+    fn own_processors(&self) -> impl Iterator<Item = Processor> + use<> {
+        let number = self.number;
+        let all = VmIndex::ALL.into_iter().flat_map(state::processors_of);
+        all.filter(move |processor| state::core_of(*processor) == number)
     }
 
     fn take_interrupts(&mut self) {
@@ -97,14 +113,10 @@ impl Core {
         if timer::now() < self.step_due[vm.index()] {
             return;
         }
-        if matches!(step, Step::Unmap | Step::Create) && self.loaded == Some(vm) {
-            // What the hardware holds belongs to a processor that no longer exists.
-            self.loaded = None;
-        }
         let tries = core::mem::take(&mut self.tries[vm.index()]);
         match lives::carry_out(vm, step, tries) {
             Outcome::Done => {
-                self.sleeping[vm.index()] = None;
+                self.sleeping[Processor { vm, number: 0 }.index()] = None;
                 state::LIVES[vm.index()].lock().completed();
             }
             Outcome::Again { in_ms } => {
@@ -125,7 +137,7 @@ impl Core {
         };
         let over = match state::config().end {
             EndRule::All => phases.into_iter().all(ends),
-            EndRule::Vm1 => ends(phases[FRONTEND.index()]),
+            EndRule::Vm(vm) => ends(phases[vm.index()]),
         };
         if !over {
             self.end_by = None;
@@ -143,35 +155,39 @@ impl Core {
         }
     }
 
-    fn is_ready(&self, vm: VmIndex) -> bool {
-        if !state::LIVES[vm.index()].lock().may_run() {
+    fn is_ready(&self, processor: Processor) -> bool {
+        let vm = processor.vm;
+        if !may_run(processor) {
             return false;
         }
-        match self.sleeping[vm.index()] {
+        match self.sleeping[processor.index()] {
             None => true,
             Some(until) => timer::now() >= until || state::NOTIFY.lock().is_pending(vm),
         }
     }
 
-    /// Chooses the next VM in turn.
-    fn pick(&mut self) -> Option<VmIndex> {
-        let after = (self.last + 1..self.last + 1 + VM_COUNT).map(|index| index % VM_COUNT);
-        let vm = after
-            .filter_map(|index| VmIndex::ALL.get(index).copied())
-            .find(|vm| state::home_core(*vm) == self.number && self.is_ready(*vm))?;
-        self.last = vm.index();
-        self.sleeping[vm.index()] = None;
-        Some(vm)
+    /// Chooses the next processor in turn.
+    fn pick(&mut self) -> Option<Processor> {
+        let place = |processor: &Processor| {
+            (processor.index() + Processor::COUNT - self.last - 1) % Processor::COUNT
+        };
+        let ready = self.own_processors().filter(|processor| self.is_ready(*processor));
+        let processor = ready.min_by_key(place)?;
+        self.last = processor.index();
+        self.sleeping[processor.index()] = None;
+        Some(processor)
     }
 
     /// When this core must look around again at the latest.
     fn next_look(&self, slice_ms: u64) -> u64 {
         let now = timer::now();
         let mut look = now + timer::ticks_of_ms(slice_ms);
-        for vm in self.own_vms() {
-            if let Some(until) = self.sleeping[vm.index()] {
+        for processor in self.own_processors() {
+            if let Some(until) = self.sleeping[processor.index()] {
                 look = look.min(until);
             }
+        }
+        for vm in self.own_vms() {
             if state::LIVES[vm.index()].lock().next_step().is_some() {
                 look = look.min(self.step_due[vm.index()]);
             }
@@ -191,43 +207,66 @@ impl Core {
         timer::disarm();
     }
 
-    fn run_vm(&mut self, vm: VmIndex) {
-        let mut vcpu = state::VCPUS[vm.index()].lock();
-        if self.loaded != Some(vm) {
-            if let Some(old) = self.loaded {
-                state::VCPUS[old.index()].lock().save();
-            }
-            vcpu.load(vm, state::stage2(vm).root());
-            self.loaded = Some(vm);
+    /// Takes the EL1 registers of another processor off the hardware.
+    fn put_away_others(&mut self, next: Processor) {
+        let Some(loaded) = self.loaded.filter(|loaded| loaded.processor != next) else { return };
+        let mut vcpu = state::vcpu(loaded.processor).lock();
+        // After another start they belong to a processor that no longer exists.
+        if vcpu.starts() == loaded.starts {
+            vcpu.save();
         }
-        let alone = self.own_vms().count() == 1;
+        self.loaded = None;
+    }
+
+    fn run_processor(&mut self, processor: Processor) {
+        let vm = processor.vm;
+        self.put_away_others(processor);
+        let mut vcpu = state::vcpu(processor).lock();
+        // Whoever stops the VM takes this lock after saying so, and so knows that it does not run.
+        if !may_run(processor) {
+            return;
+        }
+        let loaded = Loaded { processor, starts: vcpu.starts() };
+        if self.loaded != Some(loaded) {
+            vcpu.load(processor, state::stage2(vm).root());
+            self.loaded = Some(loaded);
+        }
+        let alone = self.own_processors().count() == 1;
         timer::arm(self.next_look(if alone { IDLE_MS } else { SLICE_MS }));
         loop {
             let next = match vcpu.run() {
                 Exit::Interrupt => Next::Reschedule,
-                Exit::SystemError => Self::condemn(vm, format_args!("system_error")),
-                Exit::Trap(trap) => self.handle(vm, trap, &mut vcpu),
+                Exit::SystemError => condemn(vm, format_args!("system_error")),
+                Exit::Trap(trap) => self.handle(processor, trap, &mut vcpu),
             };
-            if next == Next::Reschedule || !state::LIVES[vm.index()].lock().may_run() {
+            if next == Next::Reschedule || !may_run(processor) {
                 break;
             }
         }
         timer::disarm();
     }
 
-    fn handle(&mut self, vm: VmIndex, trap: Trap, vcpu: &mut Vcpu) -> Next {
+    fn handle(&mut self, processor: Processor, trap: Trap, vcpu: &mut Vcpu) -> Next {
+        let vm = processor.vm;
         match trap {
             Trap::Hvc | Trap::Smc => {
                 if trap == Trap::Smc {
                     vcpu.skip_instruction();
                 }
-                match dispatch::call(vm, &vcpu.arguments()) {
+                match dispatch::call(processor, &vcpu.arguments()) {
                     Reaction::Answer(regs) => {
                         vcpu.answer(&regs);
                         Next::Resume
                     }
+                    Reaction::ProcessorOff => {
+                        let left = state::PROCESSORS[vm.index()].lock().turn_off(processor.number);
+                        if left == Left::Nobody {
+                            stop(vm);
+                        }
+                        Next::Reschedule
+                    }
                     Reaction::Off => {
-                        let _progress = state::LIVES[vm.index()].lock().kill();
+                        stop(vm);
                         Next::Reschedule
                     }
                 }
@@ -237,40 +276,52 @@ impl Core {
                 if state::NOTIFY.lock().is_pending(vm) {
                     return Next::Resume;
                 }
-                self.sleeping[vm.index()] = Some(timer::now() + timer::ticks_of_ms(WAIT_MS));
+                let until = timer::now() + timer::ticks_of_ms(WAIT_MS);
+                self.sleeping[processor.index()] = Some(until);
                 Next::Reschedule
             }
             Trap::Yield => {
                 vcpu.skip_instruction();
                 Next::Reschedule
             }
-            Trap::StageTwo(fault) => Self::stage_two_fault(vm, fault, vcpu),
+            Trap::StageTwo(fault) => stage_two_fault(vm, fault, vcpu),
             Trap::Undefined => {
                 vcpu.inject_undefined();
                 Next::Resume
             }
-            Trap::Unknown { class } => {
-                Self::condemn(vm, format_args!("exception_class_{class:#x}"))
-            }
+            Trap::Unknown { class } => condemn(vm, format_args!("exception_class_{class:#x}")),
         }
     }
+}
 
-    fn stage_two_fault(vm: VmIndex, fault: Fault, vcpu: &mut Vcpu) -> Next {
-        state::COUNTERS.faults.count();
-        let write = u8::from(fault.access == Access::Write);
-        let fetch = u8::from(fault.access == Access::Fetch);
-        say!("FAULT vm={} ipa={:#x} write={write} fetch={fetch}", vm.id().get(), fault.ipa);
-        if fault.access == Access::Fetch || !state::FAULT_SKIPS[vm.index()].lock().take() {
-            return Self::condemn(vm, format_args!("stage2_fault"));
-        }
-        vcpu.skip_instruction();
-        Next::Resume
+/// Reports whether a processor is on, in a VM that lives.
+fn may_run(processor: Processor) -> bool {
+    let vm = processor.vm.index();
+    state::LIVES[vm].lock().may_run() && state::PROCESSORS[vm].lock().is_on(processor.number)
+}
+
+fn stage_two_fault(vm: VmIndex, fault: Fault, vcpu: &mut Vcpu) -> Next {
+    state::COUNTERS.faults.count();
+    let write = u8::from(fault.access == Access::Write);
+    let fetch = u8::from(fault.access == Access::Fetch);
+    say!("FAULT vm={} ipa={:#x} write={write} fetch={fetch}", vm.id().get(), fault.ipa);
+    if fault.access == Access::Fetch || !state::FAULT_SKIPS[vm.index()].lock().take() {
+        return condemn(vm, format_args!("stage2_fault"));
     }
+    vcpu.skip_instruction();
+    Next::Resume
+}
 
-    /// Kills a VM for what it did.
-    fn condemn(vm: VmIndex, why: core::fmt::Arguments<'_>) -> Next {
-        say!("KILLED vm={} why={why}", vm.id().get());
-        let _progress = state::LIVES[vm.index()].lock().kill();
-        Next::Reschedule
+/// Kills a VM for what it did.
+fn condemn(vm: VmIndex, why: core::fmt::Arguments<'_>) -> Next {
+    say!("KILLED vm={} why={why}", vm.id().get());
+    stop(vm);
+    Next::Reschedule
+}
+
+/// Begins the end of a VM, which its home core carries out.
+fn stop(vm: VmIndex) {
+    if state::LIVES[vm.index()].lock().kill() == Progress::UnderWay {
+        gic::kick(state::home_core(vm));
     }
 }

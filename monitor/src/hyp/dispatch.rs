@@ -1,11 +1,14 @@
 //! Owns which call of a VM goes where: PSCI, the monitor's own calls, FF-A. Never acts on memory.
 
 mod ffa;
+mod psci;
 
+use super::memory::MEMORY;
+use super::partition;
 use super::state::{self, COUNTERS, LAST_REFUSAL};
 use crate::arch::gic;
 use causeway_ffa::{Answer, EndpointId, FfaError, FuncId};
-use causeway_monitor::layout::{FRONTEND, VmIndex};
+use causeway_monitor::layout::{FRONTEND, Processor, VmIndex};
 use causeway_monitor::lifecycle::Progress;
 use causeway_monitor::trap::Access;
 use core::sync::atomic::Ordering;
@@ -20,6 +23,8 @@ pub(crate) enum Reaction {
     Answer(Regs8),
     /// The VM switched itself off.
     Off,
+    /// The calling processor switched itself off.
+    ProcessorOff,
 }
 
 /// A refusal, and the layer that refused (LAST_REFUSAL tells tests).
@@ -47,22 +52,29 @@ const INVALID: u64 = -2_i64 as u64;
 const PSCI_1_1: u64 = 0x1_0001;
 
 /// Handles one HVC or SMC of a VM.
-pub(crate) fn call(vm: VmIndex, regs: &Regs8) -> Reaction {
+pub(crate) fn call(processor: Processor, regs: &Regs8) -> Reaction {
+    let vm = processor.vm;
     COUNTERS.vm_calls.count();
     let one = |x0| Reaction::Answer([x0, 0, 0, 0, 0, 0, 0, 0]);
     match regs[0] as u32 {
         0x8400_0000 => one(PSCI_1_1),
         // PSCI_FEATURES: of what there is.
         0x8400_000a => match regs[1] as u32 {
-            0x8400_0000 | 0x8400_0002 | 0x8400_0008 | 0x8400_000a => one(0),
+            0x8400_0000 | 0x8400_0002..=0x8400_0004 | 0x8400_0008 | 0x8400_000a => one(0),
+            0xc400_0003 | 0xc400_0004 => one(0),
             _ => one(NOT_SUPPORTED),
         },
-        // CPU_OFF of the only processor, SYSTEM_OFF.
-        0x8400_0002 | 0x8400_0008 => Reaction::Off,
+        0x8400_0002 => Reaction::ProcessorOff,
+        0x8400_0003 => one(psci::cpu_on(vm, [1, 2, 3].map(|n| regs[n] & 0xffff_ffff))),
+        0xc400_0003 => one(psci::cpu_on(vm, [regs[1], regs[2], regs[3]])),
+        0x8400_0004 => one(psci::affinity_info(vm, regs[1] & 0xffff_ffff, regs[2] & 0xffff_ffff)),
+        0xc400_0004 => one(psci::affinity_info(vm, regs[1], regs[2])),
+        0x8400_0008 => Reaction::Off,
         id @ 0xc600_0001..=0xc600_0006 => one(vendor(vm, id, regs[1], regs[2])),
+        0xc600_0007 => Reaction::Answer(audit(vm, regs[1])),
         #[cfg(feature = "raw")]
         id if [FuncId::DirectReq32.raw(), FuncId::DirectReq64.raw()].contains(&id) => {
-            Reaction::Answer(super::partition::carry_unchecked(vm, regs))
+            Reaction::Answer(partition::carry_unchecked(vm, regs))
         }
         id if FuncId::from_raw(id).is_some() => Reaction::Answer(ffa::call(vm, regs)),
         // An FF-A number that no version has: FF-A's own way to say so.
@@ -75,8 +87,6 @@ pub(crate) fn call(vm: VmIndex, regs: &Regs8) -> Reaction {
 
 /// The monitor's own hypercalls, for jobs and tests only.
 fn vendor(vm: VmIndex, id: u32, x1: u64, x2: u64) -> u64 {
-    let target =
-        || u16::try_from(x1).ok().and_then(|raw| VmIndex::from_id(EndpointId::from_raw(raw)));
     match id {
         0xc600_0001 if vm == FRONTEND => {
             let marked = match x1 {
@@ -90,8 +100,8 @@ fn vendor(vm: VmIndex, id: u32, x1: u64, x2: u64) -> u64 {
             };
             if marked.is_ok() { 0 } else { DENIED }
         }
-        0xc600_0002 | 0xc600_0003 if vm == FRONTEND => {
-            let Some(target) = target().filter(|target| *target != vm) else { return INVALID };
+        0xc600_0002 | 0xc600_0003 if vm == state::config().controller => {
+            let Some(target) = named(x1).filter(|target| *target != vm) else { return INVALID };
             let progress = {
                 let mut life = state::LIVES[target.index()].lock();
                 if id == 0xc600_0002 { life.kill() } else { life.restart() }
@@ -114,6 +124,26 @@ fn vendor(vm: VmIndex, id: u32, x1: u64, x2: u64) -> u64 {
         0xc600_0006 => u64::from(LAST_REFUSAL[vm.index()].load(Ordering::Relaxed)),
         _ => DENIED,
     }
+}
+
+fn named(raw: u64) -> Option<VmIndex> {
+    VmIndex::from_id(EndpointId::from_raw(u16::try_from(raw).ok()?))
+}
+
+/// What a VM owns according to the monitor (x1-x4: transactions, bytes of the SPMC's store, pages,
+/// and how many transactions some VM maps) and according to the partition (x5-x7: grants, pages,
+/// ranges; all ones if it does not say).
+fn audit(vm: VmIndex, target: u64) -> Regs8 {
+    let answer = |x0| [x0, 0, 0, 0, 0, 0, 0, 0];
+    let Some(target) = named(target) else { return answer(INVALID) };
+    if target != vm && vm != state::config().controller {
+        return answer(DENIED);
+    }
+    let own = MEMORY.lock().holdings(target);
+    let [grants, pages, ranges] = partition::charged_to(target).unwrap_or([u64::MAX; 3]);
+    let [shares, bytes, claimed, mapped] =
+        [own.shares, own.store_bytes, own.pages, own.mapped].map(u64::from);
+    [0, shares, bytes, claimed, mapped, grants, pages, ranges]
 }
 
 /// The SPMC or the partition refused what was carried unchecked.

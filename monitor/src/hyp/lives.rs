@@ -5,9 +5,10 @@ use super::{INCOMPLETE, partition, state};
 use crate::arch::phys::{GuestBytes, guest_pack};
 use crate::arch::uart::say;
 use causeway_monitor::command_line::{CommandLine, PAGE_BYTES};
-use causeway_monitor::layout::{PhysRange, RAM_IPA, VmIndex};
+use causeway_monitor::layout::{PhysRange, Processor, RAM_IPA, VmIndex};
 use causeway_monitor::lifecycle::{Outcome, Step, after_creation, after_destruction};
 use causeway_monitor::pack::Pack;
+use causeway_monitor::processors::Processors;
 use causeway_monitor::skips::Skips;
 use core::sync::atomic::Ordering;
 
@@ -18,6 +19,7 @@ const SCRUB_BYTES: u64 = 4 << 20;
 pub(crate) fn carry_out(vm: VmIndex, step: Step, tries: u32) -> Outcome {
     match step {
         Step::Create => create(vm),
+        Step::Unmap if !state::has_left_its_cores(vm) => Outcome::Again { in_ms: 1 },
         Step::Unmap => {
             state::finish_console(vm);
             MEMORY.lock().unmap_all(vm);
@@ -63,7 +65,9 @@ fn create(vm: VmIndex) -> Outcome {
         Ok(argument) => {
             *state::FAULT_SKIPS[vm.index()].lock() = Skips::new();
             state::LAST_REFUSAL[vm.index()].store(0, Ordering::Relaxed);
-            state::VCPUS[vm.index()].lock().reset(RAM_IPA, argument);
+            let count = state::config().vcpus[vm.index()];
+            *state::PROCESSORS[vm.index()].lock() = Processors::at_start(count);
+            state::vcpu(Processor { vm, number: 0 }).lock().reset(RAM_IPA, argument);
             say!("UP vm={} core={}", vm.id().get(), state::home_core(vm));
             Outcome::Done
         }

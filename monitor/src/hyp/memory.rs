@@ -14,13 +14,14 @@ mod send;
 pub(crate) use reclaim::Estate;
 
 use super::dispatch::Refusal;
-use super::partition;
+use super::{partition, state};
 use crate::arch::phys::GuestBytes;
 use crate::arch::spmc_buffers;
 use causeway_ffa::call::InfoForm;
 use causeway_ffa::partition_info::{LEN_V1_1, PartitionInfo, PartitionInfos, Properties};
 use causeway_ffa::{Answer, Call, FfaError, PageAddr, PageRange, Uuid, Version, Width};
-use causeway_monitor::book::Book;
+use causeway_monitor::book::{Book, Holdings, STORE_BYTES};
+use causeway_monitor::config::{BootConfig, StoreCheck};
 use causeway_monitor::fragments::Collector;
 use causeway_monitor::layout::{VM_COUNT, VmIndex};
 use causeway_monitor::mailbox::{Mailbox, Pair};
@@ -62,6 +63,20 @@ impl Memory {
             #[cfg(feature = "raw")]
             unchecked: raw::Unchecked::new(),
         }
+    }
+
+    /// Divides the SPMC's store, before any VM lives.
+    pub(crate) fn configure(&mut self, config: &BootConfig<'_>) {
+        self.book.set_quota(match config.store_check {
+            StoreCheck::Quota => config.store_quota,
+            // Each VM may ask for more than there is.
+            StoreCheck::Spmc => [2 * STORE_BYTES; VM_COUNT],
+        });
+    }
+
+    /// What a VM owns.
+    pub(crate) fn holdings(&self, vm: VmIndex) -> Holdings {
+        self.book.holdings(vm)
     }
 
     /// FFA_RXTX_MAP of a VM: one page each, its own, in no live transaction.
@@ -136,7 +151,7 @@ impl Memory {
         for (index, vm) in VmIndex::ALL.into_iter().take(vms).enumerate() {
             let info = PartitionInfo {
                 id: vm.id(),
-                contexts: 1,
+                contexts: state::config().vcpus[vm.index()] as u16,
                 properties: Properties::NOTIFICATIONS
                     .and(Properties::AARCH64)
                     .and(Properties::DIRECT_REQ_SEND),

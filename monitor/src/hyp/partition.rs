@@ -1,13 +1,14 @@
 //! Owns the monitor's own talk with the SPMC and the partition. Never speaks for a VM.
 
 use super::memory::{self, MEMORY};
-use super::state::{COUNTERS, NOTIFY, home_core};
-use crate::arch::gic::{self, DOORBELL_SGI};
+use super::state::{self, COUNTERS, NOTIFY};
+use crate::arch::gic::DOORBELL_SGI;
 use crate::arch::uart::say;
 use crate::arch::{smc, timer};
 use causeway_abi::{Call as Service, Reply, Status};
 use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, Regs, Version, Width};
+use causeway_monitor::config::Confirm;
 use causeway_monitor::layout::{MONITOR_ID, PARTITION_ID, VmIndex};
 use causeway_monitor::lifecycle::Verdict;
 use causeway_monitor::notify::Ring;
@@ -68,7 +69,7 @@ fn ask(call: Service) -> Result<[u64; 4], Status> {
 /// Carries a VM's message to the partition and its answer back.
 pub(crate) fn carry(message: &DirectMessage) -> Result<Answer, FfaError> {
     COUNTERS.count_partition_call();
-    let answer = ffa(&Call::DirectReq(*message))?;
+    let answer = COUNTERS.inside_partition(|| ffa(&Call::DirectReq(*message)))?;
     // Under the EL3 SPMC a partition is never pre-empted, and answers its caller only.
     let Answer::DirectResp(reply) = answer else { return Err(FfaError::Aborted) };
     let fits = reply.sender == message.receiver && reply.receiver == message.sender;
@@ -81,7 +82,7 @@ pub(crate) fn carry_unchecked(vm: VmIndex, regs: &smc::Regs8) -> smc::Regs8 {
     COUNTERS.count_partition_call();
     let mut out = *regs;
     out[1] = (regs[1] & !0xffff_0000) | u64::from(vm.id().get()) << 16;
-    let answer = smc::call(&out);
+    let answer = COUNTERS.inside_partition(|| smc::call(&out));
     if let Ok(Answer::Error(_)) = Answer::decode(&Regs::from_smc8(answer), Version::V1_1) {
         super::dispatch::note_refusal_below(vm);
     }
@@ -165,9 +166,8 @@ fn ring(bells: u64) {
             // The first core, which polls, chooses its next VM right after this. A kick to itself
             // would end that VM's turn before its first instruction: with all VMs on one core, a
             // VM that keeps calling the partition would keep the others from ever running.
-            let wakes = NOTIFY.lock().ring_from_partition(vm) == Ring::Wake;
-            if wakes && home_core(vm) != POLLING_CORE {
-                gic::kick(home_core(vm));
+            if NOTIFY.lock().ring_from_partition(vm) == Ring::Wake {
+                state::wake(vm, Some(POLLING_CORE));
             }
         }
     }
@@ -188,12 +188,29 @@ pub(crate) fn may_map(handle: MemHandle, vm: VmIndex) -> Result<(), Status> {
 
 /// Tells the partition that a VM does not map a transaction any more, after the TLBs forgot it.
 pub(crate) fn was_unmapped(handle: MemHandle, vm: VmIndex) {
+    if state::config().confirm == Confirm::Never {
+        say!("UNCONFIRMED handle={handle} vm={}", vm.id().get());
+        return;
+    }
     // The partition may have forgotten the grant together with its owner: the fact stands anyway.
     if let Err(status) = service(Service::HypUnmapped { handle, vm: vm.id() })
         && !matches!(status, Status::NoSuchGrant)
     {
         say!("HYP_UNMAPPED handle={handle} vm={} refused: {}", vm.id().get(), status.name());
     }
+}
+
+/// What the partition charges to a VM: grants, pages, ranges.
+pub(crate) fn charged_to(vm: VmIndex) -> Option<[u64; 3]> {
+    /// First page of STATS that shows a VM, and how many VMs a policy can have.
+    const PAGES: core::ops::Range<u8> = 16..16 + 32;
+    for page in PAGES {
+        let [who, grants, pages, ranges] = service(Service::Stats { page }).ok()?;
+        if who & 0xffff == u64::from(vm.id().get()) {
+            return Some([grants, pages, ranges]);
+        }
+    }
+    None
 }
 
 /// Tells the partition of a new VM.

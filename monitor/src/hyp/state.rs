@@ -1,18 +1,21 @@
 //! Owns what all cores share, each part behind its own lock; never holds a lock over a wait.
 //!
-//! Order of locks: memory (`hyp::memory`), then stage 2, then lives, then notifications, then the
-//! consoles and the UART. A vCPU's lock is held by its home core alone.
+//! Order of locks: a vCPU, then memory (`hyp::memory`), then stage 2, then lives, then processors,
+//! then notifications, then the consoles and the UART. A vCPU's lock is held by its own core while it
+//! runs and while a call of its is under way; others take it only while the vCPU is off.
 
 use super::FORBIDDEN;
+use crate::arch::gic;
 use crate::arch::pool::Pool;
 use crate::arch::uart::print_line;
 use crate::arch::vcpu::Vcpu;
 use causeway_monitor::config::BootConfig;
 use causeway_monitor::console::LineBuffer;
 use causeway_monitor::counters::Counters;
-use causeway_monitor::layout::{VM_COUNT, VmIndex};
+use causeway_monitor::layout::{Processor, VM_COUNT, VmIndex};
 use causeway_monitor::lifecycle::Life;
 use causeway_monitor::notify::Notifications;
+use causeway_monitor::processors::Processors;
 use causeway_monitor::skips::Skips;
 use causeway_monitor::stage2::Stage2Map;
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -27,8 +30,12 @@ pub(crate) static NOTIFY: Mutex<Notifications> = Mutex::new(Notifications::new()
 /// The lives of the VMs.
 pub(crate) static LIVES: [Mutex<Life>; VM_COUNT] =
     [const { Mutex::new(Life::at_boot()) }; VM_COUNT];
-/// The virtual processors, one a VM.
-pub(crate) static VCPUS: [Mutex<Vcpu>; VM_COUNT] = [const { Mutex::new(Vcpu::new()) }; VM_COUNT];
+/// The virtual processors, by [`Processor::index`].
+static VCPUS: [Mutex<Vcpu>; Processor::COUNT] =
+    [const { Mutex::new(Vcpu::new()) }; Processor::COUNT];
+/// Which of each VM's processors are on.
+pub(crate) static PROCESSORS: [Mutex<Processors>; VM_COUNT] =
+    [const { Mutex::new(Processors::at_start(1)) }; VM_COUNT];
 /// The figures of the run.
 pub(crate) static COUNTERS: Counters = Counters::new();
 /// Which layer refused a VM's last refused call.
@@ -65,9 +72,42 @@ pub(crate) fn config() -> &'static BootConfig<'static> {
     CONFIG.get().expect("the configuration is read before any VM exists")
 }
 
-/// Returns the core that runs a VM.
+/// Returns the core that carries a VM through its life and runs its first processor.
 pub(crate) fn home_core(vm: VmIndex) -> usize {
     vm.home_core(CORES.load(Ordering::Acquire))
+}
+
+/// Returns the core that runs a processor.
+pub(crate) fn core_of(processor: Processor) -> usize {
+    processor.vm.core_of(processor.number, CORES.load(Ordering::Acquire))
+}
+
+/// Returns the processors that a VM may have.
+pub(crate) fn processors_of(vm: VmIndex) -> impl Iterator<Item = Processor> {
+    (0..config().vcpus[vm.index()]).map(move |number| Processor { vm, number })
+}
+
+/// The registers of a processor.
+pub(crate) fn vcpu(processor: Processor) -> &'static Mutex<Vcpu> {
+    &VCPUS[processor.index()]
+}
+
+/// Reports whether a VM that must not run any more has left all its cores; makes those leave that
+/// have not. A call of its in the partition has then returned, too.
+pub(crate) fn has_left_its_cores(vm: VmIndex) -> bool {
+    let running = processors_of(vm).filter(|processor| vcpu(*processor).try_lock().is_none());
+    running.map(|processor| gic::kick(core_of(processor))).count() == 0
+}
+
+/// Makes the cores of a VM look at it.
+pub(crate) fn wake(vm: VmIndex, spared: Option<usize>) {
+    for processor in processors_of(vm) {
+        let core = core_of(processor);
+        let is_on = PROCESSORS[vm.index()].lock().is_on(processor.number);
+        if is_on && Some(core) != spared {
+            gic::kick(core);
+        }
+    }
 }
 
 /// Walks the frontend's table for entries that map the disk medium, and keeps the largest count.

@@ -1,7 +1,6 @@
 //! Owns the FF-A calls of a VM at its virtual instance: who may say what in whose name.
 
 use super::{Refusal, Regs8, refuse};
-use crate::arch::gic;
 use crate::hyp::memory::MEMORY;
 use crate::hyp::partition;
 use crate::hyp::state::{self, COUNTERS};
@@ -184,13 +183,14 @@ fn ring(vm: VmIndex, receiver: EndpointId, bitmap: u64) -> Outcome {
     let ring = state::NOTIFY.lock().set(vm, receiver, bitmap)?;
     COUNTERS.count_doorbell();
     if ring == Ring::Wake {
-        gic::kick(state::home_core(receiver));
+        state::wake(receiver, None);
     }
     Ok(Answer::success())
 }
 
 fn fetch(vm: VmIndex, receiver: EndpointId, vcpu: u16, wanted: BitmapSet) -> Outcome {
-    if receiver != vm.id() || vcpu != 0 {
+    let has_vcpu = usize::from(vcpu) < state::config().vcpus[vm.index()];
+    if receiver != vm.id() || !has_vcpu {
         return Err(FfaError::InvalidParameters.into());
     }
     let want = Want { partitions: wanted.has(BitmapSet::SP), vms: wanted.has(BitmapSet::VM) };

@@ -1,0 +1,137 @@
+//! Owns which of a VM's processors are on; never runs one.
+//!
+//! Source: PSCI (DEN0022) 1.1, CPU_ON, CPU_OFF, AFFINITY_INFO.
+
+use crate::layout::{MAX_VCPUS, RAM_IPA, VmIndex};
+
+/// Why a processor was not switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOn {
+    /// The VM has no such processor.
+    NoSuch,
+    /// It runs already.
+    AlreadyOn,
+    /// The entry point is not in the VM's RAM.
+    BadEntry,
+}
+
+impl NotOn {
+    /// Returns PSCI's number for it.
+    #[must_use]
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::NoSuch => -2,
+            Self::AlreadyOn => -4,
+            Self::BadEntry => -9,
+        }
+    }
+}
+
+/// What is left when a processor switched itself off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Others run.
+    Others,
+    /// It was the last: the VM is off.
+    Nobody,
+}
+
+/// The processors of one VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processors {
+    on: [bool; MAX_VCPUS],
+    count: usize,
+}
+
+impl Processors {
+    /// A VM of `count` processors (at most [`MAX_VCPUS`]) at its start: only the first is on.
+    #[must_use]
+    pub const fn at_start(count: usize) -> Self {
+        let mut on = [false; MAX_VCPUS];
+        on[0] = true;
+        Self { on, count: if count < MAX_VCPUS { count } else { MAX_VCPUS } }
+    }
+
+    /// Names the processor with this MPIDR (its affinity fields), as CPU_ON does.
+    ///
+    /// # Errors
+    /// [`NotOn::NoSuch`].
+    pub fn named(&self, mpidr: u64) -> Result<usize, NotOn> {
+        usize::try_from(mpidr).ok().filter(|number| *number < self.count).ok_or(NotOn::NoSuch)
+    }
+
+    /// Reports whether a processor is on.
+    #[must_use]
+    pub fn is_on(&self, number: usize) -> bool {
+        number < self.count && self.on[number]
+    }
+
+    /// Checks whether a processor can be switched on at `entry`.
+    ///
+    /// # Errors
+    /// [`NotOn`]: then nothing changed.
+    pub fn check_on(&self, vm: VmIndex, mpidr: u64, entry: u64) -> Result<usize, NotOn> {
+        let number = self.named(mpidr)?;
+        if self.on[number] {
+            return Err(NotOn::AlreadyOn);
+        }
+        let inside = entry.checked_sub(RAM_IPA).is_some_and(|at| at < vm.ram().len_bytes);
+        if inside && entry.is_multiple_of(4) { Ok(number) } else { Err(NotOn::BadEntry) }
+    }
+
+    /// Switches a processor on that [`Processors::check_on`] named.
+    pub fn turn_on(&mut self, number: usize) {
+        if number < self.count {
+            self.on[number] = true;
+        }
+    }
+
+    /// A processor switches itself off.
+    pub fn turn_off(&mut self, number: usize) -> Left {
+        if let Some(on) = self.on.get_mut(number) {
+            *on = false;
+        }
+        if self.on.contains(&true) { Left::Others } else { Left::Nobody }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VM: VmIndex = VmIndex::ALL[1];
+
+    #[test]
+    fn a_second_processor_is_switched_on_once() {
+        let mut all = Processors::at_start(2);
+        assert!(all.is_on(0) && !all.is_on(1));
+        assert_eq!(all.check_on(VM, 1, RAM_IPA + 0x1000), Ok(1));
+        all.turn_on(1);
+        assert_eq!(all.check_on(VM, 1, RAM_IPA), Err(NotOn::AlreadyOn));
+        assert_eq!(all.check_on(VM, 0, RAM_IPA), Err(NotOn::AlreadyOn));
+        assert_eq!(all.turn_off(0), Left::Others);
+        assert_eq!(all.check_on(VM, 0, RAM_IPA), Ok(0));
+        assert_eq!(all.turn_off(1), Left::Nobody);
+    }
+
+    #[test]
+    fn processors_that_do_not_exist_and_entries_outside_ram_are_refused() {
+        let one = Processors::at_start(1);
+        let two = Processors::at_start(2);
+        for (mpidr, all) in [(1, &one), (2, &two), (u64::MAX, &two), (1 << 31, &two)] {
+            assert_eq!(all.check_on(VM, mpidr, RAM_IPA), Err(NotOn::NoSuch));
+        }
+        let end = RAM_IPA + VM.ram().len_bytes;
+        for entry in [0, RAM_IPA - 4, RAM_IPA + 2, end, u64::MAX - 3, 0x1_0000_0000] {
+            assert_eq!(two.check_on(VM, 1, entry), Err(NotOn::BadEntry), "{entry:#x}");
+        }
+        assert_eq!(two.check_on(VM, 1, end - 4), Ok(1));
+    }
+
+    #[test]
+    fn a_vm_never_has_more_processors_than_there_is_room_for() {
+        let all = Processors::at_start(usize::MAX);
+        assert_eq!(all.named(MAX_VCPUS as u64), Err(NotOn::NoSuch));
+        assert!(!all.is_on(MAX_VCPUS));
+    }
+}
