@@ -23,8 +23,11 @@ fn the_shipped_manifest_is_read_whole() {
     assert!(!policy.allows(vm(3), None, lend, rw));
     for peer in [0, 1, 2, 3, 4] {
         assert!(!policy.allows(vm(3), Some(vm(peer)), share, rw));
-        assert!(!policy.allows(vm(peer), Some(vm(3)), share, rw));
+        let granter = peer == 2;
+        assert_eq!(policy.allows(vm(peer), Some(vm(3)), share, rw), granter, "VM {peer}");
     }
+    // Killed and restarted by VM 1 in the tests of deaths and of sealing, which it also audits.
+    assert_eq!((policy.auditor(), policy.sealer()), (Some(vm(1)), Some(vm(1))));
     assert_eq!(policy.links().count(), 1);
     assert_eq!(policy.check(1152, 6144), Ok(()));
 }
