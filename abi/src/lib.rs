@@ -22,12 +22,16 @@
 
 pub mod call;
 pub mod frame;
+pub mod grant;
+pub mod join;
 pub mod ledger;
 pub mod range;
 pub mod status;
 
-pub use call::{Call, CallId, GrantKind, GrantSummary, GrantTerms, LifeState, Permission};
+pub use call::{Call, CallId};
 pub use frame::{Frame, Reply};
+pub use grant::{GrantKind, GrantSummary, GrantTerms, LifeState, Permission};
+pub use join::{CopyDirection, JoinName, JoinState};
 pub use ledger::{DigestHalf, LedgerScope};
 pub use range::{PackedRange, RangeFold};
 pub use status::Status;
@@ -35,7 +39,7 @@ pub use status::Status;
 /// Major version of this interface. A caller with another major version is refused.
 pub const VERSION_MAJOR: u16 = 0;
 /// Minor version of this interface. Grows with additions that old callers can ignore.
-pub const VERSION_MINOR: u16 = 1;
+pub const VERSION_MINOR: u16 = 2;
 
 /// UUID of the partition's own calls, in text order: b4b5671e-4a90-4fe1-b81f-fb13dae1dacb.
 /// It is also the `uuid` of the partition manifest, where each cell is little-endian.

@@ -107,6 +107,18 @@ statuses! {
     PartitionFailed = 32, "The partition must not have crashed.";
     /// Policy does not name the caller for this call: sealing, or the whole ledger.
     PolicyCaller = 33, "Policy must name the caller for this call.";
+    /// The SPMC does not have this kind of transaction (donations, on most).
+    SpmcKind = 34, "The SPMC must have this kind of transaction.";
+    /// What was donated is the partition's and is never given back.
+    Donated = 35, "What was donated cannot be taken back.";
+    /// The caller or the other side has not joined an area under this name.
+    NotJoined = 36, "Both sides must have joined an area under this name.";
+    /// Policy does not let bytes be copied this way.
+    PolicyCopy = 37, "Policy must allow copies from the one VM to the other.";
+    /// The bytes do not lie in the area, or it may not be written.
+    OutsideArea = 38, "The bytes must lie in the areas, and the destination must be writable.";
+    /// Such an area is joined already, or the name is in use.
+    AlreadyJoined = 39, "An area may be in one join, and a name may stand for one.";
 }
 
 #[cfg(test)]

@@ -185,9 +185,12 @@ impl<'c, const AREAS: usize> Backend<'c, AREAS> {
             match connection.call(Call::State { handle }).map(|[state, ..]| u8::try_from(state)) {
                 Ok(Ok(code)) => match LifeState::from_code(code) {
                     Some(LifeState::Offered | LifeState::Accepted | LifeState::Active) => true,
-                    Some(LifeState::Releasing | LifeState::AwaitingUnmap | LifeState::Released) => {
-                        false
-                    }
+                    Some(
+                        LifeState::Releasing
+                        | LifeState::AwaitingUnmap
+                        | LifeState::Released
+                        | LifeState::Kept,
+                    ) => false,
                     None => true,
                 },
                 Err(Error::Refused { status: Status::NoSuchGrant, .. }) => false,

@@ -215,7 +215,8 @@ impl<'c> Grant<'c> {
                 | LifeState::Accepted
                 | LifeState::Active
                 | LifeState::Releasing
-                | LifeState::AwaitingUnmap,
+                | LifeState::AwaitingUnmap
+                | LifeState::Kept,
             ) => Ok(None),
             // The partition forgets a grant after it has let go.
             Err(Error::Refused { status: Status::NoSuchGrant, .. }) => Ok(Some(())),

@@ -62,6 +62,7 @@ fn policy() -> Policy {
             peer: peer.map(id),
             share: true,
             lend: true,
+            donate: false,
             widest: if owner == 3 { Permission::ReadOnly } else { Permission::ReadWrite },
             max_area_pages: 6,
             quota: Quota { grants: 2, pages: 8, ranges: 6 },

@@ -34,6 +34,7 @@ fn image() -> Option<Image> {
         peer: Some(PEER),
         share: true,
         lend: true,
+        donate: false,
         widest: Permission::ReadWrite,
         max_area_pages: 0x10000,
         quota,
@@ -81,9 +82,11 @@ impl Image {
                 Next::Reply(frame) => return Reply::decode(&frame).unwrap_or(Reply::ok(0, [0; 4])),
                 Next::Map { .. }
                 | Next::Unmap { .. }
+                | Next::Copy { .. }
                 | Next::Continue
                 | Next::VmReply(_)
                 | Next::BusKick { .. }
+                | Next::BusFrame { .. }
                 | Next::LedgerHead { .. }
                 | Next::LedgerRead { .. }
                 | Next::Used(_)

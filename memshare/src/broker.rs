@@ -5,6 +5,7 @@ mod area;
 mod canonical;
 mod close;
 mod hypervisor;
+mod join;
 mod offer;
 mod owner;
 mod peer;
@@ -19,7 +20,7 @@ use crate::defect::defective;
 use crate::event::{Doorbell, Event, Next, Notice, Out, RetrieveRequest, Step, VmVerdict};
 use crate::grant::{Grant, GrantId, Party};
 use crate::ledger::{Action, Record};
-use crate::policy::{MAX_VMS, Policy, PolicyError};
+use crate::policy::{MAX_JOINS, MAX_VMS, Policy, PolicyError};
 use crate::store::Store;
 use causeway_abi::{Call, CallId, Frame, Reply, Status};
 use causeway_ffa::EndpointId;
@@ -89,6 +90,8 @@ enum Pending {
     Unmap {
         slot: u16,
     },
+    /// Moving bytes between two joined areas.
+    Copy(join::CopyJob),
     /// Letting go of what a destroyed VM owned or borrowed.
     Destroy {
         vm: u8,
@@ -105,6 +108,8 @@ pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> 
     partition: EndpointId,
     /// How long a peer may take to let go.
     unmap_ticks: u64,
+    /// Whether the SPMC has FFA_MEM_DONATE.
+    spmc_donates: bool,
     store: Store<GRANTS, RANGES, WORDS>,
     vms: [Vm; MAX_VMS],
     pending: Pending,
@@ -118,6 +123,7 @@ pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> 
     /// No grant that is releasing has an earlier deadline.
     expire_at: u64,
     seal: seal::Seal<GRANTS>,
+    joins: join::Halves,
     #[cfg(any(test, feature = "explore"))]
     defect: Option<crate::defect::Defect>,
 }
@@ -137,6 +143,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             policy: Policy::new(),
             partition: EndpointId::from_raw(0),
             unmap_ticks: 0,
+            spmc_donates: false,
             store: Store::new(),
             vms: [Vm { life: Life::Dead, incarnation: 0, changed: false, bus: false }; MAX_VMS],
             pending: Pending::Nothing,
@@ -146,6 +153,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             poll_from: 0,
             expire_at: u64::MAX,
             seal: seal::Seal::new(),
+            joins: [None; MAX_JOINS],
             #[cfg(any(test, feature = "explore"))]
             defect: None,
         }
@@ -171,6 +179,12 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             vm.life = Life::Assumed;
         }
         Ok(())
+    }
+
+    /// Says that the SPMC has FFA_MEM_DONATE (FFA_FEATURES told): without it donations are refused
+    /// and VERSION does not announce them.
+    pub const fn spmc_donates(&mut self) {
+        self.spmc_donates = true;
     }
 
     /// The policy in force.
@@ -228,6 +242,12 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             Event::Unuse { grant } => {
                 self.end_use(grant, out).unwrap_or_else(|s| Next::Used(Err(s)))
             }
+            Event::BusFrame { caller, frame } => {
+                self.expire(now, out);
+                let [number, ..] = first_word(&frame).to_le_bytes();
+                let result = self.check_caller(caller).and_then(|()| self.free_for_call());
+                self.answer(caller, number, result.map(|()| Next::BusFrame { vm: caller }), out)
+            }
             Event::BusWaiting { vm } => {
                 self.bus_waiting(vm, out);
                 Next::Idle
@@ -240,6 +260,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             Event::Relinquished(result) => self.relinquished(result, out),
             Event::Mapped(result) => self.mapped(result, out),
             Event::Unmapped(result) => self.unmapped(result, out),
+            Event::Copied(result) => self.copied(result, out),
             Event::Continue => self.resume(now, out),
         }
     }
@@ -269,6 +290,12 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             Call::Offer { handle, terms, tag } => self.offer(vm(who)?, handle, terms, tag),
             Call::Revoke { handle } => self.revoke(now, vm(who)?, handle, out),
             Call::State { handle } => self.state(now, vm(who)?, handle),
+            Call::Join { handle, name } => self.join(vm(who)?, handle, name, out),
+            Call::Part { name } => self.part(vm(who)?, name, out),
+            Call::Joined { name } => self.joined(vm(who)?, name),
+            Call::Copy { name, direction, from_offset, to_offset, length } => {
+                self.copy(vm(who)?, (name, direction), (from_offset, to_offset), length)
+            }
             Call::List { cursor } => Ok(self.list(vm(who)?, cursor)),
             Call::Inspect { handle, range_index } => self.inspect(vm(who)?, handle, range_index),
             Call::Accept { handle, seen } => self.accept(vm(who)?, handle, seen, out),
@@ -418,7 +445,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             owner: Some(self.id_of(grant.owner.vm)),
             peer: grant.peer.map(|p| self.id_of(p.vm)),
             handle: Some(grant.handle),
-            generation: grant.generation,
+            generation: grant.serial,
             page_count: grant.extent.page_count,
             action,
             fold: grant.extent.fold,

@@ -126,6 +126,28 @@ defects! {
     SealIgnored = "seal-ignored", "seal";
     /// Any VM may seal.
     SealForged = "seal-forged", "I3";
+    /// OFFER takes a donation although the SPMC has none.
+    DonateUnsupported = "donate-unsupported", "life";
+    /// A donation that was refused leaves no record.
+    DonateUnrecorded = "donate-unrecorded", "I9";
+    /// REVOKE gives donated memory back.
+    DonateReturned = "donate-returned", "I2";
+    /// A dead giver's donation is forgotten, as if its pages could come back.
+    DonateForgotten = "donate-forgotten", "I1";
+    /// JOIN takes an area of which the caller is the peer only.
+    JoinForeign = "join-foreign", "I3";
+    /// Two halves of different numbers are taken for a join.
+    JoinAnyNumber = "join-any-number", "I3";
+    /// A join goes on when one of its areas is gone.
+    JoinOutlives = "join-outlives", "I3";
+    /// COPY does not ask the policy which way bytes may go.
+    CopyBackwards = "copy-backwards", "I3";
+    /// COPY writes into an area that may only be read.
+    CopyReadOnly = "copy-read-only", "I5";
+    /// COPY does not look whether the bytes lie in the areas.
+    CopyOutside = "copy-outside", "I5";
+    /// COPY does not count.
+    CopyUncounted = "copy-uncounted", "I9";
     /// A second core's call gets in between the steps of a sequence.
     BusyIgnored = "busy-ignored", "I4";
 }

@@ -24,6 +24,14 @@ pub enum Event<'a> {
         /// What it asked.
         call: Call,
     },
+    /// A direct message whose first byte is a virtio-msg type. Answered by [`Next::BusFrame`], or by
+    /// [`Next::Reply`] for a caller that is no live VM of the policy.
+    BusFrame {
+        /// Who called.
+        caller: EndpointId,
+        /// The words x3-x7.
+        frame: Frame,
+    },
     /// The framework message "VM created" (DEN0077A 1.2, VM availability). Answered by [`Next::VmReply`].
     VmCreated {
         /// Who sent the message.
@@ -67,6 +75,8 @@ pub enum Event<'a> {
     Mapped(Result<(), MapFailed>),
     /// The result of [`Next::Unmap`].
     Unmapped(Result<(), MapFailed>),
+    /// The result of [`Next::Copy`]: how many bytes were moved, from the front.
+    Copied(Result<u32, MapFailed>),
     /// The answer to [`Next::Continue`].
     Continue,
 }
@@ -220,6 +230,22 @@ pub enum Next {
         /// Its pages: [`crate::Broker::ranges`].
         grant: GrantId,
     },
+    /// Copy between two local areas; then [`Event::Copied`]. Maps what it needs of both
+    /// ([`crate::Broker::translate`] says where it lies), the source read-only, both non-secure and
+    /// never executable, and unmaps it before it comes back. Other cores and VMs write both areas at
+    /// any time.
+    Copy {
+        /// The area that is read.
+        from: GrantId,
+        /// Where in it.
+        from_offset: u64,
+        /// The area that is written.
+        to: GrantId,
+        /// Where in it.
+        to_offset: u64,
+        /// How much: [`causeway_abi::join::COPY_MAX_BYTES`] at most.
+        len: u32,
+    },
     /// Nothing to do but to come back with [`Event::Continue`]: keeps each step small.
     Continue,
     /// The end: answer the direct request with these words.
@@ -228,6 +254,11 @@ pub enum Next {
     VmReply(VmVerdict),
     /// The end: the caller is live and may kick; the bus answers.
     BusKick {
+        /// The caller.
+        vm: EndpointId,
+    },
+    /// The end: the caller is live; the bus answers its virtio-msg frame.
+    BusFrame {
         /// The caller.
         vm: EndpointId,
     },

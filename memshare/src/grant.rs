@@ -11,14 +11,6 @@ pub struct GrantId {
     pub(crate) generation: u32,
 }
 
-impl GrantId {
-    /// Tells two grants of one handle apart; what INSPECT shows.
-    #[must_use]
-    pub const fn generation(self) -> u32 {
-        self.generation
-    }
-}
-
 /// What the image and the bus may know about a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrantView {
@@ -30,7 +22,10 @@ pub struct GrantView {
     pub owner: EndpointId,
     /// The other VM; `None` for a local area.
     pub peer: Option<EndpointId>,
-    /// Share or lend.
+    /// Tells two grants of one handle apart: counts the offers of this owner to this peer, so that
+    /// it says nothing about others. What OFFER, INSPECT and STATE show.
+    pub generation: u32,
+    /// Share, lend or donate.
     pub kind: GrantKind,
     /// What borrowers may do.
     pub permission: Permission,
@@ -50,8 +45,14 @@ pub(crate) enum Stage {
     Offered,
     Accepted,
     Active,
-    Releasing { deadline: u64 },
-    AwaitingUnmap { ask_at: u64 },
+    Releasing {
+        deadline: u64,
+    },
+    AwaitingUnmap {
+        ask_at: u64,
+    },
+    /// Donated, and the giver is gone: its pages are the partition's for good.
+    Kept,
 }
 
 /// Whether, as far as the hypervisor told, the peer maps the pages.
@@ -82,7 +83,12 @@ pub(crate) struct Grant {
     pub(crate) stage: Stage,
     pub(crate) mapping: Mapping,
     pub(crate) use_count: u16,
+    /// Of the slot, for [`GrantId`]: never shown to a VM, for others use the slot as well.
     pub(crate) generation: u32,
+    /// The generation that is shown: counts the pair's offers.
+    pub(crate) serial: u32,
+    /// While it is an offer: its number among those that wait for the peer.
+    pub(crate) offer: u16,
     pub(crate) extent: Extent,
 }
 
@@ -106,6 +112,7 @@ impl Grant {
             Stage::Active => LifeState::Active,
             Stage::Releasing { .. } => LifeState::Releasing,
             Stage::AwaitingUnmap { .. } => LifeState::AwaitingUnmap,
+            Stage::Kept => LifeState::Kept,
         }
     }
 
@@ -113,7 +120,10 @@ impl Grant {
     pub(crate) const fn is_usable(&self) -> bool {
         match self.stage {
             Stage::Accepted | Stage::Active => true,
-            Stage::Offered | Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } => false,
+            Stage::Offered
+            | Stage::Releasing { .. }
+            | Stage::AwaitingUnmap { .. }
+            | Stage::Kept => false,
         }
     }
 }

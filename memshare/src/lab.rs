@@ -76,6 +76,10 @@ pub struct Lab<const G: usize, const R: usize, const W: usize> {
     pub shares: BTreeMap<MemHandle, Share>,
     /// What the partition maps, by handle.
     pub mapped: BTreeSet<MemHandle>,
+    /// What the partition was given for good.
+    pub donated: Vec<PageRange>,
+    /// What was copied from where to where; a walk clears it.
+    pub copies: Vec<(MemHandle, MemHandle, u32)>,
     /// What is to fail.
     pub faults: Faults,
     /// The time.
@@ -142,6 +146,8 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             broker,
             shares: BTreeMap::new(),
             mapped: BTreeSet::new(),
+            donated: Vec::new(),
+            copies: Vec::new(),
             faults: Faults::default(),
             now: 0,
             records: Vec::new(),
@@ -268,12 +274,17 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                     }
                     self.broker.step(self.now, Event::Unmapped(result))
                 }
+                Next::Copy { from, to, len, .. } => {
+                    let result = self.copy(from, to, len);
+                    self.broker.step(self.now, Event::Copied(result))
+                }
                 Next::Continue => self.broker.step(self.now, Event::Continue),
                 Next::Reply(frame) => {
                     return Outcome::Reply(Reply::decode(&frame).expect("an answer"));
                 }
                 Next::VmReply(verdict) => return Outcome::Verdict(verdict),
                 Next::BusKick { vm }
+                | Next::BusFrame { vm }
                 | Next::LedgerHead { vm, .. }
                 | Next::LedgerRead { vm, .. } => return Outcome::Kick(vm),
                 Next::Used(result) => return Outcome::Used(result),
@@ -301,10 +312,12 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Next::Relinquish(_)
             | Next::Map { .. }
             | Next::Unmap { .. }
+            | Next::Copy { .. }
             | Next::Continue => {}
             Next::Reply(_)
             | Next::VmReply(_)
             | Next::BusKick { .. }
+            | Next::BusFrame { .. }
             | Next::LedgerHead { .. }
             | Next::LedgerRead { .. }
             | Next::Used(_)
@@ -330,7 +343,9 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             (None, Some(share)) => {
                 let sender = share.sender == request.owner && share.tag == request.tag;
                 let listed = share.borrowers.iter().any(|b| b.id == PARTITION);
-                if careless || (sender && listed) {
+                let donates = |kind| kind == GrantKind::Donate;
+                let typed = donates(share.kind) == donates(request.kind);
+                if careless || (sender && listed && typed) {
                     share.locks += 1;
                     Ok(share.clone())
                 } else {
@@ -339,7 +354,15 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             }
         };
         let share = match share {
-            Ok(share) => share,
+            Ok(share) => {
+                if share.kind == GrantKind::Donate {
+                    // The transaction ends with the retrieve: the pages are the partition's.
+                    self.shares.remove(&request.handle);
+                    self.donated.extend(share.ranges.iter().flatten());
+                    self.donated.sort_by_key(|range| range.start());
+                }
+                share
+            }
             Err(error) => return self.broker.step(self.now, Event::Retrieved(Err(error))),
         };
         let descriptor = Descriptor {
@@ -353,6 +376,14 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             ranges: &mut share.ranges.iter().copied(),
         };
         self.broker.step(self.now, Event::Retrieved(Ok(descriptor)))
+    }
+
+    fn copy(&mut self, from: GrantId, to: GrantId, len: u32) -> Result<u32, MapFailed> {
+        self.faults.mmu.map_or(Ok(()), Err)?;
+        let id = |grant| self.broker.view(grant).map(|view| view.handle);
+        let (Some(from), Some(to)) = (id(from), id(to)) else { return Err(MapFailed) };
+        self.copies.push((from, to, len));
+        Ok(len)
     }
 
     fn relinquish(&mut self, handle: MemHandle) -> Result<(), FfaError> {
@@ -378,7 +409,11 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Action::VmDestroyed
             | Action::HypervisorRegistered
             | Action::LockLeft
-            | Action::Sealed => None,
+            | Action::Sealed
+            | Action::Joined
+            | Action::Parted
+            | Action::Copied
+            | Action::Kept => None,
         })
     }
 }

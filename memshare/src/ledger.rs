@@ -20,7 +20,7 @@ use causeway_abi::{LifeState, Status};
 use causeway_ffa::{EndpointId, MemHandle};
 use chain::Link;
 
-pub use chain::{Head, LINKS_PER_CALL};
+pub use chain::{Head, LINKS_PER_CALL, LINKS_PER_TEND};
 pub use read::{PAGE_BYTES, Page};
 
 /// What a record tells.
@@ -53,6 +53,16 @@ pub enum Action {
     LockLeft,
     /// The set of grants was frozen; the record's page count is how many there are.
     Sealed,
+    /// A VM joined its area with another's; the record's generation and fold are the join's number.
+    Joined,
+    /// A VM's side of a join ended; the fold is how many bytes were copied out of its area and into
+    /// it, the generation the join's number.
+    Parted,
+    /// The subject had bytes copied between joined areas; the fold is how many. Those that follow
+    /// each other are counted in one entry until it is chained.
+    Copied,
+    /// Donated memory stays with the partition: the offer was refused, or its giver is gone.
+    Kept,
 }
 
 /// One line of the ledger, before it gets its sequence number and time.
@@ -89,7 +99,11 @@ impl Record {
             | Action::VmDestroyed
             | Action::HypervisorRegistered
             | Action::LockLeft
-            | Action::Sealed => None,
+            | Action::Sealed
+            | Action::Joined
+            | Action::Parted
+            | Action::Copied
+            | Action::Kept => None,
         }
     }
 }
@@ -205,6 +219,17 @@ impl<const N: usize> Ring<N> {
         self.places.get(self.place_of(sequence)?)?.as_ref()
     }
 
+    /// The newest entry, if it tells of copies in the same join and is not chained yet.
+    fn same_copy(&mut self, record: &Record) -> Option<&mut Entry> {
+        if record.action != Action::Copied || self.last <= self.chained {
+            return None;
+        }
+        let newest = self.place_of(self.last)?;
+        let entry = &mut self.places.get_mut(newest)?.as_mut()?.entry;
+        let same = Record { fold: entry.record.fold, ..*record };
+        (entry.record == same).then_some(entry)
+    }
+
     /// The same refusal, if it is not chained yet.
     fn same(&mut self, record: &Record) -> Option<&mut Entry> {
         let (key, chained) = (record.refusal(), self.chained);
@@ -258,7 +283,14 @@ impl<const ROOM: usize> Ledger<ROOM> {
         let at = self.room_of(record.subject);
         let Some(room) = self.rooms.get_mut(at) else { return };
         if record.refusal().is_none() {
-            room.moves.push(now_ticks, record);
+            match room.moves.same_copy(&record) {
+                Some(entry) => {
+                    entry.count = entry.count.saturating_add(1);
+                    entry.time_ticks = now_ticks;
+                    entry.record.fold = entry.record.fold.saturating_add(record.fold);
+                }
+                None => room.moves.push(now_ticks, record),
+            }
         } else if let Some(entry) = room.refusals.same(&record) {
             entry.count = entry.count.saturating_add(1);
             entry.time_ticks = now_ticks;

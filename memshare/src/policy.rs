@@ -15,6 +15,10 @@ pub const MAX_PAIRS: usize = 32;
 pub const MAX_WINDOWS: usize = 16;
 /// The most links.
 pub const MAX_LINKS: usize = 16;
+/// The most rules about copies.
+pub const MAX_COPIES: usize = 16;
+/// The most sides of joins, all pairs together.
+pub const MAX_JOINS: usize = 32;
 /// VM ids lie below this, so that doorbells fit a bitmap of one word.
 pub const VM_ID_LIMIT: u16 = 64;
 
@@ -53,6 +57,8 @@ pub struct PairRule {
     pub share: bool,
     /// Whether FFA_MEM_LEND is allowed.
     pub lend: bool,
+    /// Whether FFA_MEM_DONATE is allowed: to the partition alone.
+    pub donate: bool,
     /// The most that borrowers may be permitted.
     pub widest: Permission,
     /// The most pages in one area.
@@ -66,7 +72,7 @@ impl PairRule {
         match kind {
             GrantKind::Share => self.share,
             GrantKind::Lend => self.lend,
-            GrantKind::Donate => false,
+            GrantKind::Donate => self.donate && self.peer.is_none(),
         }
     }
 
@@ -76,6 +82,17 @@ impl PairRule {
             (Permission::ReadWrite, Permission::ReadOnly) => false,
         }
     }
+}
+
+/// Between whose areas the partition copies, and which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CopyRule {
+    /// Whose area is read.
+    pub from: EndpointId,
+    /// Whose area is written.
+    pub to: EndpointId,
+    /// How many joins each of the two may have with the other; of two rules for one pair the larger.
+    pub joins: u8,
 }
 
 /// Whether the hypervisor itself refuses a reclaim while a VM holds its retrieve.
@@ -122,6 +139,7 @@ pub struct Policy {
     pairs: List<Option<PairRule>, MAX_PAIRS>,
     windows: List<Option<PageRange>, MAX_WINDOWS>,
     links: List<Option<Link>, MAX_LINKS>,
+    copies: List<Option<CopyRule>, MAX_COPIES>,
 }
 
 impl Policy {
@@ -141,6 +159,7 @@ impl Policy {
             pairs: List::new(),
             windows: List::new(),
             links: List::new(),
+            copies: List::new(),
         }
     }
 
@@ -177,6 +196,25 @@ impl Policy {
     /// Which driver sees which backend's device.
     pub fn links(&self) -> impl Iterator<Item = Link> + '_ {
         self.links.as_slice().iter().copied().flatten()
+    }
+
+    /// Between whose areas the partition copies.
+    pub fn copies(&self) -> impl Iterator<Item = CopyRule> + '_ {
+        self.copies.as_slice().iter().copied().flatten()
+    }
+
+    /// Whether bytes may be copied this way.
+    #[must_use]
+    pub fn may_copy(&self, from: EndpointId, to: EndpointId) -> bool {
+        self.copies().any(|c| c.from == from && c.to == to)
+    }
+
+    /// How many joins each of these two VMs may have with the other.
+    #[must_use]
+    pub fn joins_of(&self, a: EndpointId, b: EndpointId) -> u8 {
+        let of_both =
+            self.copies().filter(|c| (c.from, c.to) == (a, b) || (c.from, c.to) == (b, a));
+        of_both.map(|c| c.joins).max().unwrap_or(0)
     }
 
     /// The VMs that the policy describes.

@@ -1,27 +1,16 @@
 //! Owns the tables of live grants and their ranges, and the look-ups into them; never decides
 //! whether a grant may be made or changed.
 //!
-//! Handles are found by binary search, so are pages: `by_page` lists the ranges of all grants in
-//! the order of their addresses, and they are disjoint. A pair's ranges beyond the first of each
+//! Handles are found by binary search, so are pages: `by_page` lists the ranges of all grants,
+//! packed, in the order of their addresses, and they are disjoint. A pair's ranges beyond the first of each
 //! grant lie without gaps in the arena that its quota reserves, in the order of the offers.
 
 mod extent;
 
 use crate::grant::{Extent, Grant, GrantId, Party, Stage};
 use crate::policy::{MAX_PAIRS, MAX_VMS, Policy};
-use crate::table::{Bits, Blank, List};
+use crate::table::{Bits, List};
 use causeway_ffa::{MemHandle, PageRange};
-
-/// One range of one grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct PageKey {
-    slot: u16,
-    ordinal: u16,
-}
-
-impl Blank for PageKey {
-    const BLANK: Self = Self { slot: 0, ordinal: 0 };
-}
 
 /// A range after the first of its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,18 +43,26 @@ pub(crate) struct Usage {
 pub(crate) struct Store<const G: usize, const R: usize, const W: usize> {
     slots: [Option<Grant>; G],
     generations: [u32; G],
+    /// How many offers each pair has made: the generation that is shown.
+    serials: [u32; MAX_PAIRS],
     free: Bits<W>,
+    /// Handles in order, and the slot of each.
+    handles: List<u64, G>,
     by_handle: List<u16, G>,
-    by_page: List<PageKey, R>,
-    /// Only filled within one insertion.
-    scratch: [PageKey; R],
+    /// The ranges as words that sort by address.
+    by_page: List<u64, R>,
+    /// Only filled within one insertion or removal.
+    scratch: [u64; R],
     rest: [Option<Rest>; R],
     arenas: [Arena; MAX_PAIRS],
     usage: [Usage; MAX_PAIRS],
     owned: [Bits<W>; MAX_VMS],
     borrowed: [Bits<W>; MAX_VMS],
-    /// Offers that wait for this VM.
+    /// Numbers of the offers that wait for this VM: each the lowest that was free, so that they say
+    /// nothing about grants of others.
     offered: [Bits<W>; MAX_VMS],
+    /// The slot behind each such number.
+    offers: [[u16; G]; MAX_VMS],
     /// Grants that are releasing or awaiting their unmapping.
     closing: Bits<W>,
 }
@@ -81,16 +78,19 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         Self {
             slots: [None; G],
             generations: [0; G],
+            serials: [0; MAX_PAIRS],
             free: Bits::new(),
+            handles: List::new(),
             by_handle: List::new(),
             by_page: List::new(),
-            scratch: [PageKey::BLANK; R],
+            scratch: [0; R],
             rest: [None; R],
             arenas: [Arena { base: 0, room: 0, used: 0 }; MAX_PAIRS],
             usage: [Usage { grants: 0, pages: 0, ranges: 0 }; MAX_PAIRS],
             owned: [Bits::new(); MAX_VMS],
             borrowed: [Bits::new(); MAX_VMS],
             offered: [Bits::new(); MAX_VMS],
+            offers: [[0; G]; MAX_VMS],
             closing: Bits::new(),
         }
     }
@@ -111,32 +111,60 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         self.usage.get(usize::from(pair)).copied().unwrap_or_default()
     }
 
-    pub(crate) fn has_free_slot(&self) -> bool {
-        !self.free.is_empty()
+    /// The serial that the pair's next grant will have.
+    pub(crate) fn next_serial(&self, pair: u8) -> u32 {
+        self.serials.get(usize::from(pair)).map_or(0, |serial| serial.saturating_add(1))
+    }
+
+    /// Whether there are a slot and a name for one more grant of this pair.
+    pub(crate) fn has_room(&self, pair: u8) -> bool {
+        let last = self.serials.get(usize::from(pair)).is_none_or(|serial| *serial == u32::MAX);
+        !self.free.is_empty() && !last
     }
 
     pub(crate) fn grant(&self, slot: u16) -> Option<&Grant> {
         self.slots.get(usize::from(slot))?.as_ref()
     }
 
-    /// Changes a grant's mutable part; keeps the sets that depend on its stage.
+    /// Changes a grant's mutable part; keeps the sets that depend on its stage. No change makes an
+    /// offer of a grant.
     pub(crate) fn update(&mut self, slot: u16, change: impl FnOnce(&mut Grant)) {
         let Some(Some(grant)) = self.slots.get_mut(usize::from(slot)) else { return };
+        let was_offered = grant.stage == Stage::Offered;
         change(grant);
-        let (stage, peer) = (grant.stage, grant.peer);
-        self.file(slot, stage, peer);
+        let grant = (grant.stage, grant.peer, grant.offer);
+        if was_offered && grant.0 != Stage::Offered {
+            self.close_offer(grant.1, grant.2);
+        }
+        match grant.0 {
+            Stage::Offered | Stage::Accepted | Stage::Active | Stage::Kept => {
+                self.closing.clear(slot);
+            }
+            Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } => self.closing.set(slot),
+        }
     }
 
-    /// Puts a grant into the sets that its stage calls for.
-    fn file(&mut self, slot: u16, stage: Stage, peer: Option<Party>) {
-        let (offered, closing) = match stage {
-            Stage::Offered => (true, false),
-            Stage::Accepted | Stage::Active => (false, false),
-            Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } => (false, true),
+    /// Gives an offer its number among those that wait for its peer.
+    fn open_offer(&mut self, peer: Option<Party>, slot: u16) -> u16 {
+        let at = peer.map_or(MAX_VMS, |p| usize::from(p.vm));
+        let (Some(set), Some(slots)) = (self.offered.get_mut(at), self.offers.get_mut(at)) else {
+            return 0;
         };
-        put(&mut self.closing, slot, closing);
-        if let Some(set) = peer.and_then(|p| self.offered.get_mut(usize::from(p.vm))) {
-            put(set, slot, offered);
+        let number = set.first_absent().unwrap_or(0);
+        set.set(number);
+        if let Some(place) = slots.get_mut(usize::from(number)) {
+            *place = slot;
+        }
+        number
+    }
+
+    fn close_offer(&mut self, peer: Option<Party>, number: u16) {
+        let at = peer.map_or(MAX_VMS, |p| usize::from(p.vm));
+        if let (Some(set), Some(slots)) = (self.offered.get_mut(at), self.offers.get_mut(at)) {
+            set.clear(number);
+            if let Some(place) = slots.get_mut(usize::from(number)) {
+                *place = 0;
+            }
         }
     }
 
@@ -146,9 +174,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     }
 
     fn handle_place(&self, handle: MemHandle) -> Result<usize, usize> {
-        self.by_handle
-            .as_slice()
-            .binary_search_by_key(&Some(handle), |slot| self.grant(*slot).map(|g| g.handle))
+        self.handles.as_slice().binary_search(&handle.get())
     }
 
     pub(crate) fn by_id(&self, id: GrantId) -> Option<&Grant> {
@@ -164,8 +190,17 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         }
     }
 
-    pub(crate) fn offered_to(&self, vm: u8) -> Option<&Bits<W>> {
-        self.offered.get(usize::from(vm))
+    pub(crate) fn has_offers(&self, vm: u8) -> bool {
+        self.offered.get(usize::from(vm)).is_some_and(|set| !set.is_empty())
+    }
+
+    /// The first offer to this VM whose number is not below `number`, and the number of the next.
+    pub(crate) fn offer_from(&self, vm: u8, number: u16) -> Option<(&Grant, Option<u16>)> {
+        let at = usize::from(vm);
+        let set = self.offered.get(at)?;
+        let found = set.next_from(number)?;
+        let slot = *self.offers.get(at)?.get(usize::from(found))?;
+        Some((self.grant(slot)?, found.checked_add(1).and_then(|n| set.next_from(n))))
     }
 
     pub(crate) const fn closing(&self) -> &Bits<W> {
@@ -182,31 +217,40 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         self.live_slots().filter_map(|slot| self.grant(slot))
     }
 
-    /// Enters a grant whose extent was staged and found disjoint. `None`, and no change, if there
-    /// is no room (which [`Store::has_free_slot`] and the quotas exclude).
-    pub(crate) fn insert(&mut self, mut grant: Grant) -> Option<GrantId> {
+    /// Enters a grant whose extent was staged and found disjoint, and gives it its names: generation,
+    /// serial, offer. `None`, and no change, if there is no room (which [`Store::has_room`] and the
+    /// quotas exclude).
+    pub(crate) fn insert(&mut self, grant: &mut Grant) -> Option<GrantId> {
         let slot = self.free.next_from(0)?;
         let place = self.handle_place(grant.handle).err()?;
+        let pair = usize::from(grant.pair);
         let generation = self.generations.get(usize::from(slot))?.checked_add(1)?;
-        grant.generation = generation;
-        if !self.file_pages(slot, &grant.extent) {
+        let serial = self.serials.get(pair)?.checked_add(1)?;
+        if !self.file_pages(&grant.extent) {
             return None;
         }
         self.keep_staged(grant.pair, slot, &grant.extent);
-        *self.slots.get_mut(usize::from(slot))? = Some(grant);
+        (grant.generation, grant.serial) = (generation, serial);
+        if grant.stage == Stage::Offered {
+            grant.offer = self.open_offer(grant.peer, slot);
+        }
+        *self.slots.get_mut(usize::from(slot))? = Some(*grant);
         if let Some(counter) = self.generations.get_mut(usize::from(slot)) {
             *counter = generation;
         }
+        if let Some(counter) = self.serials.get_mut(pair) {
+            *counter = serial;
+        }
         let _inserted = self.by_handle.insert(place, slot);
+        let _inserted = self.handles.insert(place, grant.handle.get());
         self.free.clear(slot);
-        self.file(slot, grant.stage, grant.peer);
         if let Some(set) = self.owned.get_mut(usize::from(grant.owner.vm)) {
             set.set(slot);
         }
         if let Some(set) = grant.peer.and_then(|p| self.borrowed.get_mut(usize::from(p.vm))) {
             set.set(slot);
         }
-        if let Some(usage) = self.usage.get_mut(usize::from(grant.pair)) {
+        if let Some(usage) = self.usage.get_mut(pair) {
             usage.grants = usage.grants.saturating_add(1);
             usage.pages = usage.pages.saturating_add(grant.extent.page_count);
             usage.ranges = usage.ranges.saturating_add(grant.extent.range_count);
@@ -218,9 +262,10 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     pub(crate) fn remove(&mut self, slot: u16) -> Option<Grant> {
         let grant = *self.grant(slot)?;
         let place = self.handle_place(grant.handle).ok()?;
-        self.unfile_pages(slot, &grant.extent);
+        self.unfile_pages(&grant.extent);
         self.drop_rest(grant.pair, &grant.extent);
         let _slot = self.by_handle.remove(place);
+        let _handle = self.handles.remove(place);
         if let Some(entry) = self.slots.get_mut(usize::from(slot)) {
             *entry = None;
         }
@@ -232,12 +277,11 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         if let Some(set) = self.owned.get_mut(usize::from(grant.owner.vm)) {
             set.clear(slot);
         }
-        if let Some(peer) = grant.peer {
-            for sets in [&mut self.borrowed, &mut self.offered] {
-                if let Some(set) = sets.get_mut(usize::from(peer.vm)) {
-                    set.clear(slot);
-                }
-            }
+        if let Some(set) = grant.peer.and_then(|p| self.borrowed.get_mut(usize::from(p.vm))) {
+            set.clear(slot);
+        }
+        if grant.stage == Stage::Offered {
+            self.close_offer(grant.peer, grant.offer);
         }
         if let Some(usage) = self.usage.get_mut(usize::from(grant.pair)) {
             usage.grants = usage.grants.saturating_sub(1);
@@ -257,13 +301,15 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         self.rest.get(at)?.map(|r| r.range)
     }
 
-    /// Forgets how often each slot was used, for comparing states: live grants get generation 1.
+    /// Forgets how often each slot and pair was used, for comparing states: live grants get
+    /// generation 1.
     #[cfg(any(test, feature = "explore"))]
     pub(crate) fn forget_generations(&mut self) {
         self.generations = [0; G];
+        self.serials = [0; MAX_PAIRS];
         for (grant, generation) in self.slots.iter_mut().zip(&mut self.generations) {
             if let Some(grant) = grant {
-                grant.generation = 1;
+                (grant.generation, grant.serial) = (1, 1);
                 *generation = 1;
             }
         }
@@ -279,12 +325,8 @@ impl<const G: usize, const R: usize, const W: usize> core::hash::Hash for Store<
         for (arena, usage) in self.arenas.iter().zip(&self.usage).filter(|(_, u)| u.grants > 0) {
             (arena, usage).hash(state);
         }
-        (self.owned, self.borrowed, self.offered, self.closing).hash(state);
+        (self.owned, self.borrowed, self.offered, self.offers, self.closing).hash(state);
     }
-}
-
-fn put<const W: usize>(set: &mut Bits<W>, slot: u16, member: bool) {
-    if member { set.set(slot) } else { set.clear(slot) }
 }
 
 #[cfg(test)]

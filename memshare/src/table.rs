@@ -10,6 +10,10 @@ impl Blank for u16 {
     const BLANK: Self = 0;
 }
 
+impl Blank for u64 {
+    const BLANK: Self = 0;
+}
+
 impl<T: Copy> Blank for Option<T> {
     const BLANK: Self = None;
 }
@@ -38,7 +42,7 @@ impl<T: Blank, const N: usize> List<T, N> {
     /// Inserts before position `at`; `false` if full or beyond the end.
     pub(crate) fn insert(&mut self, at: usize, item: T) -> bool {
         let Some(slice) = self.items.get_mut(at..=self.len) else { return false };
-        slice.rotate_right(1);
+        slice.copy_within(..self.len.saturating_sub(at), 1);
         if let Some(place) = slice.first_mut() {
             *place = item;
         }
@@ -50,7 +54,7 @@ impl<T: Blank, const N: usize> List<T, N> {
     pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
         let slice = self.items.get_mut(at..self.len)?;
         let item = *slice.first()?;
-        slice.rotate_left(1);
+        slice.copy_within(1.., 0);
         if let Some(place) = slice.last_mut() {
             *place = T::BLANK;
         }
@@ -105,51 +109,69 @@ impl<T: Blank, const N: usize> List<T, N> {
     }
 }
 
-/// A set of small numbers, `64 * W` of them at most.
+/// A set of small numbers, `64 * W` of them at most; `W` is 64 at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Bits<const W: usize>([u64; W]);
+pub(crate) struct Bits<const W: usize> {
+    words: [u64; W],
+    /// Which words are not 0, so that no search walks over empty ones.
+    filled: u64,
+}
 
 impl<const W: usize> Bits<W> {
+    const SIZE_FITS: () = assert!(W <= 64, "one word says which words are filled");
+
     pub(crate) const fn new() -> Self {
-        Self([0; W])
+        let () = Self::SIZE_FITS;
+        Self { words: [0; W], filled: 0 }
     }
 
     /// The members of either set.
     pub(crate) fn union(mut self, other: &Self) -> Self {
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+        for (mine, theirs) in self.words.iter_mut().zip(&other.words) {
             *mine |= theirs;
         }
+        self.filled |= other.filled;
         self
     }
 
     pub(crate) fn set(&mut self, number: u16) {
-        if let Some(word) = self.0.get_mut(usize::from(number >> 6)) {
+        if let Some(word) = self.words.get_mut(usize::from(number >> 6)) {
             *word |= 1 << (number & 63);
+            self.filled |= 1 << ((number >> 6) & 63);
         }
     }
 
     pub(crate) fn clear(&mut self, number: u16) {
-        if let Some(word) = self.0.get_mut(usize::from(number >> 6)) {
+        if let Some(word) = self.words.get_mut(usize::from(number >> 6)) {
             *word &= !(1 << (number & 63));
+            if *word == 0 {
+                self.filled &= !(1 << ((number >> 6) & 63));
+            }
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(|w| *w == 0)
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.filled == 0
     }
 
     /// The smallest member that is not below `from`.
     pub(crate) fn next_from(&self, from: u16) -> Option<u16> {
-        let mut mask = u64::MAX << (from & 63);
-        for (index, word) in self.0.iter().enumerate().skip(usize::from(from >> 6)) {
-            let left = word & mask;
-            if left != 0 {
-                let base = u16::try_from(index.checked_mul(64)?).ok()?;
-                return base.checked_add(u16::try_from(left.trailing_zeros()).ok()?);
-            }
-            mask = u64::MAX;
+        let at = from >> 6;
+        let here = self.words.get(usize::from(at))? & (u64::MAX << (from & 63));
+        if here != 0 {
+            return Some((at << 6) | lowest(here)?);
         }
-        None
+        let behind = self.filled & u64::MAX.checked_shl(u32::from(at).checked_add(1)?)?;
+        let at = lowest(behind)?;
+        let word = self.words.get(usize::from(at))?;
+        Some((at << 6) | lowest(*word)?)
+    }
+
+    /// The smallest number that is not a member.
+    pub(crate) fn first_absent(&self) -> Option<u16> {
+        let mut words = (0_u16..).zip(&self.words);
+        let (at, word) = words.find(|(_, word)| **word != u64::MAX)?;
+        Some((at << 6) | lowest(!word)?)
     }
 
     /// Every member in order.
@@ -161,6 +183,11 @@ impl<const W: usize> Bits<W> {
             Some(found)
         })
     }
+}
+
+/// The number of the lowest bit; `None` for 0.
+fn lowest(word: u64) -> Option<u16> {
+    (word != 0).then(|| u16::try_from(word.trailing_zeros()).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -207,6 +234,18 @@ mod tests {
         assert_eq!(bits.iter().collect::<Vec<_>>(), [0, 63, 64, 130, 191]);
         bits.clear(63);
         assert_eq!(bits.next_from(1), Some(64));
+        assert_eq!(bits.next_from(65), Some(130));
+        assert_eq!(bits.next_from(192), None);
         assert_eq!(bits.next_from(500), None);
+        assert_eq!(bits.first_absent(), Some(1));
+        for n in 0..192 {
+            bits.set(n);
+        }
+        assert_eq!(bits.first_absent(), None);
+        for n in 0..192 {
+            assert!(!bits.is_empty());
+            bits.clear(n);
+        }
+        assert_eq!(bits, Bits::new());
     }
 }

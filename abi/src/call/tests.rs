@@ -1,6 +1,7 @@
 //! Holds the calls to their frames.
 
 use super::*;
+use crate::{GrantKind, Permission, Status};
 
 fn summary() -> GrantSummary {
     GrantSummary {
@@ -17,6 +18,7 @@ fn summary() -> GrantSummary {
 fn one_of_each() -> Vec<Call> {
     let handle = MemHandle::new(0xffff_ffc0).unwrap();
     let vm = EndpointId::from_raw(2);
+    let name = JoinName { peer: vm, number: 0xfffe };
     let terms =
         GrantTerms { peer: Some(vm), kind: GrantKind::Share, permission: Permission::ReadOnly };
     vec![
@@ -28,6 +30,16 @@ fn one_of_each() -> Vec<Call> {
         Call::Offer { handle, terms: GrantTerms { peer: None, ..terms }, tag: 0 },
         Call::Revoke { handle },
         Call::State { handle },
+        Call::Join { handle, name },
+        Call::Part { name },
+        Call::Joined { name },
+        Call::Copy {
+            name,
+            direction: CopyDirection::FromPeer,
+            from_offset: 0x1000,
+            to_offset: 7,
+            length: u64::MAX,
+        },
         Call::List { cursor: 3 },
         Call::Inspect { handle, range_index: 1 },
         Call::Accept { handle, seen: summary() },

@@ -62,6 +62,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             handle: grant.handle,
             owner: self.id_of(grant.owner.vm),
             peer: grant.peer.map(|p| self.id_of(p.vm)),
+            generation: grant.serial,
             kind: grant.kind,
             permission: grant.permission,
             state: grant.life(),
@@ -122,6 +123,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if self.usable(id).is_none() {
             return Err(Status::WrongState);
         }
+        if self.is_joined(id.slot) {
+            return Err(Status::InUse);
+        }
         if grant.peer.is_none() && grant.use_count == 0 {
             self.pending = Pending::Map { slot: id.slot };
             return Ok(Next::Map { grant: id, permission: grant.permission });
@@ -166,7 +170,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             | Pending::Offer { .. }
             | Pending::Undo { .. }
             | Pending::Close { .. }
-            | Pending::Map { .. } => Next::Idle,
+            | Pending::Map { .. }
+            | Pending::Copy(_) => Next::Idle,
         }
     }
 

@@ -30,7 +30,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                     Stage::Releasing { deadline: at } | Stage::AwaitingUnmap { ask_at: at } => {
                         *at = at.saturating_sub(now);
                     }
-                    Stage::Offered | Stage::Accepted | Stage::Active => {}
+                    Stage::Offered | Stage::Accepted | Stage::Active | Stage::Kept => {}
                 }
             });
         }

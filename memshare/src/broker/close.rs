@@ -36,7 +36,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             Pending::Nothing
             | Pending::Offer { .. }
             | Pending::Map { .. }
-            | Pending::Unmap { .. } => Next::Idle,
+            | Pending::Unmap { .. }
+            | Pending::Copy(_) => Next::Idle,
         }
     }
 
@@ -82,6 +83,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// The lock is gone: the name dies. `by` is the VM that caused it and needs no telling.
     pub(super) fn forget(&mut self, slot: u16, by: Option<u8>, out: &mut Out) {
+        self.end_join_of(slot, out);
         let Some(grant) = self.store.remove(slot) else { return };
         self.log(&grant, by.unwrap_or(grant.owner.vm), Action::Moved(LifeState::Released), out);
         for party in [Some(grant.owner), grant.peer].into_iter().flatten() {
@@ -89,6 +91,15 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 self.tell(party, out);
             }
         }
+    }
+
+    /// The giver of donated memory is gone. Nobody can name it any more, and its pages never come
+    /// back: they stay in the tables (I1) and charged to the pair.
+    pub(super) fn keep(&mut self, slot: u16, out: &mut Out) {
+        self.end_join_of(slot, out);
+        self.store.update(slot, |g| g.stage = Stage::Kept);
+        let Some(grant) = self.store.grant(slot) else { return };
+        self.log(grant, grant.owner.vm, Action::Kept, out);
     }
 
     /// A grant that its peer may still map is on its way out: its ring is dead from now on, and the
@@ -124,7 +135,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                     Stage::Offered
                     | Stage::Accepted
                     | Stage::Active
-                    | Stage::AwaitingUnmap { .. } => false,
+                    | Stage::AwaitingUnmap { .. }
+                    | Stage::Kept => false,
                 })
             };
             let Some(slot) = self.store.closing().iter().find(overdue) else { break };
@@ -133,9 +145,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let deadlines = self.store.closing().iter().filter_map(|slot| {
             self.store.grant(slot).and_then(|g| match g.stage {
                 Stage::Releasing { deadline } => Some(deadline),
-                Stage::Offered | Stage::Accepted | Stage::Active | Stage::AwaitingUnmap { .. } => {
-                    None
-                }
+                Stage::Offered
+                | Stage::Accepted
+                | Stage::Active
+                | Stage::AwaitingUnmap { .. }
+                | Stage::Kept => None,
             })
         });
         self.expire_at = deadlines.min().unwrap_or(u64::MAX);

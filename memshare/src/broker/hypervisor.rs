@@ -97,7 +97,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     ) -> Result<Next, Status> {
         let (slot, grant) = self.borrowed_by(handle, vm)?;
         match grant.stage {
-            Stage::Offered | Stage::Accepted => {}
+            Stage::Offered | Stage::Accepted | Stage::Kept => {}
             Stage::Active => self.note_unmapped(slot, &grant, out),
             Stage::Releasing { .. } | Stage::AwaitingUnmap { .. }
                 if defective!(self, UnmappedIgnored) => {}
@@ -134,6 +134,6 @@ fn look_at(grant: &Grant) -> Option<u64> {
         (Stage::Releasing { deadline }, _) => Some(deadline),
         (Stage::AwaitingUnmap { ask_at }, Mapping::Present) => Some(ask_at),
         (Stage::AwaitingUnmap { .. }, Mapping::Absent)
-        | (Stage::Offered | Stage::Accepted | Stage::Active, _) => None,
+        | (Stage::Offered | Stage::Accepted | Stage::Active | Stage::Kept, _) => None,
     }
 }

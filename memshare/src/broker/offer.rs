@@ -8,13 +8,22 @@ use crate::grant::{Extent, Grant, Mapping, Stage};
 use crate::ledger::Action;
 use crate::policy::PairRule;
 use crate::store::Usage;
-use causeway_abi::{CallId, GrantTerms, Status};
+use causeway_abi::{CallId, GrantKind, GrantTerms, Status};
 use causeway_ffa::{EndpointId, FfaError, MemHandle};
 
 /// A handle that no SPMC gives out. It stands in for a live handle of somebody else, so that such a
 /// guess takes the same path as an invented handle, at the same cost, and never touches the lock
 /// that the handle's true owner relies on.
 const NOBODYS: u64 = u64::MAX - 1;
+
+/// The partition's own name for donated memory, whose handle ended with the retrieve and may name
+/// another transaction soon. Bit 63 is set in no handle that an SPMC gives out, and says nothing of
+/// other VMs: a pair's rules are the policy's, its serials its own.
+fn donation(pair: u8, serial: u32) -> Option<MemHandle> {
+    MemHandle::new(DONATIONS | u64::from(pair) << 32 | u64::from(serial))
+}
+
+const DONATIONS: u64 = 0xd0a7_e000_0000_0000;
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     pub(super) fn offer(
@@ -32,6 +41,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if !rule.allows_permission(terms.permission) {
             return Err(Status::PolicyPermission);
         }
+        let donates = terms.kind == GrantKind::Donate;
+        if donates && !self.spmc_donates && !defective!(self, DonateUnsupported) {
+            return Err(Status::SpmcKind);
+        }
         let absent = |peer| self.live_vm(peer).is_none() && !defective!(self, OfferDeadPeer);
         if terms.peer.is_some_and(absent) {
             return Err(Status::PeerNotLive);
@@ -40,7 +53,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if full && !defective!(self, OfferQuota) {
             return Err(Status::QuotaGrants);
         }
-        if !self.store.has_free_slot() {
+        if !self.store.has_room(pair) {
             return Err(Status::NoRoom);
         }
         let live = self.store.find(handle).and_then(|slot| self.store.grant(slot));
@@ -72,6 +85,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let entered = verdict.and_then(|extent| self.enter(vm, pair, &request, extent, out));
         entered.unwrap_or_else(|status| {
             self.store.unstage(pair);
+            if request.kind == GrantKind::Donate {
+                return self.keep_refused(&request, status, out);
+            }
             if defective!(self, OfferKeepsLock) {
                 self.pending = Pending::Nothing;
                 return self.refuse_offer(request.owner, status, out);
@@ -79,6 +95,18 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             self.pending = Pending::Undo { vm, request, status };
             Next::Relinquish(request.handle)
         })
+    }
+
+    /// A donation that is refused after it was retrieved cannot be given back: its transaction ended
+    /// with the retrieve. The pages are the partition's, in no grant, and the ledger says so.
+    fn keep_refused(&mut self, request: &RetrieveRequest, status: Status, out: &mut Out) -> Next {
+        self.pending = Pending::Nothing;
+        if !defective!(self, DonateUnrecorded) {
+            let record = super::refusal(request.owner, 0, status);
+            let (handle, action) = (Some(request.handle), Action::Kept);
+            out.push(Notice::Ledger(crate::Record { handle, action, ..record }));
+        }
+        self.refuse_offer(request.owner, status, out)
     }
 
     /// The retrieve of a refused offer was given back, or was not.
@@ -187,8 +215,14 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         out: &mut Out,
     ) -> Result<Next, Status> {
         let peer = request.peer.and_then(|p| self.live_vm(p)).map(|p| self.party(p));
-        let grant = Grant {
-            handle: request.handle,
+        let handle = match request.kind {
+            GrantKind::Share | GrantKind::Lend => request.handle,
+            GrantKind::Donate => {
+                donation(pair, self.store.next_serial(pair)).ok_or(Status::NoRoom)?
+            }
+        };
+        let mut grant = Grant {
+            handle,
             owner: self.party(vm),
             peer,
             pair,
@@ -198,17 +232,18 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             mapping: Mapping::Absent,
             use_count: 0,
             generation: 0,
+            serial: 0,
+            offer: 0,
             extent,
         };
-        let id = self.store.insert(grant).ok_or(Status::NoRoom)?;
+        let _id = self.store.insert(&mut grant).ok_or(Status::NoRoom)?;
         self.pending = Pending::Nothing;
-        let grant = Grant { generation: id.generation, ..grant };
         self.log(&grant, vm, Action::Moved(grant.life()), out);
         if let Some(peer) = peer.filter(|_| !defective!(self, OfferSilent)) {
             self.ring(peer.vm, out);
         }
-        let counts = u64::from(id.generation) | u64::from(extent.page_count) << 32;
-        Ok(ok(CallId::Offer, [counts, extent.fold, 0, 0]))
+        let counts = u64::from(grant.serial) | u64::from(extent.page_count) << 32;
+        Ok(ok(CallId::Offer, [counts, extent.fold, handle.get(), 0]))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::defect::defective;
 use crate::event::{Next, Out};
 use crate::grant::{Grant, Mapping, Stage};
 use crate::policy::ReclaimGuard;
-use causeway_abi::{CallId, LifeState, Status};
+use causeway_abi::{CallId, GrantKind, LifeState, Status};
 use causeway_ffa::MemHandle;
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
@@ -20,6 +20,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let (slot, grant) = self.own(vm, handle)?;
         if grant.owner.vm != vm {
             return Err(Status::NoSuchGrant);
+        }
+        if grant.kind == GrantKind::Donate && !defective!(self, DonateReturned) {
+            return Err(Status::Donated);
         }
         if grant.peer.is_none() && grant.use_count > 0 && !defective!(self, RevokeInUse) {
             return Err(Status::InUse);
@@ -38,7 +41,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     pub(super) fn state(&self, now: u64, vm: u8, handle: MemHandle) -> Result<Next, Status> {
         let (_, grant) = self.own(vm, handle)?;
         let life = life_at(grant, now);
-        Ok(ok(CallId::State, [u64::from(life.code()), u64::from(grant.generation), 0, 0]))
+        Ok(ok(CallId::State, [u64::from(life.code()), u64::from(grant.serial), 0, 0]))
     }
 
     /// Whether the peer may still map the pages, and nobody but us would keep the owner from
@@ -64,6 +67,7 @@ pub(super) const fn life_at(grant: &Grant, now: u64) -> LifeState {
         | Stage::Accepted
         | Stage::Active
         | Stage::Releasing { .. }
-        | Stage::AwaitingUnmap { .. } => grant.life(),
+        | Stage::AwaitingUnmap { .. }
+        | Stage::Kept => grant.life(),
     }
 }

@@ -10,14 +10,11 @@ use causeway_abi::{CallId, GrantSummary, LifeState, PackedRange, Status};
 use causeway_ffa::MemHandle;
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
-    /// The next offer from the cursor on; the cursor counts slots.
+    /// The next offer from the cursor on; the cursor counts the VM's own offers.
     pub(super) fn list(&self, vm: u8, cursor: u32) -> Next {
-        let offers = self.store.offered_to(vm);
-        let next_from = |from: u16| offers.and_then(|o| o.next_from(from));
-        let found = u16::try_from(cursor).ok().and_then(next_from);
-        let handle = found.and_then(|slot| self.store.grant(slot)).map(|g| g.handle.get());
-        let more = found.and_then(|slot| slot.checked_add(1)).and_then(next_from);
-        ok(CallId::List, [handle.unwrap_or(NO_HANDLE), more.map_or(0, u64::from), 0, 0])
+        let found = u16::try_from(cursor).ok().and_then(|n| self.store.offer_from(vm, n));
+        let (handle, more) = found.map_or((NO_HANDLE, None), |(g, more)| (g.handle.get(), more));
+        ok(CallId::List, [handle, more.map_or(0, u64::from), 0, 0])
     }
 
     pub(super) fn inspect(&self, vm: u8, handle: MemHandle, index: u32) -> Result<Next, Status> {
@@ -62,7 +59,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if grant.stage != Stage::Offered && !defective!(self, RejectAccepted) {
             return Err(Status::WrongState);
         }
-        if grant.generation != generation {
+        if grant.serial != generation {
             return Err(Status::TermsChanged);
         }
         Ok(self.close(slot, &grant, self.id_of(vm), Cause::Reject))
@@ -100,7 +97,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             owner: self.id_of(grant.owner.vm),
             permission: grant.permission,
             kind: grant.kind,
-            generation: grant.generation,
+            generation: grant.serial,
             page_count: grant.extent.page_count,
             range_count: u32::from(grant.extent.range_count),
             fold: grant.extent.fold,

@@ -13,6 +13,10 @@ pub mod features {
     pub const LOCAL_AREAS: u64 = 1 << 1;
     /// The partition knows a hypervisor that speaks for VMs.
     pub const HYPERVISOR: u64 = 1 << 2;
+    /// The caller may donate memory to the partition: policy allows it, and the SPMC has it.
+    pub const DONATE: u64 = 1 << 3;
+    /// The caller may join areas with other VMs'.
+    pub const JOINS: u64 = 1 << 4;
 }
 
 /// EVENTS, bit 0: offers wait.
@@ -39,17 +43,22 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         }
         for pair in self.policy.pairs().filter(|p| p.owner == caller) {
             let to_vm = pair.peer.is_some();
+            if pair.donate && self.spmc_donates {
+                features |= features::DONATE;
+            }
             features |= if to_vm { features::GRANTS_TO_VMS } else { features::LOCAL_AREAS };
             pages = pages.max(u64::from(pair.max_area_pages.min(pair.quota.pages)));
             ranges = ranges.max(u64::from(pair.quota.ranges));
+        }
+        if self.policy.copies().any(|c| c.from == caller || c.to == caller) {
+            features |= features::JOINS;
         }
         let version = u64::from(VERSION_MAJOR) << 16 | u64::from(VERSION_MINOR);
         ok(CallId::Version, [version, features, pages, ranges])
     }
 
     pub(super) fn events(&mut self, vm: u8) -> Next {
-        let offers = self.store.offered_to(vm).is_some_and(|o| !o.is_empty());
-        let mut word = if offers { OFFERS } else { 0 };
+        let mut word = if self.store.has_offers(vm) { OFFERS } else { 0 };
         if let Some(state) = self.vms.get_mut(usize::from(vm)) {
             word |= if state.changed { CHANGED } else { 0 };
             word |= if state.bus { BUS } else { 0 };
@@ -59,7 +68,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     }
 
     /// Page 0: live grants, their pages, their ranges, local areas. Page 1: grants that are offered,
-    /// accepted, active, closing. Page 16 + n: of the policy's n-th VM: id | life << 16 |
+    /// accepted, active, closing or kept. Page 16 + n: of the policy's n-th VM: id | life << 16 |
     /// incarnation << 32, then grants, pages and ranges charged to it.
     pub(super) fn stats(&self, page: u8) -> Result<Next, Status> {
         let words = match page {
@@ -82,9 +91,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                         LifeState::Offered => offered,
                         LifeState::Accepted => accepted,
                         LifeState::Active => active,
-                        LifeState::Releasing | LifeState::AwaitingUnmap | LifeState::Released => {
-                            closing
-                        }
+                        LifeState::Releasing
+                        | LifeState::AwaitingUnmap
+                        | LifeState::Released
+                        | LifeState::Kept => closing,
                     };
                     *sum = sum.saturating_add(1);
                 }

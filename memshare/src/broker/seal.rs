@@ -6,7 +6,8 @@ use crate::defect::defective;
 use crate::event::{Next, Notice, Out, RetrieveRequest};
 use crate::grant::{Extent, Stage};
 use crate::ledger::Action;
-use causeway_abi::{CallId, GrantKind, LedgerScope, Permission, Status};
+use crate::policy::MAX_JOINS;
+use causeway_abi::{CallId, GrantKind, JoinName, LedgerScope, Permission, Status};
 use causeway_ffa::{EndpointId, MemHandle, PageRange};
 use sha2::{Digest, Sha256};
 
@@ -20,11 +21,18 @@ pub(super) struct Seal<const G: usize> {
     /// `None`: not sealed.
     count: Option<u16>,
     members: [Member; G],
+    /// Owner and name of each half of a join.
+    joins: [Option<(EndpointId, JoinName)>; MAX_JOINS],
 }
 
 impl<const G: usize> Seal<G> {
     pub(super) const fn new() -> Self {
-        Self { count: None, members: [[0; 32]; G] }
+        Self { count: None, members: [[0; 32]; G], joins: [None; MAX_JOINS] }
+    }
+
+    /// Whether the set, if it is frozen, holds this half of a join.
+    pub(super) fn admits_join(&self, owner: EndpointId, name: JoinName) -> bool {
+        self.count.is_none() || self.joins.contains(&Some((owner, name)))
     }
 
     fn holds(&self, member: &Member) -> bool {
@@ -66,6 +74,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 }
             }
             self.seal.count = Some(count);
+            let mut joins = [None; MAX_JOINS];
+            for (place, name) in joins.iter_mut().zip(self.join_names()) {
+                *place = Some(name);
+            }
+            self.seal.joins = joins;
             out.push(Notice::Ledger(crate::Record {
                 action: Action::Sealed,
                 page_count: u32::from(count),
@@ -80,7 +93,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let grant = self.store.grant(slot)?;
         match grant.stage {
             Stage::Offered | Stage::Accepted | Stage::Active => {}
-            Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } => return None,
+            Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } | Stage::Kept => return None,
         }
         let (owner, peer) = (self.id_of(grant.owner.vm), grant.peer.map(|p| self.id_of(p.vm)));
         Some(self.member(owner, peer, grant.kind, grant.permission, &grant.extent))

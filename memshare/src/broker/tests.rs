@@ -32,6 +32,7 @@ fn policy() -> Policy {
         peer: peer.map(EndpointId::from_raw),
         share: true,
         lend: true,
+        donate: false,
         widest: Permission::ReadWrite,
         max_area_pages: 8,
         quota: Quota { grants, pages: 16, ranges: 8 },

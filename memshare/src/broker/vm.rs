@@ -3,9 +3,9 @@
 use super::{Broker, Life, Pending, id_of_slot};
 use crate::defect::defective;
 use crate::event::{MapFailed, Next, Out, VmVerdict};
-use crate::grant::{Grant, Mapping, Party};
+use crate::grant::{Grant, Mapping, Party, Stage};
 use crate::ledger::Action;
-use causeway_abi::Status;
+use causeway_abi::{GrantKind, Status};
 use causeway_ffa::{EndpointId, FfaError};
 
 /// Grants that one "VM destroyed" message deals with before it answers "in progress".
@@ -21,6 +21,8 @@ enum Fate {
     Unmap,
     /// Nobody maps it.
     Relinquish,
+    /// It was donated: there is nothing to give back.
+    Keep,
 }
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
@@ -119,6 +121,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 }
                 Fate::Unmap => Next::Unmap { grant: id_of_slot(slot, &grant) },
                 Fate::Relinquish => Next::Relinquish(grant.handle),
+                Fate::Keep => {
+                    self.keep(slot, out);
+                    Next::Continue
+                }
             };
         }
         if let Some(state) = self.vms.get_mut(usize::from(vm)) {
@@ -136,8 +142,14 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if defective!(self, DestroyKeeps) {
             return Fate::Waits;
         }
+        if grant.stage == Stage::Kept {
+            return Fate::Waits;
+        }
         match grant.peer {
             None if grant.use_count > 0 => Fate::Unmap,
+            None if grant.kind == GrantKind::Donate && !defective!(self, DonateForgotten) => {
+                Fate::Keep
+            }
             Some(peer) if peer.vm != vm && self.lives(peer) && self.may_be_mapped(grant) => {
                 if grant.is_usable() { Fate::Quiesce } else { Fate::Waits }
             }
@@ -180,6 +192,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         self.store.update(slot, |g| g.use_count = 0);
         let Some(grant) = self.store.grant(slot) else { return Next::Idle };
         self.log(grant, grant.owner.vm, Action::UseEnded, out);
+        if grant.kind == GrantKind::Donate {
+            self.keep(slot, out);
+            return Next::Continue;
+        }
         Next::Relinquish(grant.handle)
     }
 

@@ -395,7 +395,7 @@ impl Node {
             Act::AcceptOther(n, vm) => accept(lab, n, vm, |fold| !fold),
             Act::Reject(n, vm) => {
                 let found = lab.broker.grants().find(|g| g.handle == handle(n));
-                let generation = found.map_or(0, |g| g.id.generation);
+                let generation = found.map_or(0, |g| g.generation);
                 lab.call(vm, Call::Reject { handle: handle(n), generation }).status
             }
             Act::Release(n, vm) => lab.call(vm, Call::Release { handle: handle(n) }).status,

@@ -269,8 +269,11 @@ const fn follows(from: LifeState, to: LifeState) -> bool {
         LifeState::Offered => {
             matches!(to, LifeState::Offered | LifeState::Accepted | LifeState::Released)
         }
-        LifeState::Accepted => !matches!(to, LifeState::Offered | LifeState::AwaitingUnmap),
+        LifeState::Accepted => {
+            !matches!(to, LifeState::Offered | LifeState::AwaitingUnmap | LifeState::Kept)
+        }
         LifeState::Active => !matches!(to, LifeState::Offered | LifeState::Accepted),
+        LifeState::Kept => matches!(to, LifeState::Kept),
         LifeState::Releasing => {
             matches!(to, LifeState::Releasing | LifeState::AwaitingUnmap | LifeState::Released)
         }
@@ -293,7 +296,8 @@ fn told(done: &Done, was: &[GrantView], is: &[GrantView]) -> Verdict {
             | LifeState::Active
             | LifeState::Releasing
             | LifeState::AwaitingUnmap
-            | LifeState::Released => None,
+            | LifeState::Released
+            | LifeState::Kept => None,
         };
         let heard = who.is_none_or(|id| rung(id.get()) || broker.check_caller(id).is_err());
         holds(heard, || format!("I6: {who:?} does not hear of {}", new.handle))?;

@@ -36,6 +36,17 @@ const ELSEWHERE: &[Defect] = &[
     Defect::SealIgnored,
     Defect::SealForged,
     Defect::BusyIgnored,
+    Defect::DonateUnsupported,
+    Defect::DonateUnrecorded,
+    Defect::DonateReturned,
+    Defect::DonateForgotten,
+    Defect::JoinForeign,
+    Defect::JoinAnyNumber,
+    Defect::JoinOutlives,
+    Defect::CopyBackwards,
+    Defect::CopyReadOnly,
+    Defect::CopyOutside,
+    Defect::CopyUncounted,
 ];
 
 #[test]

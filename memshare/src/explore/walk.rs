@@ -174,6 +174,8 @@ impl Node {
             broker: self.lab.broker.canonical(self.lab.now),
             shares: self.lab.shares.clone(),
             mapped: self.lab.mapped.clone(),
+            donated: self.lab.donated.clone(),
+            copies: Vec::new(),
             faults: self.lab.faults,
             now: 0,
             records: Vec::new(),

@@ -36,9 +36,11 @@ pub(super) fn intrude<const G: usize, const R: usize, const W: usize>(
             | Next::Relinquish(_)
             | Next::Map { .. }
             | Next::Unmap { .. }
+            | Next::Copy { .. }
             | Next::Continue
             | Next::VmReply(_)
             | Next::BusKick { .. }
+            | Next::BusFrame { .. }
             | Next::LedgerHead { .. }
             | Next::LedgerRead { .. }
             | Next::Used(_)

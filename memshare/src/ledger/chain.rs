@@ -6,6 +6,9 @@ use causeway_abi::LedgerScope;
 use causeway_ffa::EndpointId;
 use sha2::{Digest, Sha256};
 
+/// Entries that are chained after a poll that found nothing to do: two SHA-256 blocks.
+pub const LINKS_PER_TEND: u32 = 1;
+
 /// A digest.
 pub(super) type Link = [u8; 32];
 /// Bytes of an entry.
@@ -92,6 +95,10 @@ pub(super) fn body(entry: &Entry) -> [u8; BODY] {
         Action::HypervisorRegistered => (9, 0, 0),
         Action::LockLeft => (10, 0, 0),
         Action::Sealed => (11, 0, 0),
+        Action::Joined => (12, 0, 0),
+        Action::Parted => (13, 0, 0),
+        Action::Copied => (14, 0, 0),
+        Action::Kept => (15, 0, 0),
     };
     let id = |id: Option<EndpointId>| id.map_or(0xffff, EndpointId::get).to_le_bytes();
     let mut writer = Writer::new();
@@ -127,12 +134,13 @@ impl<const N: usize> Ring<N> {
     /// Chains up to `budget` entries; returns what is left of the budget. Entries that were pushed
     /// out before they were chained enter by their number.
     fn chain(&mut self, mut budget: u32) -> u32 {
-        if self.chained < self.lost() {
+        if self.chained < self.lost() && budget > 0 {
             let lost = self.lost().to_le_bytes();
             let hash = Sha256::new().chain_update(b"lost").chain_update(self.link);
             self.link = hash.chain_update(lost).finalize().into();
             self.base = self.link;
             self.chained = self.lost();
+            budget = budget.saturating_sub(1);
         }
         while budget > 0 && self.chained < self.last {
             let sequence = self.chained.saturating_add(1);
@@ -242,10 +250,10 @@ impl<const ROOM: usize> Ledger<ROOM> {
         }
     }
 
-    /// Chains some entries of a ring in which three quarters wait: between calls, where time is
-    /// nobody's. Returns how many were chained, [`LINKS_PER_CALL`] at most.
+    /// Chains one entry of a ring in which three quarters wait: between calls, where time is nobody's.
+    /// Returns how many were chained, [`LINKS_PER_TEND`] at most.
     pub fn tend(&mut self) -> u32 {
-        let mut budget = LINKS_PER_CALL;
+        let mut budget = LINKS_PER_TEND;
         for room in &mut self.rooms {
             if is_due(&room.moves) {
                 budget = room.moves.chain(budget);
@@ -254,7 +262,7 @@ impl<const ROOM: usize> Ledger<ROOM> {
                 budget = room.refusals.chain(budget);
             }
         }
-        LINKS_PER_CALL.saturating_sub(budget)
+        LINKS_PER_TEND.saturating_sub(budget)
     }
 }
 

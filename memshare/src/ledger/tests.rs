@@ -267,7 +267,8 @@ fn chaining_is_bounded_and_starts_by_itself_at_the_mark() {
     }
     assert_eq!(ledger.tend(), 0);
     ledger.append(95, record(1, Action::Mapped));
-    assert_eq!(ledger.tend(), LINKS_PER_CALL);
+    assert_eq!(ledger.tend(), LINKS_PER_TEND);
     let head = ledger.head(AUDITOR, LedgerScope::All);
-    assert_eq!(head.unchained, 96 - 2 * u64::from(LINKS_PER_CALL));
+    let chained = u64::from(LINKS_PER_CALL) + u64::from(LINKS_PER_TEND);
+    assert_eq!(head.unchained, 96 - chained);
 }

@@ -1,6 +1,6 @@
 //! Owns how a policy is put together and checked as a whole; never reads bytes.
 
-use super::{Link, PairRule, Policy, PolicyError, ReclaimGuard, VM_ID_LIMIT};
+use super::{CopyRule, Link, MAX_JOINS, PairRule, Policy, PolicyError, ReclaimGuard, VM_ID_LIMIT};
 use causeway_ffa::{EndpointId, PAGE_SIZE, PageRange};
 
 impl Policy {
@@ -56,10 +56,14 @@ impl Policy {
     /// Adds what an owner may grant to a peer.
     ///
     /// # Errors
-    /// If the pair is there already, names itself, or the table is full.
+    /// If the pair is there already, names itself, donates to a VM, or the table is full.
     pub fn add_pair(&mut self, rule: PairRule) -> Result<(), PolicyError> {
         if rule.peer == Some(rule.owner) {
             return Err(PolicyError::BadProperty("peer"));
+        }
+        // FF-A gives donated memory one receiver, and the partition has to see it.
+        if rule.donate && rule.peer.is_some() {
+            return Err(PolicyError::BadProperty("kinds"));
         }
         // A range's page count has 28 bits where it is packed into one word.
         if rule.max_area_pages >= 1 << 28 {
@@ -108,6 +112,23 @@ impl Policy {
         fits(self.links.push(Some(link)), "link")
     }
 
+    /// Lets the partition copy from one VM's areas to another's.
+    ///
+    /// # Errors
+    /// If there is such a rule already, it names one VM twice or no joins, or the table is full.
+    pub fn add_copy(&mut self, rule: CopyRule) -> Result<(), PolicyError> {
+        if rule.from == rule.to {
+            return Err(PolicyError::BadProperty("to"));
+        }
+        if rule.joins == 0 {
+            return Err(PolicyError::BadProperty("joins"));
+        }
+        if self.may_copy(rule.from, rule.to) {
+            return Err(PolicyError::Duplicate("copy"));
+        }
+        fits(self.copies.push(Some(rule)), "copy")
+    }
+
     /// Checks what concerns more than one entry, against tables of this size.
     ///
     /// # Errors
@@ -124,6 +145,10 @@ impl Policy {
             known(link.driver)?;
             link.backend.map_or(Ok(()), known)?;
         }
+        for copy in self.copies() {
+            known(copy.from)?;
+            known(copy.to)?;
+        }
         self.auditor.map_or(Ok(()), known)?;
         self.sealer.map_or(Ok(()), known)?;
         if self.vms().any(|vm| self.hypervisor == Some(vm)) {
@@ -135,6 +160,12 @@ impl Policy {
         }
         let reserved_grants: usize = self.pairs().map(|p| usize::from(p.quota.grants)).sum();
         let reserved_ranges: usize = self.pairs().map(|p| usize::from(p.quota.ranges)).sum();
+        // Each side of a join takes a place, for each ordered pair of VMs.
+        let with_all = |a| self.vms().map(move |b| usize::from(self.joins_of(a, b))).sum::<usize>();
+        let reserved_joins: usize = self.vms().map(with_all).sum();
+        if reserved_joins > MAX_JOINS {
+            return Err(PolicyError::OverCommitted("joins"));
+        }
         if reserved_grants > grants {
             return Err(PolicyError::OverCommitted("grants"));
         }

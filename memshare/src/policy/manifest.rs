@@ -1,7 +1,7 @@
 //! Owns the reading of the policy from the partition manifest; never takes part of a faulty one.
 //! docs/policy.md has the grammar.
 
-use super::{Link, PairRule, Policy, PolicyError, Quota, ReclaimGuard};
+use super::{CopyRule, Link, PairRule, Policy, PolicyError, Quota, ReclaimGuard};
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PAGE_SIZE, PageAddr, PageRange};
 use dtoolkit::fdt::{Fdt, FdtNode};
@@ -25,13 +25,15 @@ impl Policy {
         for child in node.children() {
             if child.name().starts_with("vm-") {
                 policy.add_vm(id(&child, "id")?)?;
-            } else if !child.name().starts_with("link-") {
+            } else if !["link-", "copy-"].iter().any(|prefix| child.name().starts_with(prefix)) {
                 return Err(PolicyError::Unexpected);
             }
         }
         for child in node.children() {
             if child.name().starts_with("vm-") {
                 policy.read_vm(&child)?;
+            } else if child.name().starts_with("copy-") {
+                policy.read_copy(&child)?;
             } else {
                 policy.read_link(&child)?;
             }
@@ -97,7 +99,7 @@ impl Policy {
                 Some(property) => Some(as_id(property.value(), "peer")?),
                 None => None,
             };
-            let (share, lend) = kinds(need(&child, "kinds")?)?;
+            let [share, lend, donate] = kinds(need(&child, "kinds")?)?;
             let widest = match need(&child, "permission")? {
                 b"ro\0" => Permission::ReadOnly,
                 b"rw\0" => Permission::ReadWrite,
@@ -107,9 +109,28 @@ impl Policy {
             let [grants, pages, ranges] = cells(need(&child, "quota")?, "quota")?;
             let small = |n| u16::try_from(n).map_err(|_| PolicyError::BadProperty("quota"));
             let quota = Quota { grants: small(grants)?, pages, ranges: small(ranges)? };
-            self.add_pair(PairRule { owner, peer, share, lend, widest, max_area_pages, quota })?;
+            self.add_pair(PairRule {
+                owner,
+                peer,
+                share,
+                lend,
+                donate,
+                widest,
+                max_area_pages,
+                quota,
+            })?;
         }
         Ok(())
+    }
+
+    fn read_copy(&mut self, node: &FdtNode<'_>) -> Result<(), PolicyError> {
+        only(node, &["from", "to", "joins"])?;
+        if node.children().next().is_some() {
+            return Err(PolicyError::Unexpected);
+        }
+        let joins = short(need(node, "joins")?, "joins")?;
+        let joins = u8::try_from(joins).map_err(|_| PolicyError::BadProperty("joins"))?;
+        self.add_copy(CopyRule { from: id(node, "from")?, to: id(node, "to")?, joins })
     }
 
     fn read_link(&mut self, node: &FdtNode<'_>) -> Result<(), PolicyError> {
@@ -174,11 +195,20 @@ fn id(node: &FdtNode<'_>, name: &'static str) -> Result<EndpointId, PolicyError>
     as_id(need(node, name)?, name)
 }
 
-fn kinds(value: &[u8]) -> Result<(bool, bool), PolicyError> {
-    match value {
-        b"share\0" => Ok((true, false)),
-        b"lend\0" => Ok((false, true)),
-        b"share\0lend\0" => Ok((true, true)),
-        _ => Err(PolicyError::BadProperty("kinds")),
+/// Whether share, lend and donate are in a list of strings: each once at most, in this order.
+fn kinds(value: &[u8]) -> Result<[bool; 3], PolicyError> {
+    const NAMES: [&[u8]; 3] = [b"share\0", b"lend\0", b"donate\0"];
+    let mut rest = value;
+    let found = NAMES.map(|name| match rest.strip_prefix(name) {
+        Some(behind) => {
+            rest = behind;
+            true
+        }
+        None => false,
+    });
+    if rest.is_empty() && !value.is_empty() {
+        Ok(found)
+    } else {
+        Err(PolicyError::BadProperty("kinds"))
     }
 }

@@ -85,6 +85,7 @@ fn rule(owner: u16, peer: Option<u16>, grants: u16) -> PairRule {
         peer: peer.map(vm),
         share: true,
         lend: false,
+        donate: false,
         widest: Permission::ReadOnly,
         max_area_pages: 1,
         quota: Quota { grants, pages: 8, ranges: 8 },

@@ -1,8 +1,7 @@
 //! Owns how a grant's ranges get into the tables and out again; never decides whether they may.
 
-use super::{Arena, PageKey, Rest, Store};
+use super::{Arena, Rest, Store};
 use crate::grant::{Extent, Grant};
-use crate::table::Blank;
 use causeway_abi::RangeFold;
 use causeway_ffa::{PAGE_SIZE, PageRange};
 
@@ -79,88 +78,80 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
 
     /// Whether two of the ranges have a page in common, or one with a live grant.
     pub(crate) fn overlaps(&mut self, extent: &Extent) -> bool {
-        let count = usize::from(extent.range_count);
-        self.sort_into_scratch(0, extent);
+        if extent.range_count == 1 {
+            return self.meets_live(key(extent.first));
+        }
+        let count = self.sort_into_scratch(extent);
         let mut last_end = 0;
         let mut overlaps = false;
-        for at in 0..count {
-            let Some(key) = self.scratch.get(at).copied() else { break };
-            let Some(range) = self.range(extent, u32::from(key.ordinal)) else { break };
-            overlaps |= range.start().get() < last_end || self.meets_live(range);
-            last_end = range.end();
+        for key in self.scratch.get(..count).unwrap_or_default() {
+            overlaps |= start_of(*key) < last_end || self.meets_live(*key);
+            last_end = end_of(*key);
         }
         self.blank_scratch(count);
         overlaps
     }
 
-    fn meets_live(&self, range: PageRange) -> bool {
+    fn meets_live(&self, new: u64) -> bool {
         let keys = self.by_page.as_slice();
-        let place = keys.partition_point(|k| self.start_of(*k) < range.end());
+        let end = end_of(new);
+        let place = keys.partition_point(|k| start_of(*k) < end);
         let before = place.checked_sub(1).and_then(|at| keys.get(at));
-        before.and_then(|k| self.range_of(*k)).is_some_and(|r| r.overlaps(range))
+        before.is_some_and(|k| end_of(*k) > start_of(new))
     }
 
-    fn range_of(&self, key: PageKey) -> Option<PageRange> {
-        self.range(&self.grant(key.slot)?.extent, u32::from(key.ordinal))
-    }
-
-    pub(super) fn start_of(&self, key: PageKey) -> u64 {
-        self.range_of(key).map_or(0, |r| r.start().get())
-    }
-
-    /// Writes the keys of an extent's ranges into `scratch`, by address.
-    fn sort_into_scratch(&mut self, slot: u16, extent: &Extent) {
-        let count = usize::from(extent.range_count);
+    /// Writes the keys of an extent's ranges into `scratch`, by address; returns how many.
+    fn sort_into_scratch(&mut self, extent: &Extent) -> usize {
         let Self { scratch, rest, .. } = self;
+        let more = usize::from(extent.range_count.saturating_sub(1));
+        let from = usize::from(extent.rest_at);
+        let others = rest.get(from..from.saturating_add(more)).unwrap_or_default();
+        let ranges = others.iter().flatten().map(|r| r.range);
+        let mut count = 0_usize;
+        for (place, range) in scratch.iter_mut().zip(core::iter::once(extent.first).chain(ranges)) {
+            *place = key(range);
+            count = count.saturating_add(1);
+        }
         let keys = scratch.get_mut(..count).unwrap_or_default();
-        for (key, ordinal) in keys.iter_mut().zip(0_u16..) {
-            *key = PageKey { slot, ordinal };
+        if !keys.is_sorted() {
+            keys.sort_unstable();
         }
-        if count > 1 {
-            keys.sort_unstable_by_key(|key| start_in(rest, extent, key.ordinal));
-        }
+        count
     }
 
     fn blank_scratch(&mut self, count: usize) {
-        self.scratch.get_mut(..count).unwrap_or_default().fill(PageKey::BLANK);
+        self.scratch.get_mut(..count).unwrap_or_default().fill(0);
     }
 
     /// Enters the ranges of a grant-to-be into `by_page`; `false` if they do not fit.
-    pub(super) fn file_pages(&mut self, slot: u16, extent: &Extent) -> bool {
-        let count = usize::from(extent.range_count);
-        if count == 1 {
-            let start = extent.first.start().get();
-            let keys = self.by_page.as_slice();
-            let place = keys.partition_point(|k| self.start_of(*k) < start);
-            return self.by_page.insert(place, PageKey { slot, ordinal: 0 });
+    pub(super) fn file_pages(&mut self, extent: &Extent) -> bool {
+        if extent.range_count == 1 {
+            let key = key(extent.first);
+            let place = self.by_page.as_slice().partition_point(|k| *k < key);
+            return self.by_page.insert(place, key);
         }
-        self.sort_into_scratch(slot, extent);
-        let Self { by_page, scratch, rest, slots, .. } = self;
-        let start = |key: &PageKey| {
-            let extent = if key.slot == slot {
-                Some(extent)
-            } else {
-                slots.get(usize::from(key.slot)).and_then(Option::as_ref).map(|g| &g.extent)
-            };
-            extent.map_or(0, |e| start_in(rest, e, key.ordinal))
-        };
+        let count = self.sort_into_scratch(extent);
+        let Self { by_page, scratch, .. } = self;
         let new = scratch.get(..count).unwrap_or_default();
-        let fits = new.len() == count && by_page.merge(new, |a, b| start(a) < start(b));
+        let fits = count == usize::from(extent.range_count) && by_page.merge(new, |a, b| a < b);
         self.blank_scratch(count);
         fits
     }
 
     /// Takes the ranges of a grant out of `by_page`.
-    pub(super) fn unfile_pages(&mut self, slot: u16, extent: &Extent) {
+    pub(super) fn unfile_pages(&mut self, extent: &Extent) {
         if extent.range_count > FEW {
-            self.by_page.retain(|k| k.slot != slot);
+            let count = self.sort_into_scratch(extent);
+            let Self { by_page, scratch, .. } = self;
+            // Both lists are in order, so that one pass finds them all.
+            let mut gone = scratch.get(..count).unwrap_or_default().iter().peekable();
+            by_page.retain(|k| gone.next_if_eq(&k).is_none());
+            self.blank_scratch(count);
             return;
         }
         for ordinal in 0..extent.range_count {
             let Some(range) = self.range(extent, u32::from(ordinal)) else { continue };
-            let keys = self.by_page.as_slice();
-            let place = keys.partition_point(|k| self.start_of(*k) < range.start().get());
-            if keys.get(place) == Some(&PageKey { slot, ordinal }) {
+            if let Ok(place) = self.by_page.as_slice().binary_search(&key(range)) {
                 let _key = self.by_page.remove(place);
             }
         }
@@ -228,8 +219,22 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     }
 }
 
-fn start_in(rest: &[Option<Rest>], extent: &Extent, ordinal: u16) -> u64 {
-    let Some(after_first) = ordinal.checked_sub(1) else { return extent.first.start().get() };
-    let at = usize::from(extent.rest_at).saturating_add(usize::from(after_first));
-    rest.get(at).copied().flatten().map_or(0, |r| r.range.start().get())
+/// A range in one word that sorts by its address: page frame in bits 63:28, pages in 27:0. The
+/// broker takes no area of 2^28 pages, and no address has more than 48 bits.
+fn key(range: PageRange) -> u64 {
+    let pages = u64::from(range.page_count()) & COUNT;
+    ((range.start().get() / PAGE_SIZE) << COUNT_BITS) | pages
 }
+
+/// The page frame at which a key's range begins.
+const fn start_of(key: u64) -> u64 {
+    key >> COUNT_BITS
+}
+
+/// The page frame behind a key's range.
+const fn end_of(key: u64) -> u64 {
+    (key >> COUNT_BITS).saturating_add(key & COUNT)
+}
+
+const COUNT_BITS: u32 = 28;
+const COUNT: u64 = (1 << COUNT_BITS) - 1;

@@ -109,7 +109,7 @@ impl World {
             }
             Op::Reject(caller, n) => {
                 let found = lab.broker.grants().find(|g| g.handle == handle(n));
-                let generation = found.map_or(1, |g| g.id.generation);
+                let generation = found.map_or(1, |g| g.generation);
                 status(lab, caller, Call::Reject { handle: handle(n), generation })
             }
             Op::Release(caller, n) => status(lab, caller, release(n)),

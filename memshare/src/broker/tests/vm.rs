@@ -119,6 +119,7 @@ fn a_destruction_is_done_once_and_in_bounded_parts() {
             peer: None,
             share: true,
             lend: false,
+            donate: false,
             widest: Permission::ReadWrite,
             max_area_pages: 1,
             quota,

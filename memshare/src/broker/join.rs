@@ -1,0 +1,266 @@
+//! Owns joined areas: two local areas of two VMs, between which the partition copies on request and
+//! counts. Never copies itself, and never lets an area of one VM be named by the other.
+//!
+//! Each VM joins an area of its own under the other's id and a number. The two halves make a join
+//! while both areas and both VMs live; a half whose counterpart is gone waits.
+
+use super::{Broker, Pending, id_of_slot, ok};
+use crate::defect::defective;
+use crate::event::{MapFailed, Next, Notice, Out};
+use crate::grant::{Grant, GrantId, Party};
+use crate::ledger::{Action, Record};
+use crate::policy::MAX_JOINS;
+use causeway_abi::join::COPY_MAX_BYTES;
+use causeway_abi::{CallId, CopyDirection, JoinName, JoinState, Permission, Status};
+use causeway_ffa::MemHandle;
+
+/// One VM's side of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Half {
+    pub(super) owner: Party,
+    /// The other VM, in the life in which it was meant.
+    pub(super) peer: Party,
+    number: u16,
+    slot: u16,
+    /// Bytes copied out of the area and into it since it was joined.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+/// Every half, each in a place that the policy reserved for its owner and peer.
+pub(super) type Halves = [Option<Half>; MAX_JOINS];
+
+/// A copy under way: the places of the caller's half and of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CopyJob {
+    vm: u8,
+    mine: u8,
+    other: u8,
+    direction: CopyDirection,
+    len: u32,
+}
+
+impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
+    /// JOIN: enters the caller's half.
+    pub(super) fn join(
+        &mut self,
+        vm: u8,
+        handle: MemHandle,
+        name: JoinName,
+        out: &mut Out,
+    ) -> Result<Next, Status> {
+        let me = self.id_of(vm);
+        let room = self.policy.joins_of(me, name.peer);
+        if room == 0 {
+            return Err(Status::PolicyPeer);
+        }
+        let peer = self.live_vm(name.peer).ok_or(Status::PeerNotLive)?;
+        let (slot, grant) = self.own(vm, handle)?;
+        let grant = *grant;
+        let is_local = grant.owner.vm == vm && grant.peer.is_none();
+        if !is_local && !defective!(self, JoinForeign) {
+            return Err(Status::NoSuchGrant);
+        }
+        if !grant.is_usable() {
+            return Err(Status::WrongState);
+        }
+        if grant.use_count > 0 {
+            return Err(Status::InUse);
+        }
+        if self.is_joined(slot) || self.half(vm, name).is_some() {
+            return Err(Status::AlreadyJoined);
+        }
+        if !self.seal.admits_join(me, name) && !defective!(self, SealIgnored) {
+            return Err(Status::Sealed);
+        }
+        let halves = || (0_u8..).zip(&self.joins).filter_map(|(at, h)| Some((at, (*h)?)));
+        let mine = || halves().filter(|(_, h)| h.owner.vm == vm && h.peer.vm == peer);
+        // A half that was meant for an earlier life of the other VM makes room.
+        let stale = mine().find(|(_, h)| !self.lives(h.peer)).map(|(at, _)| at);
+        if stale.is_none() && mine().count() >= usize::from(room) {
+            return Err(Status::QuotaGrants);
+        }
+        let free =
+            || self.joins.iter().position(Option::is_none).and_then(|at| u8::try_from(at).ok());
+        let place = stale.or_else(free).ok_or(Status::NoRoom)?;
+        let (owner, peer) = (self.party(vm), self.party(peer));
+        let half = Half { owner, peer, number: name.number, slot, sent: 0, received: 0 };
+        if let Some(place) = self.joins.get_mut(usize::from(place)) {
+            *place = Some(half);
+        }
+        self.log_join(&half, &grant, Action::Joined, u64::from(name.number), out);
+        let other = self.counterpart(&half).map(|(_, h)| h);
+        if other.is_some() {
+            self.tell(peer, out);
+        }
+        let pages = other.map_or(0, |h| self.pages_of(&h));
+        Ok(ok(CallId::Join, [u64::from(state(other.as_ref()).code()), pages, 0, 0]))
+    }
+
+    /// PART: ends the caller's half. The other side waits again.
+    pub(super) fn part(&mut self, vm: u8, name: JoinName, out: &mut Out) -> Result<Next, Status> {
+        let (place, half) = self.half(vm, name).ok_or(Status::NotJoined)?;
+        self.end_half(place, &half, out);
+        Ok(ok(CallId::Part, [half.sent, half.received, 0, 0]))
+    }
+
+    /// JOINED: how a join stands.
+    pub(super) fn joined(&self, vm: u8, name: JoinName) -> Result<Next, Status> {
+        let (_, half) = self.half(vm, name).ok_or(Status::NotJoined)?;
+        let other = self.counterpart(&half).map(|(_, h)| h);
+        let pages = other.map_or(0, |h| self.pages_of(&h));
+        let state = u64::from(state(other.as_ref()).code());
+        Ok(ok(CallId::Joined, [state, half.sent, half.received, pages]))
+    }
+
+    /// COPY: checks everything, then asks for the bytes to be moved.
+    pub(super) fn copy(
+        &mut self,
+        vm: u8,
+        (name, direction): (JoinName, CopyDirection),
+        (from_offset, to_offset): (u64, u64),
+        length: u64,
+    ) -> Result<Next, Status> {
+        let (mine, half) = self.half(vm, name).ok_or(Status::NotJoined)?;
+        let (other, counterpart) = self.counterpart(&half).ok_or(Status::NotJoined)?;
+        let (me, peer) = (self.id_of(vm), name.peer);
+        let (from, to, source, destination) = match direction {
+            CopyDirection::ToPeer => (me, peer, half, counterpart),
+            CopyDirection::FromPeer => (peer, me, counterpart, half),
+        };
+        if !self.policy.may_copy(from, to) && !defective!(self, CopyBackwards) {
+            return Err(Status::PolicyCopy);
+        }
+        let (from, to) = (self.area_of(&source), self.area_of(&destination));
+        let (from, to) = from.zip(to).ok_or(Status::NotJoined)?;
+        let write = if defective!(self, CopyReadOnly) {
+            Permission::ReadOnly
+        } else {
+            Permission::ReadWrite
+        };
+        let inside = self.permits(from, from_offset, length, Permission::ReadOnly)
+            && self.permits(to, to_offset, length, write);
+        if !inside && !defective!(self, CopyOutside) {
+            return Err(Status::OutsideArea);
+        }
+        let len = u32::try_from(length).unwrap_or(u32::MAX).min(COPY_MAX_BYTES);
+        self.pending = Pending::Copy(CopyJob { vm, mine, other, direction, len });
+        Ok(Next::Copy { from, from_offset, to, to_offset, len })
+    }
+
+    /// The bytes were moved, or some of them, or none.
+    pub(super) fn copied(&mut self, result: Result<u32, MapFailed>, out: &mut Out) -> Next {
+        let Pending::Copy(CopyJob { vm, mine, other, direction, len }) = self.pending else {
+            return Next::Idle;
+        };
+        self.pending = Pending::Nothing;
+        let moved = u64::from(result.unwrap_or(0).min(len));
+        if moved == 0 {
+            let caller = self.id_of(vm);
+            return self.answer(caller, CallId::Copy.number(), Err(Status::NoRoom), out);
+        }
+        let (source, destination) = match direction {
+            CopyDirection::ToPeer => (mine, other),
+            CopyDirection::FromPeer => (other, mine),
+        };
+        let counted = if defective!(self, CopyUncounted) { 0 } else { moved };
+        if let Some(Some(half)) = self.joins.get_mut(usize::from(source)) {
+            half.sent = half.sent.saturating_add(counted);
+        }
+        if let Some(Some(half)) = self.joins.get_mut(usize::from(destination)) {
+            half.received = half.received.saturating_add(counted);
+        }
+        let Some(half) = self.joins.get(usize::from(mine)).copied().flatten() else {
+            return Next::Idle;
+        };
+        if let Some(grant) = self.store.grant(half.slot).copied() {
+            self.log_join(&half, &grant, Action::Copied, moved, out);
+        }
+        ok(CallId::Copy, [moved, half.sent, half.received, 0])
+    }
+
+    /// Ends the half, if there is one, of an area that ends.
+    pub(super) fn end_join_of(&mut self, slot: u16, out: &mut Out) {
+        let found = (0_u8..).zip(&self.joins).find_map(|(at, h)| {
+            h.filter(|h| h.slot == slot && !defective!(self, JoinOutlives)).map(|h| (at, h))
+        });
+        if let Some((place, half)) = found {
+            self.end_half(place, &half, out);
+        }
+    }
+
+    fn end_half(&mut self, place: u8, half: &Half, out: &mut Out) {
+        let other = self.counterpart(half);
+        if let Some(place) = self.joins.get_mut(usize::from(place)) {
+            *place = None;
+        }
+        if let Some(grant) = self.store.grant(half.slot).copied() {
+            let bytes = half.sent.saturating_add(half.received);
+            self.log_join(half, &grant, Action::Parted, bytes, out);
+        }
+        if other.is_some() {
+            self.tell(half.peer, out);
+        }
+    }
+
+    /// Whether an area is joined: the bus must not use it, lest bytes of others get into its FIFO.
+    pub(super) fn is_joined(&self, slot: u16) -> bool {
+        self.joins.iter().flatten().any(|h| h.slot == slot)
+    }
+
+    /// The caller's half of this name, if it was meant for the other VM's present life.
+    fn half(&self, vm: u8, name: JoinName) -> Option<(u8, Half)> {
+        let (me, peer) = (self.party(vm), self.party(self.policy.vm_index(name.peer)?));
+        let is = |h: &Half| h.owner == me && h.peer == peer && h.number == name.number;
+        (0_u8..).zip(&self.joins).find_map(|(at, h)| h.filter(is).map(|h| (at, h)))
+    }
+
+    /// The other side of a half, while both VMs live.
+    fn counterpart(&self, half: &Half) -> Option<(u8, Half)> {
+        let is = |h: &Half| {
+            let meets = h.owner == half.peer && h.peer == half.owner;
+            let same = h.number == half.number || defective!(self, JoinAnyNumber);
+            meets && same && self.lives(h.owner) && self.lives(h.peer)
+        };
+        (0_u8..).zip(&self.joins).find_map(|(at, h)| h.filter(is).map(|h| (at, h)))
+    }
+
+    fn area_of(&self, half: &Half) -> Option<GrantId> {
+        self.store.grant(half.slot).map(|g| id_of_slot(half.slot, g))
+    }
+
+    fn pages_of(&self, half: &Half) -> u64 {
+        self.store.grant(half.slot).map_or(0, |g| u64::from(g.extent.page_count))
+    }
+
+    /// In the room of the half's owner: what the other side does fills nobody else's.
+    fn log_join(&self, half: &Half, grant: &Grant, action: Action, bytes: u64, out: &mut Out) {
+        out.push(Notice::Ledger(Record {
+            subject: self.id_of(half.owner.vm),
+            owner: Some(self.id_of(half.owner.vm)),
+            peer: Some(self.id_of(half.peer.vm)),
+            handle: Some(grant.handle),
+            generation: u32::from(half.number),
+            page_count: grant.extent.page_count,
+            action,
+            fold: bytes,
+        }));
+    }
+
+    /// The names of all halves, for the seal: owner, peer, number.
+    pub(super) fn join_names(
+        &self,
+    ) -> impl Iterator<Item = (causeway_ffa::EndpointId, JoinName)> + '_ {
+        self.joins.iter().flatten().map(|h| {
+            let name = JoinName { peer: self.id_of(h.peer.vm), number: h.number };
+            (self.id_of(h.owner.vm), name)
+        })
+    }
+}
+
+const fn state(other: Option<&Half>) -> JoinState {
+    match other {
+        Some(_) => JoinState::Joined,
+        None => JoinState::Waiting,
+    }
+}
