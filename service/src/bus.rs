@@ -121,11 +121,12 @@ impl GrantView for Grants<'_> {
             LifeState::Offered
             | LifeState::Releasing
             | LifeState::AwaitingUnmap
-            | LifeState::Released => false,
+            | LifeState::Released
+            | LifeState::Kept => false,
         };
         Some(GrantFacts {
             peer: view.peer,
-            generation: view.id.generation(),
+            generation: view.generation,
             page_count: view.page_count,
             writable: view.permission == Permission::ReadWrite,
             usable,
@@ -333,6 +334,7 @@ impl<P: Platform> Partition<P> {
             | Outcome::Frame(_)
             | Outcome::Vm(_)
             | Outcome::Kick(_)
+            | Outcome::Bus(_)
             | Outcome::Ledger(_)
             | Outcome::Nothing => None,
         }

@@ -72,6 +72,7 @@ impl<P: Platform> Partition<P> {
             Outcome::Frame(_)
             | Outcome::Vm(_)
             | Outcome::Kick(_)
+            | Outcome::Bus(_)
             | Outcome::Ledger(_)
             | Outcome::Nothing => Err(Status::PartitionFailed),
         }

@@ -8,7 +8,7 @@ use crate::facts;
 use crate::ledger::LedgerTask;
 use crate::platform::{Log, Platform, log};
 use crate::transactions::{self, Response};
-use causeway_abi::{CallId, Frame, Permission, Reply, Status};
+use causeway_abi::{CallId, Frame, NO_HANDLE, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, FfaError, Regs};
 use causeway_memshare::{
     Event, FullBroker, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy,
@@ -26,6 +26,8 @@ pub(crate) enum Outcome {
     Vm(VmVerdict),
     /// The caller may kick the bus.
     Kick(EndpointId),
+    /// The caller may speak to the bus.
+    Bus(EndpointId),
     /// The caller may know a head of the ledger, or read the ledger into its area.
     Ledger(LedgerTask),
     /// With the answer to the bus's use of an area.
@@ -42,6 +44,7 @@ impl Outcome {
             Self::Frame(_) => "a frame",
             Self::Vm(_) => "a VM verdict",
             Self::Kick(_) => "a kick",
+            Self::Bus(_) => "a bus message",
             Self::Ledger(_) => "a ledger call",
             Self::Used(_) => "a use",
             Self::Nothing => "nothing",
@@ -133,8 +136,7 @@ impl<P: Platform> Partition<P> {
         self.bus_tick();
         let answer = self.answer(caller, frame);
         self.bus_settle();
-        let [number, ..] = frame[0].to_le_bytes();
-        if number == CallId::HypPoll.number() {
+        if is_idle_poll(&answer) {
             // The hypervisor's time, which no VM waits for.
             self.ledger.tend();
         }
@@ -163,24 +165,22 @@ impl<P: Platform> Partition<P> {
                 Outcome::Frame(answer) => answer,
                 Outcome::Kick(vm) => self.bus_kick(vm),
                 Outcome::Ledger(task) => self.ledger_task(task),
-                other @ (Outcome::Vm(_) | Outcome::Used(_) | Outcome::Nothing) => {
+                other
+                @ (Outcome::Vm(_) | Outcome::Bus(_) | Outcome::Used(_) | Outcome::Nothing) => {
                     dispatch::refused_frame(&frame, other.out_of_place(&self.platform))
                 }
             };
         }
-        match self.drive(Event::Tick) {
-            Outcome::Nothing => {}
-            other @ (Outcome::Frame(_)
-            | Outcome::Vm(_)
+        match self.drive(Event::BusFrame { caller, frame }) {
+            Outcome::Bus(vm) => self.bus_frame(vm, frame),
+            Outcome::Frame(refusal) => refusal,
+            other @ (Outcome::Vm(_)
             | Outcome::Kick(_)
             | Outcome::Ledger(_)
-            | Outcome::Used(_)) => {
-                return dispatch::refused_frame(&frame, other.out_of_place(&self.platform));
+            | Outcome::Used(_)
+            | Outcome::Nothing) => {
+                dispatch::refused_frame(&frame, other.out_of_place(&self.platform))
             }
-        }
-        match self.broker.check_caller(caller) {
-            Ok(()) => self.bus_frame(caller, frame),
-            Err(status) => dispatch::refused_frame(&frame, status),
         }
     }
 
@@ -206,6 +206,7 @@ impl<P: Platform> Partition<P> {
             Outcome::Vm(VmVerdict::Refused(_)) => Err(FfaError::Denied),
             other @ (Outcome::Frame(_)
             | Outcome::Kick(_)
+            | Outcome::Bus(_)
             | Outcome::Ledger(_)
             | Outcome::Used(_)
             | Outcome::Nothing) => {
@@ -236,10 +237,13 @@ impl<P: Platform> Partition<P> {
                     let result = self.areas.unmap(&mut self.platform, grant);
                     self.feed(Event::Unmapped(result))
                 }
+                // Not carried out yet: the caller is told that there is no room.
+                Next::Copy { .. } => self.feed(Event::Copied(Err(MapFailed))),
                 Next::Continue => self.feed(Event::Continue),
                 Next::Reply(frame) => return Outcome::Frame(frame),
                 Next::VmReply(verdict) => return Outcome::Vm(verdict),
                 Next::BusKick { vm } => return Outcome::Kick(vm),
+                Next::BusFrame { vm } => return Outcome::Bus(vm),
                 Next::LedgerHead { vm, scope, half } => {
                     return Outcome::Ledger(LedgerTask::Head { vm, scope, half });
                 }
@@ -290,4 +294,11 @@ impl<P: Platform> Partition<P> {
         }
         self.step.next()
     }
+}
+
+/// Whether this answers a HYP_POLL that found nothing to do.
+fn is_idle_poll(answer: &Frame) -> bool {
+    let [word, bells, handle, ..] = *answer;
+    let [idle, ..] = Reply::ok(CallId::HypPoll.number(), [0; 4]).encode();
+    word == idle && bells == 0 && handle == NO_HANDLE
 }

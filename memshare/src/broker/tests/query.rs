@@ -12,7 +12,10 @@ fn version_tells_each_caller_its_own_limits() {
     let version = |lab: &mut Small, caller| lab.granted(caller, Call::Version { minor: 9 });
     let all = features::GRANTS_TO_VMS | features::LOCAL_AREAS | features::HYPERVISOR;
     assert_eq!(version(&mut lab, 1), [u64::from(MINOR), all, 8, 8]);
-    assert_eq!(version(&mut lab, 3), [u64::from(MINOR), features::LOCAL_AREAS | features::HYPERVISOR, 8, 8]);
+    assert_eq!(
+        version(&mut lab, 3),
+        [u64::from(MINOR), features::LOCAL_AREAS | features::HYPERVISOR, 8, 8]
+    );
     assert_eq!(version(&mut lab, 4), [u64::from(MINOR), features::HYPERVISOR, 0, 0]);
 }
 
