@@ -1,0 +1,123 @@
+//! Owns the bytes of the fake machine's memory; never decides who may touch them.
+
+use causeway_ffa::{PAGE_SIZE, PageAddr, PageRange};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, Ordering};
+use std::sync::OnceLock;
+
+const PAGE: usize = 4096;
+
+/// One page. Atomics, so that everybody may write at any time without a reference in the way.
+#[repr(C, align(4096))]
+struct Page([AtomicU8; PAGE]);
+
+struct Bank {
+    range: PageRange,
+    /// Made when somebody looks: many tests move memory and never touch it.
+    pages: OnceLock<Box<[Page]>>,
+}
+
+impl Bank {
+    fn pages(&self) -> &[Page] {
+        let page = || Page([const { AtomicU8::new(0) }; PAGE]);
+        self.pages.get_or_init(|| (0..self.range.page_count()).map(|_| page()).collect())
+    }
+}
+
+/// Memory at fake physical addresses, in banks; zero at first.
+pub struct Ram {
+    banks: Vec<Bank>,
+}
+
+/// Where the machine's addresses come from: [`range`] for constants in tests.
+///
+/// # Panics
+/// If the numbers are no range of pages.
+#[must_use]
+pub fn range(start: u64, page_count: u32) -> PageRange {
+    let start = PageAddr::new(start);
+    let range = start.and_then(|start| PageRange::new(start, page_count));
+    range.expect("a range of pages")
+}
+
+impl Ram {
+    /// Makes one bank for each range.
+    #[must_use]
+    pub fn new(ranges: &[PageRange]) -> Self {
+        let bank = |range: &PageRange| Bank { range: *range, pages: OnceLock::new() };
+        Self { banks: ranges.iter().map(bank).collect() }
+    }
+
+    /// Reports whether all of `range` is backed by one bank.
+    #[must_use]
+    pub fn holds(&self, range: PageRange) -> bool {
+        self.banks.iter().any(|bank| bank.range.contains(range))
+    }
+
+    /// The address at which this process finds `range`, for code that works with pointers (rings).
+    /// Valid while this `Ram` lives; `None` where the range is not in one bank.
+    #[must_use]
+    pub fn pointer(&self, range: PageRange) -> Option<NonNull<u8>> {
+        let bank = self.banks.iter().find(|bank| bank.range.contains(range))?;
+        let first = (range.start().get() - bank.range.start().get()) / PAGE_SIZE;
+        let first = usize::try_from(first).ok()?;
+        let count = usize::try_from(range.page_count()).ok()?;
+        bank.pages().get(first..first.checked_add(count)?).map(|pages| NonNull::from(pages).cast())
+    }
+
+    fn byte(&self, address: u64) -> Option<&AtomicU8> {
+        let inside = |bank: &&Bank| (bank.range.start().get()..bank.range.end()).contains(&address);
+        let bank = self.banks.iter().find(inside)?;
+        let offset = usize::try_from(address - bank.range.start().get()).ok()?;
+        bank.pages().get(offset / PAGE)?.0.get(offset % PAGE)
+    }
+
+    /// Copies bytes out; nothing is read beyond memory: `None`, and `into` is then half filled.
+    #[must_use]
+    pub fn read(&self, address: u64, into: &mut [u8]) -> Option<()> {
+        for (at, byte) in (address..).zip(into.iter_mut()) {
+            *byte = self.byte(at)?.load(Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    /// Copies bytes in; `None` beyond memory, and then what lay before it is written.
+    #[must_use]
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Option<()> {
+        for (at, byte) in (address..).zip(bytes) {
+            self.byte(at)?.store(*byte, Ordering::Relaxed);
+        }
+        Some(())
+    }
+}
+
+impl core::fmt::Debug for Ram {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.banks.iter().map(|bank| bank.range)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_kept_across_pages_and_nothing_lies_beyond() {
+        let ram = Ram::new(&[range(0x8000_0000, 2), range(0x9000_0000, 1)]);
+        ram.write(0x8000_0ffe, &[1, 2, 3, 4]).unwrap();
+        let mut back = [0; 4];
+        ram.read(0x8000_0ffe, &mut back).unwrap();
+        assert_eq!(back, [1, 2, 3, 4]);
+        assert_eq!(ram.write(0x8000_1fff, &[1, 2]), None);
+        assert_eq!(ram.read(0x7fff_ffff, &mut back), None);
+    }
+
+    #[test]
+    fn a_pointer_names_one_bank_only() {
+        let ram = Ram::new(&[range(0x8000_0000, 2), range(0x8000_2000, 2)]);
+        let whole = ram.pointer(range(0x8000_0000, 2)).unwrap();
+        let second = ram.pointer(range(0x8000_1000, 1)).unwrap();
+        assert_eq!(second.addr().get() - whole.addr().get(), 4096);
+        assert_eq!(ram.pointer(range(0x8000_1000, 2)), None);
+    }
+}
