@@ -19,6 +19,7 @@ extern crate alloc;
 
 pub mod cases;
 pub mod cmdline;
+pub mod deaths;
 pub mod descriptor;
 pub mod jobs;
 pub mod prng;

@@ -9,6 +9,7 @@ mod fifo;
 mod fragments;
 mod hostile;
 mod kill;
+mod kills;
 mod ledger;
 mod lock;
 mod mapped_attrs;
@@ -41,6 +42,7 @@ pub fn frontend(boot: &Boot) {
             "end_with_vm1" => kill::ends_first,
             "mapped_attrs" => mapped_attrs::owner,
             "ledger" => ledger::auditor,
+            "kills" => kills::controller,
             "seal" => seal::sealer,
             _ => return None,
         })
@@ -65,6 +67,7 @@ pub fn backend(boot: &Boot) {
             "end_with_vm1" => kill::never_ends,
             "mapped_attrs" => mapped_attrs::peer,
             "ledger" => ledger::owner,
+            "kills" => kills::owner::run,
             "seal" => seal::owner,
             _ => return None,
         })
@@ -80,6 +83,7 @@ pub fn hostile(boot: &Boot) {
             "two_cores" => two_cores::second,
             "end_with_vm1" => kill::spins,
             "ledger" => ledger::flooder,
+            "kills" => kills::peer::run,
             "seal" => seal::peer,
             _ => return None,
         })

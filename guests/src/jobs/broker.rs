@@ -3,6 +3,7 @@
 
 use super::Job;
 use super::table::PLAIN;
+use crate::deaths;
 
 /// Who may read which records, and what is in them.
 pub(super) const LEDGER: Job = Job {
@@ -55,6 +56,16 @@ pub(super) const SEAL: Job = Job {
         ],
         &["seal/peer_may_not_seal", "seal/sealed_grant_lives_on", "seal/peer_maps_it_again"],
     ],
+    prints_ledger: true,
+    ..PLAIN
+};
+
+/// Owner, peer or both die at every step of a life.
+pub(super) const KILLS: Job = Job {
+    name: "kills",
+    shows: "owner, peer or both die at every step of a life: survivors get on, new lives start clean",
+    command_lines: ["job=kills", "job=kills", "job=kills"],
+    tests: [&deaths::NAMES, &[], &[]],
     prints_ledger: true,
     ..PLAIN
 };
