@@ -156,9 +156,10 @@ deaths! {
 }
 
 /// What VM 1 says after all rounds.
-const AFTER: [&str; 3] = [
+const AFTER: [&str; 4] = [
     "kills/partition_serves_on",
     "kills/quota_is_whole_again",
+    "kills/charges_are_true",
     "kills/every_round_is_in_the_ledger",
 ];
 

@@ -19,6 +19,7 @@ mod third_party;
 mod transfer;
 mod two_cores;
 mod unaccepted;
+mod unconfirmed;
 
 use crate::rt::{Boot, signal};
 use crate::{report, say};
@@ -43,6 +44,7 @@ pub fn frontend(boot: &Boot) {
             "mapped_attrs" => mapped_attrs::owner,
             "ledger" => ledger::auditor,
             "kills" => kills::controller,
+            "unconfirmed" => unconfirmed::controller,
             "seal" => seal::sealer,
             _ => return None,
         })
@@ -68,6 +70,7 @@ pub fn backend(boot: &Boot) {
             "mapped_attrs" => mapped_attrs::peer,
             "ledger" => ledger::owner,
             "kills" => kills::owner::run,
+            "unconfirmed" => unconfirmed::owner,
             "seal" => seal::owner,
             _ => return None,
         })
@@ -84,6 +87,7 @@ pub fn hostile(boot: &Boot) {
             "end_with_vm1" => kill::spins,
             "ledger" => ledger::flooder,
             "kills" => kills::peer::run,
+            "unconfirmed" => unconfirmed::peer,
             "seal" => seal::peer,
             _ => return None,
         })

@@ -1,8 +1,8 @@
 //! Owns the rows of the jobs that try the broker as a whole: ledger, sealing, deaths, capacity; never
 //! the code that the VMs run for them.
 
-use super::Job;
 use super::table::PLAIN;
+use super::{Job, MonitorLine};
 use crate::deaths;
 
 /// Who may read which records, and what is in them.
@@ -66,6 +66,34 @@ pub(super) const KILLS: Job = Job {
     shows: "owner, peer or both die at every step of a life: survivors get on, new lives start clean",
     command_lines: ["job=kills", "job=kills", "job=kills"],
     tests: [&deaths::NAMES, &[], &[]],
+    prints_ledger: true,
+    ..PLAIN
+};
+
+/// A hypervisor that never says that it unmapped anybody.
+pub(super) const UNCONFIRMED: Job = Job {
+    name: "unconfirmed",
+    shows: "a hypervisor that never confirms: those pages stay locked and charged, all else goes on",
+    command_lines: ["job=unconfirmed", "job=unconfirmed", "job=unconfirmed"],
+    tests: [
+        &[
+            "unconfirmed/charges_stay_with_the_pair",
+            "unconfirmed/partition_serves_on",
+            "unconfirmed/ledger_says_awaiting_unmap",
+            "unconfirmed/dying_owner_waits",
+            "unconfirmed/peers_destruction_frees_everything",
+            "unconfirmed/new_lives_owe_nothing",
+        ],
+        &[
+            "unconfirmed/owner_sees_awaiting_unmap",
+            "unconfirmed/pages_stay_locked",
+            "unconfirmed/other_grants_go_on",
+            "unconfirmed/reclaim_succeeds_after_the_peers_destruction",
+        ],
+        &["unconfirmed/release_is_not_believed"],
+    ],
+    config: &["confirm_unmaps=never"],
+    monitor_lines: &[MonitorLine { text: "UNCONFIRMED handle=", at_least: 2 }],
     prints_ledger: true,
     ..PLAIN
 };

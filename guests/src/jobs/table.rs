@@ -1,6 +1,6 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
-use super::broker::{KILLS, LEDGER, SEAL};
+use super::broker::{KILLS, LEDGER, SEAL, UNCONFIRMED};
 use super::{End, Job, MonitorBuild, MonitorLine, Sabotage, Verdict};
 use crate::cases;
 
@@ -339,4 +339,5 @@ pub const JOBS: &[Job] = &[
     LEDGER,
     SEAL,
     KILLS,
+    UNCONFIRMED,
 ];

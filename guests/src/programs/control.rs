@@ -36,3 +36,37 @@ pub(super) fn restart(vm: u16) -> u64 {
     signal::open();
     answer
 }
+
+/// What a VM owns and what the partition charges to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Charges {
+    /// Live transactions, as the monitor has them.
+    pub(super) shares: u64,
+    /// Bytes of the SPMC's store.
+    pub(super) store_bytes: u64,
+    /// Pages in these transactions.
+    pub(super) pages: u64,
+    /// Transactions that some VM maps.
+    pub(super) mapped: u64,
+    /// Grants that the partition charges to it.
+    pub(super) grants: u64,
+    /// Pages that the partition charges to it.
+    pub(super) charged_pages: u64,
+    /// Ranges that the partition charges to it.
+    pub(super) charged_ranges: u64,
+}
+
+/// Asks the monitor for a VM's charges; `None` if it refuses.
+pub(super) fn audit(vm: u16) -> Option<Charges> {
+    let answer = hvc::call([vendor::AUDIT, u64::from(vm), 0, 0, 0, 0, 0, 0]);
+    let [0, shares, store_bytes, pages, mapped, grants, charged_pages, charged_ranges] = answer
+    else {
+        return None;
+    };
+    Some(Charges { shares, store_bytes, pages, mapped, grants, charged_pages, charged_ranges })
+}
+
+/// Whether a VM owns nothing and is charged nothing.
+pub(super) fn owes_nothing(vm: u16) -> bool {
+    audit(vm) == Some(Charges::default())
+}

@@ -70,6 +70,7 @@ pub(super) fn controller(_boot: &Boot) {
         lives: [1; 4],
         served: 0,
         recorded: 0,
+        charged: 0,
     };
     for death in DEATHS {
         let outcome = led.round(death);
@@ -86,6 +87,7 @@ pub(super) fn controller(_boot: &Boot) {
     check!("kills/partition_serves_on", served, "{} of {rounds}", led.served);
     let filled = ask(OWNER, order::FILL);
     check!("kills/quota_is_whole_again", filled == owner::QUOTA, "{filled} grants");
+    check!("kills/charges_are_true", led.charged == rounds, "{} of {rounds}", led.charged);
     let all = led.recorded == rounds;
     check!("kills/every_round_is_in_the_ledger", all, "{} of {rounds}", led.recorded);
     audit::print(&audit::dump(&led.reader, LedgerScope::All).expect("the whole ledger"));
@@ -125,6 +127,8 @@ struct Led<'c> {
     served: usize,
     /// Rounds whose ledger was true.
     recorded: usize,
+    /// Rounds in which the charges were true.
+    charged: usize,
 }
 
 impl Led<'_> {
@@ -138,20 +142,28 @@ impl Led<'_> {
             [signal::receive_within(OWNER, MILLIS), signal::receive_within(OWNER, MILLIS)];
         assert_eq!(signal::receive_within(PEER, MILLIS), step, "VM 3 came so far");
 
-        self.kill(death.victims, &mut found);
+        let charged = self.kill(death, &mut found);
         self.serve();
         self.restart(death.victims, &mut found, handles);
+        self.charged +=
+            usize::from(charged && control::owes_nothing(OWNER) && control::owes_nothing(PEER));
         if self.ledger_is_true(death, handles) {
             self.recorded += 1;
         }
         if found == Found::default() { Ok(()) } else { Err(found) }
     }
 
-    fn kill(&mut self, victims: Victims, found: &mut Found) {
-        match victims {
+    /// Returns whether the pair was charged for what its peer still mapped.
+    fn kill(&mut self, death: &Death, found: &mut Found) -> bool {
+        let mut charged = true;
+        match death.victims {
             Victims::Owner => {
                 // Under way while VM 3 maps what the dying owner gave.
                 control::once(vendor::KILL, OWNER);
+                if death.step.is_mapped() {
+                    let charges = control::audit(OWNER).unwrap_or_default();
+                    charged = (charges.grants, charges.mapped) == (2, 2);
+                }
                 found.survivor = ask(PEER, order::LET_GO);
                 found.calls[0] = control::kill(OWNER);
             }
@@ -169,6 +181,7 @@ impl Led<'_> {
                 found.calls[0] = control::kill(OWNER);
             }
         }
+        charged
     }
 
     fn restart(&mut self, victims: Victims, found: &mut Found, handles: [u64; PAIR]) {

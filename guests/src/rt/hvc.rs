@@ -17,6 +17,8 @@ pub mod vendor {
     pub const FAULT_SKIP: u64 = 0xc600_0005;
     /// x0 = who made the last FFA_ERROR: 0 nobody, 1 the monitor, 2 the SPMC.
     pub const LAST_REFUSAL: u64 = 0xc600_0006;
+    /// x1 = VM: what it owns (x1-x4) and what the partition charges to it (x5-x7).
+    pub const AUDIT: u64 = 0xc600_0007;
 }
 
 /// Makes a call with x0-x7 and returns x0-x7.
