@@ -2,14 +2,13 @@
 //! what the logs say.
 
 pub(crate) mod config;
-mod tail;
 
 use crate::outcome::{Stop, files};
 use crate::process::{self, Step};
+use crate::tail::Tail;
 use crate::{interrupt, paths};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tail::Tail;
 
 /// Where QEMU puts the disk image.
 pub(crate) const DISK_ADDRESS: u64 = 0x5000_0000;

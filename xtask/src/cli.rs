@@ -1,5 +1,9 @@
 //! Owns the command line: names, options, help. Never acts.
 
+mod tools;
+
+pub(crate) use tools::{ExploreArgs, FuzzArgs, LedgerAction, LedgerArgs, MutantsArgs, VerifyArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -32,8 +36,19 @@ pub(crate) enum Action {
     /// The frontend VM reads the whole disk image over a virtio ring in memory that it granted to
     /// the backend VM through the partition. The digest of what it read is compared with the file.
     Run(RunArgs),
-    /// Run the tests: host, Miri, QEMU and the flash image
+    /// Run the tests: host, the walk, fuzzing, Miri, QEMU and the flash image
     Test(TestArgs),
+    /// Walk through every state of the broker in small worlds and check the invariants
+    Explore(ExploreArgs),
+    /// Feed the decoders, the broker, the queues and the bus with hostile input
+    Fuzz(FuzzArgs),
+    /// Change the code in one place at a time and see whether a test notices (by hand, hours)
+    Mutants(MutantsArgs),
+    /// Check a dump of the partition's ledger
+    #[command(after_help = "Examples:\n  \
+                            cargo xtask ledger verify ledger.bin --head DIGEST\n  \
+                            cargo xtask ledger verify --help")]
+    Ledger(LedgerArgs),
     /// Build target/image/ and print the QEMU line that boots it
     ///
     /// Leaves sp.bin, sp.dtb, monitor.bin, fip.bin, bl1.bin, flash.bin (64 MiB, padded with 0xFF,
@@ -124,6 +139,10 @@ pub(crate) struct RunArgs {
 pub(crate) enum Category {
     /// Format, lints and unit tests; needs no QEMU.
     Host,
+    /// Every state of the broker in small worlds, and every named defect found.
+    Explore,
+    /// A minute of each fuzz target.
+    Fuzz,
     /// The cores under Miri, also as a big-endian machine.
     Miri,
     /// Boots in QEMU.
@@ -134,12 +153,15 @@ pub(crate) enum Category {
 
 impl Category {
     /// Every category, in the order in which they run.
-    pub(crate) const ALL: [Self; 4] = [Self::Host, Self::Miri, Self::Qemu, Self::Image];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Host, Self::Explore, Self::Fuzz, Self::Miri, Self::Qemu, Self::Image];
 
     /// Its name on the command line and before its tests.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
+            Self::Explore => "explore",
+            Self::Fuzz => "fuzz",
             Self::Miri => "miri",
             Self::Qemu => "qemu",
             Self::Image => "image",
@@ -200,7 +222,10 @@ mod tests {
     #[test]
     fn unknown_commands_and_values_are_wrong_usage() {
         for line in [
-            &["xtask", "explore"][..],
+            &["xtask", "powercut"][..],
+            &["xtask", "ledger"],
+            &["xtask", "explore", "--states", "0"],
+            &["xtask", "fuzz", "--seconds", "0"],
             &["xtask"],
             &["xtask", "run", "--cpu", "cortex-m3"],
             &["xtask", "run", "--smp", "0"],

@@ -4,16 +4,23 @@
 mod boot;
 mod cli;
 mod disk;
+mod explore;
+mod fuzz;
 mod image;
 mod interrupt;
+mod json;
+mod ledger;
 mod lines;
+mod mutants;
 mod outcome;
 mod paths;
+mod pool;
 mod process;
 mod run;
 mod say;
 mod setup;
 mod suite;
+mod tail;
 mod tfa;
 mod verdict;
 
@@ -21,10 +28,7 @@ use clap::Parser;
 use cli::{Action, CleanArgs, Cli};
 use outcome::{Exit, Stop, files};
 use setup::Consent;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
 fn main() -> ExitCode {
     install_panic_hook();
@@ -41,6 +45,10 @@ fn main() -> ExitCode {
         Action::Clean(args) => finish(clean(args)),
         Action::Run(args) => finish(run::run(&args, consent(args.set_up.yes))),
         Action::Test(args) => suite::test(&args, consent(args.set_up.yes)).into(),
+        Action::Explore(args) => finish(explore::explore(&args)),
+        Action::Fuzz(args) => finish(fuzz::fuzz(&args)),
+        Action::Ledger(args) => finish(ledger::ledger(&args)),
+        Action::Mutants(args) => finish(mutants::mutants(&args)),
     }
 }
 
@@ -71,43 +79,10 @@ fn command_line_error(error: &clap::Error) -> ExitCode {
         return Exit::Passed.into();
     }
     let reason = "wrong usage of the command line";
-    let args: Vec<OsString> = std::env::args_os().collect();
-    if let Some(json) = path_in(&args, "--json") {
-        let disk = path_in(&args, "--disk");
-        if !disk.is_some_and(|disk| paths::is_same_file(&disk, &json)) {
-            note_json(&json);
-        }
-    }
-    write_json_failure(reason);
+    json::note_from(&std::env::args_os().collect::<Vec<_>>());
+    json::write_failure(reason);
     say::line(&format!("FAIL: {reason}"));
     Exit::Usage.into()
-}
-
-/// Where the JSON file of this run goes, known even when the run itself never begins.
-static JSON: OnceLock<PathBuf> = OnceLock::new();
-
-pub(crate) fn note_json(file: &Path) {
-    // The first one said counts; there is only one.
-    drop(JSON.set(file.to_path_buf()));
-}
-
-fn write_json_failure(reason: &str) {
-    if let Some(file) = JSON.get()
-        && let Err(stop) = run::result::RunResult::write_failure(file, reason)
-    {
-        say::stop(&stop);
-    }
-}
-
-/// The file that an option of `run` names on a command line that could not be understood.
-fn path_in(args: &[OsString], option: &str) -> Option<PathBuf> {
-    let is_run = args.get(1).is_some_and(|command| command == "run");
-    args.iter().enumerate().filter(|_| is_run).find_map(|(index, arg)| {
-        match arg.to_str()?.strip_prefix(option)? {
-            "" => args.get(index + 1).map(PathBuf::from),
-            rest => rest.strip_prefix('=').map(PathBuf::from),
-        }
-    })
 }
 
 fn image_command(consent: Consent) -> Result<(), Stop> {
@@ -140,7 +115,7 @@ fn install_panic_hook() {
             .or_else(|| info.payload().downcast_ref::<String>().cloned())
             .unwrap_or_default();
         say::note(&format!("xtask: this is a bug of xtask: {what} ({place})"));
-        write_json_failure("this is a bug of xtask");
+        json::write_failure("this is a bug of xtask");
         say::line("FAIL: this is a bug of xtask");
         std::process::exit(i32::from(Exit::Failed.code()));
     }));

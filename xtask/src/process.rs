@@ -2,6 +2,7 @@
 //! limit and an orderly end. Never leaves one behind, and never ends one that it did not start.
 
 use crate::outcome::{Stop, files};
+use crate::tail::Tail;
 use crate::{interrupt, paths, say};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
@@ -97,11 +98,20 @@ impl Step {
 
     /// Runs to the end; the status may be a failure.
     pub(crate) fn status(self) -> Result<ExitStatus, Stop> {
+        self.watch(&mut |_| ())
+    }
+
+    /// Runs to the end; each line of the log is shown to `on_line` as it comes.
+    pub(crate) fn watch(self, on_line: &mut dyn FnMut(&str)) -> Result<ExitStatus, Stop> {
         let limit = self.limit;
         let log = self.log.clone();
+        let mut tail = Tail::of(&log);
         let mut running = self.start()?;
         loop {
-            if let Some(status) = running.poll()? {
+            let ended = running.poll()?;
+            tail.read(on_line)?;
+            if let Some(status) = ended {
+                tail.close(on_line);
                 return Ok(status);
             }
             if interrupt::asked() {

@@ -12,7 +12,7 @@ use crate::lines::{Line, Source};
 use crate::outcome::{Stop, files};
 use crate::setup::{self, Consent, qemu};
 use crate::verdict::{self, Broken, Report, Transfer};
-use crate::{paths, say};
+use crate::{json, paths, say};
 use causeway_guests::jobs::{Job, TRANSFER};
 use result::RunResult;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &RunArgs, consent: Consent) -> Result<(), Stop> {
         result
             .write(file, Some("the run was ended before it could report"))
             .map_err(|stop| Stop::usage(format!("--json: {}", stop.reason)))?;
-        crate::note_json(file);
+        json::note(file, json::Shape::Run);
     }
     let outcome = attempt(args, consent, &mut result);
     let outcome = match (outcome, &args.json) {

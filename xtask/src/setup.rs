@@ -2,6 +2,7 @@
 //! enough. Never changes the machine without listing the change first.
 
 pub(crate) mod apt_sources;
+pub(crate) mod cargo_tools;
 pub(crate) mod packages;
 pub(crate) mod qemu;
 pub(crate) mod rust;

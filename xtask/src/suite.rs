@@ -1,7 +1,9 @@
 //! Owns `cargo xtask test`: which parts run, in which order, and the closing line. Never decides
 //! what a single test finds.
 
+mod explore;
 mod flash;
+mod fuzz;
 mod host;
 mod libtest;
 mod miri;
@@ -62,6 +64,8 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
         say::progress(&format!("--- {}", category.name()));
         let outcome = match category {
             Category::Host => host::run(&context, tally),
+            Category::Explore => explore::run(&context, tally),
+            Category::Fuzz => fuzz::run(&context, tally),
             Category::Miri => miri::run(&context, tally),
             Category::Qemu => machine.ready(consent).and_then(|()| qemu::run(&context, tally)),
             Category::Image => machine.ready(consent).and_then(|()| flash::run(&context, tally)),

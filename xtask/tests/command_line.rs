@@ -159,7 +159,7 @@ fn what_is_not_there_yet_is_refused_in_plain_words() {
 
 #[test]
 fn wrong_usage_has_status_2_a_usage_text_and_the_json_file() {
-    for args in [&["explore"][..], &["run", "--smp", "99"], &["frobnicate"], &[]] {
+    for args in [&["powercut"][..], &["ledger"], &["run", "--smp", "99"], &["frobnicate"], &[]] {
         let seen = Bench::new().run(args);
         assert_eq!(seen.code, Some(2), "{args:?}");
         let teaches = seen.stderr.contains("Usage:") || seen.stderr.contains("--help");
@@ -171,6 +171,47 @@ fn wrong_usage_has_status_2_a_usage_text_and_the_json_file() {
         let seen = bench.run(&[&["run", "--cpu", "z80"][..], json].concat());
         assert_eq!((seen.code, bench.json()["pass"].as_bool()), (Some(2), Some(false)));
     }
+    for command in ["explore", "fuzz", "mutants", "powercut"] {
+        let bench = Bench::new();
+        let seen = bench.run(&[command, "--no-such-option", "--json", "out.json"]);
+        assert_eq!((seen.code, bench.json()["pass"].as_bool()), (Some(2), Some(false)));
+    }
+}
+
+#[test]
+fn a_dump_is_not_overwritten_by_the_json_file() {
+    for more in [&[][..], &["--no-such-option"]] {
+        let bench = Bench::new();
+        fs::write(bench.at("dump"), [7; 96]).expect("written");
+        fs::hard_link(bench.at("dump"), bench.at("link")).expect("linked");
+        for json in ["dump", "./dump", "link"] {
+            let line = [&["ledger", "verify", "dump", "--json", json], more].concat();
+            assert_eq!(bench.run(&line).code, Some(2), "{json}");
+            assert_eq!(fs::read(bench.at("dump")).expect("read"), [7; 96]);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_fuzz_target_is_answered_with_those_there_are() {
+    let bench = Bench::new();
+    let seen = bench.run(&["fuzz", "--target", "toaster", "--json", "out.json"]);
+    assert_eq!(seen.code, Some(2), "{}", seen.stderr);
+    assert!(
+        seen.last.contains("toaster") && seen.stderr.contains("descriptors"),
+        "{}",
+        seen.stderr
+    );
+    assert_eq!(bench.json()["pass"], false);
+}
+
+#[test]
+fn without_a_nightly_toolchain_or_its_installer_fuzzing_is_missing_not_failed() {
+    let bench = Bench::new();
+    let seen = bench.run(&["fuzz", "--seconds", "1", "--json", "out.json"]);
+    assert_eq!(seen.code, Some(3), "{}", seen.stderr);
+    assert!(seen.stderr.contains("to mend it:"), "{}", seen.stderr);
+    assert_eq!(bench.json()["pass"], false);
 }
 
 #[test]
@@ -200,7 +241,7 @@ fn help_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("cargo xtask run") && text.contains("Exit status"), "{text}");
-    for later in ["explore", "powercut", "mutants"] {
+    for later in ["powercut", "traceability", "dist"] {
         assert!(!text.contains(later), "{later} is not there yet");
     }
 }

@@ -67,6 +67,30 @@ pub(crate) fn miri() -> Result<String, Stop> {
     })
 }
 
+/// Adds a nightly toolchain where there is none.
+pub(crate) fn nightly() -> Result<(), Stop> {
+    let ask = process::ask("rustup", &["run", "nightly", "rustc", "--version"], QUESTION);
+    match ask {
+        Ok(answer) if answer.ok => return Ok(()),
+        Err(stop) if stop.exit != Exit::Missing => return Err(stop),
+        Err(_) => {
+            return Err(Stop::missing("a nightly toolchain is needed, and there is no rustup")
+                .mend("install Rust with rustup, see docs/troubleshooting.md"));
+        }
+        Ok(_) => {}
+    }
+    let how = "rustup toolchain install nightly --profile minimal";
+    say::progress(&format!("adding a nightly toolchain: {how}"));
+    rustup(&["toolchain", "install", "nightly", "--profile", "minimal"], how)
+}
+
+/// The triple of this machine, as the compiler names it.
+pub(crate) fn host() -> Result<String, Stop> {
+    let answer = process::ask("rustc", &["-vV"], QUESTION)?;
+    let triple = answer.stdout.lines().find_map(|line| line.strip_prefix("host: "));
+    triple.map(str::to_owned).ok_or_else(|| Stop::failed("rustc -vV names no host"))
+}
+
 fn miri_version() -> Result<Option<String>, Stop> {
     let args = ["run", "nightly", "cargo", "miri", "--version"];
     match process::ask("rustup", &args, QUESTION) {

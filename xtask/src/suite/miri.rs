@@ -6,17 +6,13 @@ use super::{Context, libtest, log_name};
 use crate::outcome::{Exit, Stop};
 use crate::process::Step;
 use crate::setup::rust;
-use crate::{paths, say};
+use crate::{paths, pool, say};
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::Mutex;
-use std::thread;
 use std::time::Duration;
 
 const SETUP: Duration = Duration::from_secs(300);
 const LIMIT: Duration = Duration::from_secs(1200);
-/// Miri runs one thread at a time, so two of them share the machine.
-const WORKERS: usize = 2;
 
 /// One `cargo miri test`.
 struct Lane {
@@ -44,22 +40,8 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
     for target in [None, Some(rust::BIG_ENDIAN)] {
         prepare(context, target)?;
     }
-    let next = Mutex::new(LANES.iter());
-    let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for worker in 0..WORKERS {
-            let (next, done) = (&next, &done);
-            scope.spawn(move || {
-                while let Some(lane) = take(next) {
-                    let outcome = lane.run(context, worker);
-                    if let Ok(mut done) = done.lock() {
-                        done.push((lane, outcome));
-                    }
-                }
-            });
-        }
-    });
-    for (lane, outcome) in done.into_inner().unwrap_or_default() {
+    // Miri runs one thread at a time, so two of them share the machine.
+    for (lane, outcome) in pool::two_at_a_time(&LANES, |lane, worker| lane.run(context, worker)) {
         let name = format!("{}::{}", lane.name, lane.package);
         let log = lane.log(context);
         match libtest::count(lane.name, outcome, &log, tally) {
@@ -69,10 +51,6 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
         }
     }
     Ok(())
-}
-
-fn take<'a>(next: &Mutex<impl Iterator<Item = &'a Lane>>) -> Option<&'a Lane> {
-    next.lock().ok()?.next()
 }
 
 impl Lane {

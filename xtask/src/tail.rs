@@ -10,7 +10,7 @@ const MAX_BYTES: u64 = 64 << 20;
 const MAX_LINE: usize = 4096;
 
 /// A log file and what has been read of it.
-pub(super) struct Tail {
+pub(crate) struct Tail {
     path: PathBuf,
     file: Option<File>,
     read: u64,
@@ -20,12 +20,12 @@ pub(super) struct Tail {
 
 impl Tail {
     /// The file need not be there yet.
-    pub(super) fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         Self { path: path.to_path_buf(), file: None, read: 0, rest: Vec::new(), lines: Vec::new() }
     }
 
     /// Reads what is new; each whole line goes to `on_line`.
-    pub(super) fn read(&mut self, on_line: &mut dyn FnMut(&str)) -> Result<(), Stop> {
+    pub(crate) fn read(&mut self, on_line: &mut dyn FnMut(&str)) -> Result<(), Stop> {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok();
         }
@@ -39,7 +39,7 @@ impl Tail {
             self.read += u64::try_from(got).unwrap_or(u64::MAX);
             if self.read > MAX_BYTES {
                 return Err(Stop::failed(format!(
-                    "the machine printed more than {MAX_BYTES} bytes (log: {})",
+                    "it printed more than {MAX_BYTES} bytes (log: {})",
                     self.path.display()
                 )));
             }
@@ -55,7 +55,7 @@ impl Tail {
     }
 
     /// The last line may have no end.
-    pub(super) fn close(&mut self, on_line: &mut dyn FnMut(&str)) {
+    pub(crate) fn close(&mut self, on_line: &mut dyn FnMut(&str)) {
         if !self.rest.is_empty() {
             self.end_line(on_line);
         }
@@ -69,12 +69,12 @@ impl Tail {
     }
 
     /// The whole lines so far.
-    pub(super) fn lines(&self) -> &[String] {
+    pub(crate) fn lines(&self) -> &[String] {
         &self.lines
     }
 
     /// All lines.
-    pub(super) fn into_lines(self) -> Vec<String> {
+    pub(crate) fn into_lines(self) -> Vec<String> {
         self.lines
     }
 }

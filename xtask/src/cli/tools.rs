@@ -1,0 +1,118 @@
+//! Owns the options of the commands that check the cores: explore, fuzz, mutants, ledger. Never acts.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Options of `explore`.
+#[derive(Args, Debug, Default)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask explore                           every world, to the last state\n  \
+    cargo xtask explore --json out.json           the same, with every count\n  \
+    cargo xtask explore --world two-cores         one world\n  \
+    cargo xtask explore --defect all              every named defect must be found\n  \
+    cargo xtask explore --defect release-on-word  one of them, with the steps that lead to it\n\n\
+    A world is a small cast (owners, peers, pages, an SPMC that may lie). The walk takes every\n\
+    call, crash and refusal in every state that can be reached, and checks the invariants I1-I7, I9\n\
+    and I10 of ARCHITECTURE.md after each step. A violation is shown with its shortest trace.\n\
+    An unknown name of a world or a defect is answered with the names there are.")]
+pub(crate) struct ExploreArgs {
+    /// Write what was found as JSON, in every case, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Switch on a defect (or each in turn: `all`); not finding it is a failure
+    #[arg(long, value_name = "NAME|all", conflicts_with = "world")]
+    pub(crate) defect: Option<String>,
+    /// Walk through one world only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) world: Option<String>,
+    /// Only the N nearest states of each world (a world cut short is no pass)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) states: Option<u64>,
+}
+
+/// Options of `fuzz`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask fuzz                              a minute of every target, two at a time\n  \
+    cargo xtask fuzz --seconds 600 --target broker\n  \
+    cargo xtask fuzz --seconds 60 --keep          and keep what was found in fuzz/seeds/\n\n\
+    The seeds of fuzz/seeds/ are replayed first. New input is collected in target/fuzz/corpus/ and\n\
+    used by the next run. A crash, a failed assertion or an input that takes too long is a failure;\n\
+    its input is kept in fuzz/artifacts/TARGET/, and the command that repeats it is printed.\n\
+    What is needed (a nightly toolchain, cargo-fuzz) is installed: cargo-fuzz into target/tools/.")]
+pub(crate) struct FuzzArgs {
+    /// How long each target runs
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// Only this target; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Vec<String>,
+    /// Afterwards, put the smallest set of inputs with the same coverage into fuzz/seeds/
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Write what was found as JSON, in every case, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Options of `mutants`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask mutants --package causeway-memshare\n  \
+    cargo xtask mutants --shard 0/8               every eighth change of both packages\n  \
+    cargo xtask mutants --file memshare/src/broker/accept.rs\n\n\
+    Changes the code in one place at a time (in a copy) and runs the package's unit tests: a change\n\
+    that no test notices is a survivor. Takes hours; nothing runs it but you. docs/mutants.md holds\n\
+    the last results with the reason of each survivor. cargo-mutants is installed into target/tools/.")]
+pub(crate) struct MutantsArgs {
+    /// Whose code is changed; may be given more than once (default: memshare and ffa)
+    #[arg(long, value_name = "P", default_values = ["causeway-memshare", "causeway-ffa"])]
+    pub(crate) package: Vec<String>,
+    /// A part of the changes: K of N, chosen evenly
+    #[arg(long, value_name = "K/N")]
+    pub(crate) shard: Option<String>,
+    /// Only changes of this file; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Vec<String>,
+    /// How many changes are tried at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: u32,
+    /// Write the counts as JSON, in every case, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Options of `ledger`.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerArgs {
+    /// What to do with a dump.
+    #[command(subcommand)]
+    pub(crate) action: LedgerAction,
+}
+
+/// What can be done with a dump of the ledger.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerAction {
+    /// Check a dump of the ledger, record by record
+    Verify(VerifyArgs),
+}
+
+/// Options of `ledger verify`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask ledger verify ledger.bin --head 9f86d081884c7d65...(64 digits)\n  \
+    cargo xtask ledger verify ledger.bin           consistent, but not anchored\n\n\
+    The head is what the call LEDGER_HEAD returned; it must have come another way than the file.\n\
+    Without it a dump that was made up as a whole, with all its hashes, cannot be told from a true\n\
+    one. docs/ledger.md describes the bytes.")]
+pub(crate) struct VerifyArgs {
+    /// The dump
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The head's digest, 64 hexadecimal digits
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) head: Option<String>,
+    /// Write the verdict as JSON, in every case, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
