@@ -65,6 +65,8 @@ pub enum Rule {
     AreaIdTaken,
     /// The area id must be bound on this link.
     AreaIdUnknown,
+    /// No buffer of an area may be in use when it is taken back.
+    BuffersTaken,
     /// A driver must accept VIRTIO_F_VERSION_1.
     VersionOne,
     /// The device must not ask for a reset.
@@ -98,6 +100,7 @@ impl Rule {
             Self::NoRoom => "The tables of this library must have room.",
             Self::AreaIdTaken => "An area id may name one grant of a link at a time.",
             Self::AreaIdUnknown => "The area id must be bound on this link.",
+            Self::BuffersTaken => "Buffers of an area must be back before the area is.",
             Self::VersionOne => "Driver and device must both have VIRTIO_F_VERSION_1.",
             Self::DeviceNeedsReset => "The device must not be in need of a reset.",
         }

@@ -1,8 +1,9 @@
 //! Owns what the driver side asks of the bus and of devices; never a driver's logic.
 
 use super::{Body, Bus, BusRequest, BusResponse, Incoming, Request};
-use crate::error::{Error, Rule};
+use crate::error::{Awaited, Error, Rule};
 use crate::grant::Grant;
+use crate::wait::{Bound, Wait};
 use arrayvec::ArrayVec;
 use causeway_abi::{GrantKind, Permission};
 use causeway_virtio::AreaId;
@@ -99,6 +100,28 @@ impl Bus<'_> {
                 Err(Error::peer(Rule::MessageKind))
             }
         }
+    }
+
+    /// Waits until a living device side answers for a device: after the start, or after the death of
+    /// the VM that served it. What the bus knows about a device from before its death is no answer.
+    ///
+    /// # Errors
+    /// [`Awaited::Device`], or what went wrong with a request.
+    pub fn wait_for_device(
+        &self,
+        dev_num: u16,
+        wait: &dyn Wait,
+        bound: Bound,
+    ) -> Result<(), Error> {
+        let there = bound.until(wait, || {
+            // Of all requests without an effect, the one that the bus never answers itself.
+            match self.request(dev_num, Request::GetVqueue { index: 0 }) {
+                Ok(_) => Ok(Some(())),
+                Err(Error::BusError { .. } | Error::TimedOut(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })?;
+        there.ok_or(Error::TimedOut(Awaited::Device))
     }
 
     /// Takes the next event of one device, and leaves everything else for [`Bus::receive`].

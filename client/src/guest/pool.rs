@@ -13,6 +13,8 @@ use causeway_virtio::{AreaId, BusAddr};
 use core::ptr::NonNull;
 use spin::mutex::SpinMutex;
 
+mod renew;
+
 /// Most areas in a pool.
 pub const POOL_AREAS: usize = 8;
 

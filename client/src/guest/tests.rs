@@ -17,8 +17,8 @@ use crate::wait::Bound;
 use causeway_abi::{GrantKind, GrantTerms, LifeState, Permission};
 use causeway_ffa::EndpointId;
 use causeway_virtio::AreaId;
-use causeway_virtio::device::DeviceServer;
 use causeway_virtio::device::block::{Block, SliceMedium};
+use causeway_virtio::device::{DeviceModel, DeviceServer};
 use causeway_virtio::msg::{Body, DeviceState};
 use core::cell::RefCell;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, RespStatus, VirtIOBlk};
@@ -30,28 +30,29 @@ const TERMS: GrantTerms =
 const SOON: Bound = Bound::millis(200);
 const SECTORS: usize = 64;
 
-type Disk<'m> = DeviceServer<Block<SliceMedium<'m>>, 1>;
-
-/// A backend VM with one disk.
-struct FakeBackendVm<'v, 'c, 'm> {
+/// A backend VM with one device of up to two queues.
+struct FakeBackendVm<'v, 'c, D> {
     bus: &'v Bus<'c>,
     doorbells: &'v Doorbells<'c>,
     memory: Backend<'c, 4>,
-    disk: Disk<'m>,
+    device: DeviceServer<D, 2>,
 }
 
-impl FakeBackendVm<'_, '_, '_> {
+impl<D: DeviceModel> FakeBackendVm<'_, '_, D> {
     fn turn(&mut self) {
         self.memory.admit(|_| Verdict::Accept).unwrap();
         while let Some(incoming) = self.bus.receive().unwrap() {
             self.take(&incoming);
         }
         let memory = self.memory.memory(DRIVER);
-        let served = self.disk.serve(&memory, 0, 16);
-        if served.notify {
-            self.doorbells.ring(DRIVER).unwrap();
+        // The later queue first: what it brings may be input for the earlier one.
+        for queue in (0..self.device.model().queue_count()).rev() {
+            let served = self.device.serve(&memory, queue, 16);
+            if served.notify {
+                self.doorbells.ring(DRIVER).unwrap();
+            }
+            self.device.arm(&memory, queue);
         }
-        self.disk.arm(&memory, 0);
     }
 
     fn take(&mut self, incoming: &Incoming) {
@@ -59,7 +60,7 @@ impl FakeBackendVm<'_, '_, '_> {
             return self.bus.respond(incoming, Body::BusResponse(response)).unwrap();
         }
         let memory = self.memory.memory(incoming.far);
-        match self.disk.answer(&memory, &incoming.message) {
+        match self.device.answer(&memory, &incoming.message) {
             Some(answer) => self.bus.respond(incoming, answer.body).unwrap(),
             None => self.bus.refuse(incoming).unwrap(),
         }
@@ -77,6 +78,15 @@ struct DriverSide<'t, 'c> {
 
 /// Sets both VMs up around a disk whose sector n begins with the byte n.
 fn with_disk(test: impl FnOnce(&DriverSide<'_, '_>)) {
+    let mut medium: Vec<u8> = vec![0; SECTORS * 512];
+    for (number, sector) in medium.chunks_mut(512).enumerate() {
+        sector[0] = u8::try_from(number).unwrap();
+    }
+    with_device(Block::<_, 66>::new(SliceMedium::new(&mut medium), [b'd'; 20]), test);
+}
+
+/// Sets both VMs up around a device.
+fn with_device<D: DeviceModel>(device: D, test: impl FnOnce(&DriverSide<'_, '_>)) {
     let world = FakeWorld::new();
     let (conduit1, conduit2) = (world.vm(1), world.vm(2));
     let mapper: IdentityMapper = mapper();
@@ -88,33 +98,23 @@ fn with_disk(test: impl FnOnce(&DriverSide<'_, '_>)) {
     rung2.bind(DRIVER).unwrap();
     let serving = Bus::open(&backend, pages(2), &idle, SOON).unwrap();
     serving.announce(0, DeviceState::Added).unwrap();
-    let mut medium: Vec<u8> = vec![0; SECTORS * 512];
-    for (number, sector) in medium.chunks_mut(512).enumerate() {
-        sector[0] = u8::try_from(number).unwrap();
-    }
     let vm = RefCell::new(FakeBackendVm {
         bus: &serving,
         doorbells: &rung2,
         memory: Backend::new(&backend, &mapper),
-        disk: DeviceServer::new(Block::new(SliceMedium::new(&mut medium), [b'd'; 20])),
+        device: DeviceServer::new(device),
     });
     let turn = || vm.borrow_mut().turn();
     let wait = FakeWait::new(turn);
     {
         let bus = Bus::open(&driver, pages(2), &wait, SOON).unwrap();
-        test(&DriverSide {
-            bus: &bus,
-            doorbells: &rung1,
-            connection: &driver,
-            wait: &wait,
-            turn: &turn,
-        });
-        bus.close().unwrap();
+        let (bus, doorbells, connection, wait, turn) = (&bus, &rung1, &driver, &wait, &turn);
+        test(&DriverSide { bus, doorbells, connection, wait, turn });
     }
     drop(wait);
     drop(vm);
     serving.close().unwrap();
-    world.assert_clean("after the disk");
+    world.assert_clean("after the device");
 }
 
 /// Grants an area, binds it, and gives it to a pool.
@@ -145,6 +145,10 @@ macro_rules! link {
         }
     };
 }
+
+// Behind the macro, which they use.
+mod blocking;
+mod restart;
 
 /// Lends one sector's request, buffer and response out of a page: all of it in place. The page was
 /// zero when it was taken. The parts are lent anew after the device has worked: references may not

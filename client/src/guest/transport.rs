@@ -15,6 +15,10 @@ use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Trans
 use virtio_drivers::{Error as DriverError, PhysAddr, Result as DriverResult};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+mod limit;
+
+pub use limit::Limit;
+
 /// Bytes of configuration space that are kept.
 const CONFIG: usize = 256;
 
@@ -64,6 +68,8 @@ pub struct MsgTransport<'b, 'c> {
     info: DeviceInfo,
     offered: Features,
     config: RefCell<Option<Config>>,
+    limit: Option<Limit<'b>>,
+    rings: [Option<limit::Rings>; limit::QUEUES],
 }
 
 /// A consistent copy of the configuration space.
@@ -91,16 +97,37 @@ impl<'b, 'c> MsgTransport<'b, 'c> {
         let device_type =
             DeviceType::try_from(info.device_id).map_err(|_| Error::peer(Rule::MessageKind))?;
         let config = RefCell::new(None);
-        let (offered, withheld) = (Features::NONE, Features::NONE);
-        Ok(Self { bus, dev_num, kick, health, withheld, device_type, info, offered, config })
+        let (offered, withheld) = (Features::NONE, Features::INDIRECT_DESC);
+        Ok(Self {
+            bus,
+            dev_num,
+            kick,
+            health,
+            withheld,
+            device_type,
+            info,
+            offered,
+            config,
+            limit: None,
+            rings: [None; limit::QUEUES],
+        })
     }
 
-    /// Keeps features of the device from the driver. Without [`Features::EVENT_IDX`], for example,
-    /// virtio-drivers kicks only while the device wants to be kicked; with it, it compares ring
-    /// indices without wrapping them and kicks a device that is awake.
+    /// Keeps more features of the device from the driver. Without [`Features::EVENT_IDX`], for
+    /// example, virtio-drivers kicks only while the device wants to be kicked; with it, it compares
+    /// ring indices without wrapping them and kicks a device that is awake.
     #[must_use]
-    pub const fn without(mut self, features: Features) -> Self {
-        self.withheld = features;
+    pub fn without(mut self, features: Features) -> Self {
+        self.withheld = self.withheld | features;
+        self
+    }
+
+    /// Lets the driver use indirect descriptors. virtio-drivers keeps their tables on the heap, so
+    /// this is for guests whose heap lies in an area of the pool; elsewhere each table would be moved.
+    #[must_use]
+    pub fn with_indirect_tables(mut self) -> Self {
+        let bit = Features::INDIRECT_DESC.get();
+        self.withheld = Features::from_raw(self.withheld.get() & !bit);
         self
     }
 
@@ -270,7 +297,7 @@ impl Transport for MsgTransport<'_, '_> {
 
     fn notify(&mut self, queue: u16) {
         if !self.health.is_well() {
-            return;
+            return self.await_used(queue);
         }
         let rung = match self.kick {
             Kick::Doorbell(doorbells, peer) => doorbells.ring(peer),
@@ -282,6 +309,7 @@ impl Transport for MsgTransport<'_, '_> {
         if let Err(error) = rung {
             self.health.note(error);
         }
+        self.await_used(queue);
     }
 
     fn get_status(&self) -> DeviceStatus {
@@ -329,14 +357,18 @@ impl Transport for MsgTransport<'_, '_> {
         driver_area: PhysAddr,
         device_area: PhysAddr,
     ) {
-        let answer = self.ask(Request::SetVqueue(SetVqueue {
+        let set = SetVqueue {
             index: u32::from(queue),
             flags: VqueueFlags::ENABLE,
             size,
             desc: BusAddr::from_raw(descriptors),
             driver: BusAddr::from_raw(driver_area),
             device: BusAddr::from_raw(device_area),
-        }));
+        };
+        if let Some(place) = self.rings.get_mut(usize::from(queue)) {
+            *place = limit::Rings::of(&set);
+        }
+        let answer = self.ask(Request::SetVqueue(set));
         if !matches!(answer, Some(Response::SetVqueue) | None) {
             self.unfit::<()>(Rule::MessageKind);
         }
