@@ -45,6 +45,8 @@ pub(crate) struct BusGlue {
     /// What the bus has yet to hear.
     lost: [Option<Lost>; LOST],
     lost_count: usize,
+    /// When the bus has something to do by itself, as of its last step.
+    deadline: Option<u64>,
 }
 
 impl BusGlue {
@@ -55,6 +57,7 @@ impl BusGlue {
             fifos: [const { None }; FIFOS],
             lost: [None; LOST],
             lost_count: 0,
+            deadline: None,
         }
     }
 
@@ -80,8 +83,9 @@ impl BusGlue {
     }
 
     /// Returns the tick at which the bus has something to do by itself.
-    pub(crate) fn deadline(&self) -> Option<u64> {
-        self.bus.next_deadline()
+    #[inline]
+    pub(crate) const fn deadline(&self) -> Option<u64> {
+        self.deadline
     }
 
     /// A grant ended. The bus hears of it when the broker's sequence has ended. Should there ever
@@ -226,11 +230,16 @@ impl<P: Platform> Partition<P> {
         // One place for the effects of all steps: it is large.
         let mut effects = Effects::new();
         self.bus_step(event, &mut effects, &mut waiting, &mut reply);
-        for _ in 0..MAX_STEPS {
-            let Some(event) = waiting.pop() else { return reply };
+        let mut steps = 1;
+        while let Some(event) = waiting.pop() {
+            if steps == MAX_STEPS {
+                log!(self.platform, "bus: a run without end");
+                break;
+            }
+            steps += 1;
             self.bus_step(event, &mut effects, &mut waiting, &mut reply);
         }
-        log!(self.platform, "bus: a run without end");
+        self.bus.deadline = self.bus.bus.next_deadline();
         reply
     }
 

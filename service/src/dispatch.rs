@@ -1,6 +1,7 @@
 //! Owns what a message from the SPMC asks of the partition, and how a refusal looks. Never acts;
 //! total: every register file has an outcome.
 
+use crate::platform::Outgoing;
 use causeway_abi::{Frame, Reply, Status};
 use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage, Width};
 use causeway_ffa::{Call, EndpointId, FfaError, Regs, Version};
@@ -53,6 +54,13 @@ pub fn task(regs: &Regs, spmc: EndpointId) -> Task {
     }
 }
 
+/// Reads a frame by the short way: [`task`] would find [`Task::Frame`]. `None` says nothing.
+#[inline]
+#[must_use]
+pub fn frame(regs: &Regs) -> Option<DirectMessage> {
+    DirectMessage::request64(regs)
+}
+
 /// A direct request that makes no sense still has somebody waiting for its answer.
 fn malformed(
     regs: &Regs,
@@ -96,9 +104,10 @@ fn framework_task(request: Framework, spmc: EndpointId) -> Task {
 }
 
 /// Answers a frame.
+#[inline]
 #[must_use]
-pub fn answer(message: &DirectMessage, words: Frame) -> Regs {
-    Call::DirectResp(message.reply(words)).encode()
+pub fn answer(message: &DirectMessage, words: Frame) -> Outgoing {
+    message.reply8(words)
 }
 
 /// Answers a framework message about a VM.
@@ -114,7 +123,7 @@ pub fn answer_vm(request: &Framework, event: VmEvent, status: Result<(), FfaErro
 /// Refuses a frame in the language in which it came: a virtio-msg ERROR, or a status.
 #[must_use]
 pub fn refuse(message: &DirectMessage, status: Status) -> Regs {
-    answer(message, refused_frame(&message.words, status))
+    Regs::from_smc8(answer(message, refused_frame(&message.words, status)))
 }
 
 /// The frame of a refusal: see [`refuse`].

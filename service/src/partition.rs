@@ -117,12 +117,16 @@ impl<P: Platform> Partition<P> {
     /// Takes what the SPMC delivered and returns what to send back; `None`: nobody waits for an
     /// answer, FFA_MSG_WAIT. `spmc` is the SPMC's own id.
     pub fn handle(&mut self, received: &Regs, spmc: EndpointId) -> Option<Regs> {
+        if let Some(message) = dispatch::frame(received) {
+            let words = self.frame(message.sender, message.words);
+            return Some(Regs::from_smc8(dispatch::answer(&message, words)));
+        }
         match dispatch::task(received, spmc) {
             Task::Wait | Task::Interrupt | Task::Refused(_) => None,
             Task::Answer(answer) => Some(answer),
             Task::Frame(message) => {
                 let words = self.frame(message.sender, message.words);
-                Some(dispatch::answer(&message, words))
+                Some(Regs::from_smc8(dispatch::answer(&message, words)))
             }
             Task::Vm(request, event) => {
                 let status = self.vm_event(request.sender, event);
@@ -136,25 +140,22 @@ impl<P: Platform> Partition<P> {
         self.bus_tick();
         let answer = self.answer(caller, frame);
         self.bus_settle();
-        if is_idle_poll(&answer) {
-            // The hypervisor's time, which no VM waits for.
-            self.ledger.tend();
-        }
-        self.with_bus_deadline(answer)
+        let [number, ..] = frame[0].to_le_bytes();
+        if number == CallId::HypPoll.number() { self.after_poll(answer) } else { answer }
     }
 
-    /// HYP_POLL returns the next moment at which somebody must look: the bus has one as well.
-    fn with_bus_deadline(&self, answer: Frame) -> Frame {
-        let [number, ..] = answer[0].to_le_bytes();
-        if number != CallId::HypPoll.number() {
-            return answer;
-        }
+    /// HYP_POLL returns the next moment at which somebody must look: the bus has one as well. And
+    /// it is the hypervisor's time, which no VM waits for: where there was nothing to do, the
+    /// ledger is chained.
+    fn after_poll(&mut self, answer: Frame) -> Frame {
         let Some(mut reply) = Reply::decode(&answer).filter(|r| r.status == Status::Ok) else {
             return answer;
         };
-        let ([.., deadline], Some(bus)) = (&mut reply.results, self.bus.deadline()) else {
-            return answer;
-        };
+        let [bells, handle, _, deadline] = &mut reply.results;
+        if *bells == 0 && *handle == NO_HANDLE {
+            self.ledger.tend();
+        }
+        let Some(bus) = self.bus.deadline() else { return answer };
         *deadline = if *deadline == 0 { bus } else { bus.min(*deadline) };
         reply.encode()
     }
@@ -294,11 +295,4 @@ impl<P: Platform> Partition<P> {
         }
         self.step.next()
     }
-}
-
-/// Whether this answers a HYP_POLL that found nothing to do.
-fn is_idle_poll(answer: &Frame) -> bool {
-    let [word, bells, handle, ..] = *answer;
-    let [idle, ..] = Reply::ok(CallId::HypPoll.number(), [0; 4]).encode();
-    word == idle && bells == 0 && handle == NO_HANDLE
 }

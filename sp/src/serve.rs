@@ -4,7 +4,9 @@ use crate::arch::regs;
 use crate::arch::smc;
 use crate::console::{self, log};
 use crate::core_id::CoreId;
+use crate::lock::Crashed;
 use crate::{crash, ids, partition};
+use causeway_ffa::call::DirectMessage;
 use causeway_ffa::{Call, Regs};
 use causeway_service::dispatch::{self, Task};
 use causeway_service::lines::Said;
@@ -20,51 +22,66 @@ pub(crate) fn serve(core: CoreId) -> ! {
     loop {
         let received = smc::call(&send);
         crash::serving(core, &received);
-        let task = dispatch::task(&received, ids::spmc());
-        send = match task {
-            Task::Refused(error) => {
-                refusals += 1;
-                log!("refused by the SPMC: {error:?}");
-                assert!(refusals < MAX_REFUSALS, "the SPMC takes no answer of ours");
-                wait()
-            }
-            Task::Wait | Task::Interrupt | Task::Answer(_) | Task::Frame(_) | Task::Vm(..) => {
+        send = match dispatch::frame(&received) {
+            Some(message) => {
                 refusals = 0;
-                outcome(&task, &received)
+                frame(&message, &received)
             }
+            None => other(&received, &mut refusals),
         };
         console::flush();
         crash::answered(core);
     }
 }
 
-/// Carries out a task and returns what to send.
-fn outcome(task: &Task, received: &Regs) -> Outgoing {
-    let done = match task {
-        Task::Wait | Task::Refused(_) => Ok(wait()),
+/// Answers a frame.
+#[inline]
+fn frame(message: &DirectMessage, received: &Regs) -> Outgoing {
+    #[cfg(feature = "selftest")]
+    if crate::selftest::is_meant(&message.words) {
+        return dispatch::answer(message, crate::selftest::run(&message.words));
+    }
+    match partition::with(|p| p.frame(message.sender, message.words)) {
+        Ok(words) => dispatch::answer(message, words),
+        Err(crashed) => join_in(crashed, received),
+    }
+}
+
+/// Carries out whatever is no frame, and returns what to send.
+#[inline(never)]
+fn other(received: &Regs, refusals: &mut u32) -> Outgoing {
+    let task = dispatch::task(received, ids::spmc());
+    if let Task::Refused(error) = task {
+        *refusals += 1;
+        log!("refused by the SPMC: {error:?}");
+        assert!(*refusals < MAX_REFUSALS, "the SPMC takes no answer of ours");
+        return wait();
+    }
+    *refusals = 0;
+    match task {
+        Task::Wait | Task::Refused(_) => wait(),
         Task::Interrupt => {
             // No device of ours exists yet. An interrupt that stays pending would bring us back
             // here for ever, and the normal world would never run again on this core.
             if let Some(intid) = regs::take_interrupt() {
                 console::tell(None, Said::StrayInterrupt { intid, core: regs::this_core().get() });
             }
-            Ok(wait())
+            wait()
         }
-        Task::Answer(answer) => Ok(answer.smc8()),
-        #[cfg(feature = "selftest")]
-        Task::Frame(message) if crate::selftest::is_meant(&message.words) => {
-            Ok(dispatch::answer(message, crate::selftest::run(&message.words)).smc8())
-        }
-        Task::Frame(message) => partition::with(|p| p.frame(message.sender, message.words))
-            .map(|words| dispatch::answer(message, words).smc8()),
-        Task::Vm(request, event) => partition::with(|p| p.vm_event(request.sender, *event))
-            .map(|status| dispatch::answer_vm(request, *event, status).smc8()),
-    };
-    done.unwrap_or_else(|_crashed| {
-        // Another core crashed with the state in its hands: this one joins in refusing.
-        let answer = dispatch::answer_of_crashed(received, ids::spmc());
-        crash::serve_refusals(&answer.unwrap_or_else(|| Call::MsgWait.encode()))
-    })
+        Task::Answer(answer) => answer.smc8(),
+        Task::Frame(message) => frame(&message, received),
+        Task::Vm(request, event) => match partition::with(|p| p.vm_event(request.sender, event)) {
+            Ok(status) => dispatch::answer_vm(&request, event, status).smc8(),
+            Err(crashed) => join_in(crashed, received),
+        },
+    }
+}
+
+/// Another core crashed with the state in its hands: this one joins in refusing.
+#[cold]
+fn join_in(_: Crashed, received: &Regs) -> ! {
+    let answer = dispatch::answer_of_crashed(received, ids::spmc());
+    crash::serve_refusals(&answer.unwrap_or_else(|| Call::MsgWait.encode()))
 }
 
 fn wait() -> Outgoing {

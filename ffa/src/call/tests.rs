@@ -397,6 +397,34 @@ fn kb_02_a_fragment_longer_than_its_total_is_refused() {
 }
 
 #[test]
+fn the_short_way_reads_and_answers_direct_requests_as_the_long_one() {
+    let odd = [0, 1, 0xffff, 1 << 31, 1 << 32, u64::MAX];
+    let mut read = 0;
+    for x0 in [0xC400_006F, 0x8400_006F, 0xC400_0070, 1 << 32 | 0xC400_006F] {
+        for x1 in [0x0001_8001, 0x8001, 1 << 32 | 0x0001_8001] {
+            for (x2, x3) in odd.into_iter().flat_map(|x2| odd.map(|x3| (x2, x3))) {
+                let mut regs = Regs::from_smc8([x0, x1, x2, x3, !x3, 3, 4, 5]);
+                regs.0[9] = 7;
+                let short = DirectMessage::request64(&regs);
+                let long = Call::decode(&regs, Version::V1_1);
+                if let Some(message) = short {
+                    assert_eq!(long, Ok(Call::DirectReq(message)));
+                    read += 1;
+                } else if x0 == 0xC400_006F {
+                    assert!(!matches!(long, Ok(Call::DirectReq(_))), "{regs:x?}");
+                }
+            }
+        }
+    }
+    assert_eq!(read, 2 * odd.len());
+    for width in [Width::Bits32, Width::Bits64] {
+        let words = [u64::MAX, 1, 2, 3, 1 << 40 | 4];
+        let long = Call::DirectResp(message(width).reply(words)).encode();
+        assert_eq!(message(width).reply8(words), long.smc8());
+    }
+}
+
+#[test]
 fn a_malformed_direct_message_still_says_who_sent_it() {
     let bad = Call::DirectReq(message(Width::Bits64)).encode().with(2, u64::MAX);
     assert!(decode(&bad).is_err());
