@@ -27,6 +27,13 @@ pub(super) struct Half {
     pub(super) received: u64,
 }
 
+impl Half {
+    /// Whether this VM knows the half under this name.
+    const fn is_named(&self, vm: u8, peer: u8, number: u16) -> bool {
+        self.owner.vm == vm && self.peer.vm == peer && self.number == number
+    }
+}
+
 /// Every half, each in a place that the policy reserved for its owner and peer.
 pub(super) type Halves = [Option<Half>; MAX_JOINS];
 
@@ -55,37 +62,34 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             return Err(Status::PolicyPeer);
         }
         let peer = self.live_vm(name.peer).ok_or(Status::PeerNotLive)?;
-        let (slot, grant) = self.own(vm, handle)?;
-        let grant = *grant;
-        let is_local = grant.owner.vm == vm && grant.peer.is_none();
-        if !is_local && !defective!(self, JoinForeign) {
-            return Err(Status::NoSuchGrant);
-        }
-        if !grant.is_usable() {
-            return Err(Status::WrongState);
-        }
-        if grant.use_count > 0 {
-            return Err(Status::InUse);
-        }
-        if self.is_joined(slot) || self.half(vm, name).is_some() {
+        let (slot, grant) = self.joinable(vm, handle)?;
+        let takes = |h: &Half| h.slot == slot || h.is_named(vm, peer, name.number);
+        if self.halves().any(|(_, h)| takes(&h) && self.lives(h.peer)) {
             return Err(Status::AlreadyJoined);
         }
         if !self.seal.admits_join(me, name) && !defective!(self, SealIgnored) {
             return Err(Status::Sealed);
         }
-        let halves = || (0_u8..).zip(&self.joins).filter_map(|(at, h)| Some((at, (*h)?)));
-        let mine = || halves().filter(|(_, h)| h.owner.vm == vm && h.peer.vm == peer);
-        // A half that was meant for an earlier life of the other VM makes room.
-        let stale = mine().find(|(_, h)| !self.lives(h.peer)).map(|(at, _)| at);
-        if stale.is_none() && mine().count() >= usize::from(room) {
+        let is_stale = |(_, h): &(u8, Half)| !self.lives(h.peer);
+        let mine = || self.halves().filter(|(_, h)| h.owner.vm == vm && h.peer.vm == peer);
+        if mine().count() >= usize::from(room) && !mine().any(|h| is_stale(&h)) {
             return Err(Status::QuotaGrants);
         }
-        let free =
-            || self.joins.iter().position(Option::is_none).and_then(|at| u8::try_from(at).ok());
-        let place = stale.or_else(free).ok_or(Status::NoRoom)?;
+        // Halves that were meant for an earlier life of the other VM make room.
+        while let Some((at, half)) = self.first_half(takes) {
+            self.end_half(at, &half, out);
+        }
+        let of_pair = |h: &Half| h.owner.vm == vm && h.peer.vm == peer;
+        if self.halves().filter(|(_, h)| of_pair(h)).count() >= usize::from(room) {
+            let stale = self.first_half(|h| of_pair(h) && !self.lives(h.peer));
+            let (at, half) = stale.ok_or(Status::QuotaGrants)?;
+            self.end_half(at, &half, out);
+        }
+        let free = self.joins.iter().position(Option::is_none);
+        let place = free.ok_or(Status::NoRoom)?;
         let (owner, peer) = (self.party(vm), self.party(peer));
         let half = Half { owner, peer, number: name.number, slot, sent: 0, received: 0 };
-        if let Some(place) = self.joins.get_mut(usize::from(place)) {
+        if let Some(place) = self.joins.get_mut(place) {
             *place = Some(half);
         }
         self.log_join(&half, &grant, Action::Joined, u64::from(name.number), out);
@@ -95,6 +99,19 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         }
         let pages = other.map_or(0, |h| self.pages_of(&h));
         Ok(ok(CallId::Join, [u64::from(state(other.as_ref()).code()), pages, 0, 0]))
+    }
+
+    /// The caller's own local area, if nothing lies in it.
+    fn joinable(&self, vm: u8, handle: MemHandle) -> Result<(u16, Grant), Status> {
+        let (slot, grant) = self.own(vm, handle)?;
+        let is_local = grant.owner.vm == vm && grant.peer.is_none();
+        if !is_local && !defective!(self, JoinForeign) {
+            return Err(Status::NoSuchGrant);
+        }
+        if !grant.is_usable() {
+            return Err(Status::WrongState);
+        }
+        if grant.use_count > 0 { Err(Status::InUse) } else { Ok((slot, *grant)) }
     }
 
     /// PART: ends the caller's half. The other side waits again.
@@ -181,16 +198,14 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// Ends the half, if there is one, of an area that ends.
     pub(super) fn end_join_of(&mut self, slot: u16, out: &mut Out) {
-        let found = (0_u8..).zip(&self.joins).find_map(|(at, h)| {
-            h.filter(|h| h.slot == slot && !defective!(self, JoinOutlives)).map(|h| (at, h))
-        });
-        if let Some((place, half)) = found {
+        let found = self.halves().find(|(_, h)| h.slot == slot);
+        if let Some((place, half)) = found.filter(|_| !defective!(self, JoinOutlives)) {
             self.end_half(place, &half, out);
         }
     }
 
     fn end_half(&mut self, place: u8, half: &Half, out: &mut Out) {
-        let other = self.counterpart(half);
+        let other = self.opposite(half);
         if let Some(place) = self.joins.get_mut(usize::from(place)) {
             *place = None;
         }
@@ -203,26 +218,34 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         }
     }
 
+    fn halves(&self) -> impl Iterator<Item = (u8, Half)> + '_ {
+        (0_u8..).zip(&self.joins).filter_map(|(at, half)| half.map(|half| (at, half)))
+    }
+
+    fn first_half(&self, is: impl Fn(&Half) -> bool) -> Option<(u8, Half)> {
+        self.halves().find(|(_, h)| is(h))
+    }
+
     /// Whether an area is joined: the bus must not use it, lest bytes of others get into its FIFO.
     pub(super) fn is_joined(&self, slot: u16) -> bool {
         self.joins.iter().flatten().any(|h| h.slot == slot)
     }
 
-    /// The caller's half of this name, if it was meant for the other VM's present life.
+    /// The caller's half of this name.
     fn half(&self, vm: u8, name: JoinName) -> Option<(u8, Half)> {
-        let (me, peer) = (self.party(vm), self.party(self.policy.vm_index(name.peer)?));
-        let is = |h: &Half| h.owner == me && h.peer == peer && h.number == name.number;
-        (0_u8..).zip(&self.joins).find_map(|(at, h)| h.filter(is).map(|h| (at, h)))
+        let peer = self.policy.vm_index(name.peer)?;
+        self.halves().find(|(_, h)| h.is_named(vm, peer, name.number) && self.lives(h.owner))
     }
 
     /// The other side of a half, while both VMs live.
     fn counterpart(&self, half: &Half) -> Option<(u8, Half)> {
-        let is = |h: &Half| {
-            let meets = h.owner == half.peer && h.peer == half.owner;
-            let same = h.number == half.number || defective!(self, JoinAnyNumber);
-            meets && same && self.lives(h.owner) && self.lives(h.peer)
-        };
-        (0_u8..).zip(&self.joins).find_map(|(at, h)| h.filter(is).map(|h| (at, h)))
+        self.opposite(half).filter(|(_, h)| self.lives(h.owner) && self.lives(h.peer))
+    }
+
+    /// The other side of a half.
+    fn opposite(&self, half: &Half) -> Option<(u8, Half)> {
+        let number = |h: &Half| h.number == half.number || defective!(self, JoinAnyNumber);
+        self.halves().find(|(_, h)| h.owner == half.peer && h.peer == half.owner && number(h))
     }
 
     fn area_of(&self, half: &Half) -> Option<GrantId> {

@@ -1,10 +1,13 @@
 //! Holds the broker to its transitions and statuses; the names are rows of docs/error-precedence.md.
 
 mod area;
+mod donate;
 mod full;
 mod hypervisor;
+mod join;
 mod life;
 mod model;
+mod names;
 mod offer;
 mod query;
 mod seal;
