@@ -182,7 +182,14 @@ impl Plan<'_> {
         files::write(&machine.config, config.text().map_err(Stop::failed)?)?;
         let logs = boot::boot(&machine, dir, self.limit, on_line)?;
         let transfer = Transfer::of(&logs);
-        let mut broken = verdict::of_job(self.job, &Report::of(&logs));
+        let report = Report::of(&logs);
+        if self.job.prints_ledger {
+            // For `cargo xtask ledger verify ledger.bin --head DIGEST` by hand.
+            files::write(&dir.join("ledger.bin"), &report.ledger.dump)?;
+            let head = report.ledger.head.as_deref().unwrap_or_default();
+            files::write(&dir.join("ledger.head"), format!("{head}\n"))?;
+        }
+        let mut broken = verdict::of_job(self.job, &report);
         if let Some(disk) = self.disk {
             broken.extend(verdict::of_transfer(disk, disk.has_changed(), &transfer));
         }

@@ -2,6 +2,7 @@
 //!
 //! What a line does not say is broken, not zero: a number that nobody printed cannot pass.
 
+mod ledger;
 mod maps;
 mod report;
 
@@ -51,6 +52,8 @@ pub(crate) enum Broken {
     Zero(&'static str),
     /// What the partition mapped, or how; its line.
     Map(String),
+    /// The ledger that VM 1 printed is not what its head says.
+    Ledger(String),
     /// The transfer was not marked off once: how often it was.
     Marks(u64),
 }
@@ -95,6 +98,7 @@ impl fmt::Display for Broken {
             Self::WriteCheck(said) => write!(f, "the write check said {said}"),
             Self::Zero(what) => write!(f, "{what} is 0"),
             Self::Map(line) => write!(f, "the partition mapped what or how it must not: {line}"),
+            Self::Ledger(why) => write!(f, "the printed ledger: {why}"),
             Self::Marks(n) => write!(f, "the transfer was marked off {n} times, not once"),
         }
     }
@@ -129,6 +133,9 @@ pub(crate) fn of_job(job: &Job, report: &Report) -> Vec<Broken> {
     broken.extend(report.maps.iter().cloned());
     if job.name == MAPPED_ATTRS {
         broken.extend(report.named_areas.iter().cloned());
+    }
+    if job.prints_ledger {
+        broken.extend(report.ledger.broken());
     }
     ends(job, report, &mut broken);
     broken

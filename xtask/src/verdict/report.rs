@@ -1,5 +1,6 @@
 //! Owns what a boot reported, collected from its logs. Never judges it.
 
+use super::ledger::Printed;
 use super::{Broken, maps};
 use crate::boot::Logs;
 use crate::lines::{Fields, Line, Source};
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) maps: Vec<Broken>,
     /// What is wrong with them where the VMs name the areas.
     pub(crate) named_areas: Vec<Broken>,
+    /// The ledger, where VM 1 printed it.
+    pub(crate) ledger: Printed,
 }
 
 impl Report {
@@ -36,6 +39,7 @@ impl Report {
         let mut report = Self {
             maps: maps::of_any(logs),
             named_areas: maps::of_named_areas(logs),
+            ledger: Printed::of(logs),
             ..Self::default()
         };
         for line in logs.normal.iter().map(|line| Line::normal(line)) {
