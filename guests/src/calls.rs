@@ -136,6 +136,32 @@ impl Mailbox {
         Ok((regs[2] & 0xffff_ffff) | (regs[3] << 32))
     }
 
+    /// Sends a descriptor of any length, a page of it at a time, and returns the handle.
+    ///
+    /// # Errors
+    /// The refusal, of whichever fragment.
+    pub fn send_long(&self, function: u64, descriptor: &Descriptor) -> Result<u64, Refused> {
+        let bytes = descriptor.bytes();
+        let len = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let mut chunks = bytes.chunks(4096);
+        let first = chunks.next().unwrap_or_default();
+        self.write(first);
+        let mut regs = ffa([function, len(&bytes), len(first), 0, 0, 0, 0, 0])?;
+        for chunk in chunks {
+            self.write(chunk);
+            regs = self.send_next(half_sent(&regs), len(chunk))?;
+        }
+        Ok((regs[2] & 0xffff_ffff) | (regs[3] << 32))
+    }
+
+    /// Sends what TX holds as the next fragment of `handle`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn send_next(&self, handle: u64, len: u64) -> Result<[u64; 8], Refused> {
+        ffa([id::FRAG_TX, handle & 0xffff_ffff, handle >> 32, len, 0, 0, 0, 0])
+    }
+
     /// Shares `count` pages from `address` with `borrowers`, read-write.
     ///
     /// # Errors
@@ -171,6 +197,12 @@ impl Mailbox {
         access::write_u64(self.tx + 16, u64::from(signal::own_id()));
         ffa([id::RELINQUISH, 0, 0, 0, 0, 0, 0, 0]).map(|_| ())
     }
+}
+
+/// The handle under which FFA_MEM_FRAG_RX asks for the next fragment.
+#[must_use]
+pub const fn half_sent(answer: &[u64; 8]) -> u64 {
+    (answer[1] & 0xffff_ffff) | (answer[2] << 32)
 }
 
 /// Reclaims a handle.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bystander;
+mod capacity;
 mod control;
 mod deadline;
 mod fault;
@@ -44,6 +45,7 @@ pub fn frontend(boot: &Boot) {
             "mapped_attrs" => mapped_attrs::owner,
             "ledger" => ledger::auditor,
             "kills" => kills::controller,
+            "capacity" => capacity::owner,
             "unconfirmed" => unconfirmed::controller,
             "seal" => seal::sealer,
             _ => return None,
@@ -70,6 +72,7 @@ pub fn backend(boot: &Boot) {
             "mapped_attrs" => mapped_attrs::peer,
             "ledger" => ledger::owner,
             "kills" => kills::owner::run,
+            "capacity" => capacity::peer,
             "unconfirmed" => unconfirmed::owner,
             "seal" => seal::owner,
             _ => return None,

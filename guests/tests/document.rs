@@ -42,6 +42,7 @@ fn tests_table(out: &mut String) {
     for job in JOBS
         .iter()
         .filter(|job| !job.name.starts_with("transfer_") && !job.name.starts_with("hostile_args"))
+        .filter(|job| job.name != "capacity_spmc")
     {
         for (index, tests) in job.tests.iter().enumerate().filter(|(_, tests)| !tests.is_empty()) {
             let names: Vec<_> = tests.iter().map(|name| format!("`{name}`")).collect();
@@ -58,7 +59,7 @@ fn tests_table(out: &mut String) {
             .unwrap();
         }
     }
-    out.push_str("\nThe jobs `transfer_*` expect the tests of `transfer`.\n");
+    out.push_str("\nThe jobs `transfer_*` expect the tests of `transfer`, `capacity_spmc` those of `capacity`.\n");
 }
 
 fn cases_table(out: &mut String) {

@@ -97,3 +97,49 @@ pub(super) const UNCONFIRMED: Job = Job {
     prints_ledger: true,
     ..PLAIN
 };
+
+/// As many areas and ranges as fit, and one more.
+pub(super) const CAPACITY: Job = Job {
+    name: "capacity",
+    shows: "540 areas of one borrower, 450 of two, 512 MiB, 4,088 ranges; one more is refused cleanly",
+    command_lines: ["job=capacity layer=monitor", "job=capacity", "job=idle"],
+    tests: [
+        &[
+            "capacity/local_areas_540_live_at_once",
+            "capacity/one_more_local_area_changes_nothing",
+            "capacity/one_release_makes_room_for_a_local_area",
+            "capacity/areas_of_two_450_live_at_once",
+            "capacity/one_more_area_of_two_changes_nothing",
+            "capacity/one_release_makes_room_for_an_area_of_two",
+            "capacity/areas_of_two_are_reclaimed",
+            "capacity/ranges_2048_beside_other_areas",
+            "capacity/ranges_4088_alone",
+            "capacity/ranges_4089_change_nothing",
+            "capacity/area_of_512_mib_in_one_range",
+            "capacity/nothing_is_left",
+        ],
+        &[
+            "capacity/peer_maps_all_areas_of_two",
+            "capacity/peer_finds_2048_pages_in_order",
+            "capacity/peer_finds_4088_pages_in_order",
+            "capacity/peer_reaches_all_of_512_mib",
+        ],
+        &[],
+    ],
+    config: &["store_quota_vm1=65536", "store_quota_vm2=0", "store_quota_vm3=0"],
+    ..PLAIN
+};
+
+/// The same without the monitor's own count: the SPMC says when its store is full.
+pub(super) const CAPACITY_SPMC: Job = Job {
+    name: "capacity_spmc",
+    shows: "the same where the monitor does not count: the SPMC itself refuses what does not fit",
+    command_lines: ["job=capacity layer=spmc", "job=capacity", "job=idle"],
+    config: &[
+        "store_quota_vm1=65536",
+        "store_quota_vm2=0",
+        "store_quota_vm3=0",
+        "store_check=spmc",
+    ],
+    ..CAPACITY
+};

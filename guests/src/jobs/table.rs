@@ -1,6 +1,6 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
-use super::broker::{KILLS, LEDGER, SEAL, UNCONFIRMED};
+use super::broker::{CAPACITY, CAPACITY_SPMC, KILLS, LEDGER, SEAL, UNCONFIRMED};
 use super::{End, Job, MonitorBuild, MonitorLine, Sabotage, Verdict};
 use crate::cases;
 
@@ -340,4 +340,6 @@ pub const JOBS: &[Job] = &[
     SEAL,
     KILLS,
     UNCONFIRMED,
+    CAPACITY,
+    CAPACITY_SPMC,
 ];

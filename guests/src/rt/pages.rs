@@ -31,11 +31,22 @@ pub fn end() -> u64 {
 /// If the VM has no more pages.
 #[must_use]
 pub fn take(count: u64) -> u64 {
-    let start = NEXT.fetch_add(count * layout::PAGE_LEN, Ordering::Relaxed);
-    assert!(start + count * layout::PAGE_LEN <= end(), "out of pages");
+    let start = take_untouched(count);
     for word in 0..count * layout::PAGE_LEN / 8 {
         access::write_u64(start + word * 8, 0);
     }
+    start
+}
+
+/// Takes `count` pages for good as they are, and returns their address: for areas too large to
+/// touch.
+///
+/// # Panics
+/// If the VM has no more pages.
+#[must_use]
+pub fn take_untouched(count: u64) -> u64 {
+    let start = NEXT.fetch_add(count * layout::PAGE_LEN, Ordering::Relaxed);
+    assert!(start + count * layout::PAGE_LEN <= end(), "out of pages");
     start
 }
 

@@ -97,7 +97,7 @@ impl Owner {
         self.mailbox.write(&bytes[..FRAGMENT]);
         let sent =
             calls::ffa([calls::id::SHARE, len, 4096, 0, 0, 0, 0, 0]).expect("first fragment");
-        (sent[1] & 0xffff_ffff) | (sent[2] << 32)
+        calls::half_sent(&sent)
     }
 
     /// The peer is dead, or runs anew: nobody maps the grant, so its pages come back at once.
