@@ -71,12 +71,16 @@ pub trait AreaMap {
         fence(Ordering::SeqCst);
     }
 
-    /// Reads a little-endian 16-bit value without ordering.
+    /// Reads a little-endian 16-bit value. At an even address it is one access, so that it is never
+    /// half of an old value and half of a new one; no ordering is asked for.
     ///
     /// # Errors
     /// As [`AreaMap::read`].
     #[inline]
     fn read_u16(&self, at: BusAddr) -> Result<u16, MemError> {
+        if at.offset().is_multiple_of(2) {
+            return self.load_acquire_u16(at);
+        }
         let mut bytes = [0; 2];
         self.read(at, &mut bytes)?;
         Ok(u16::from_le_bytes(bytes))
@@ -104,12 +108,16 @@ pub trait AreaMap {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// Writes a little-endian 16-bit value without ordering.
+    /// Writes a little-endian 16-bit value. At an even address it is one access, so that nobody sees
+    /// half of it; no ordering is asked for.
     ///
     /// # Errors
     /// As [`AreaMap::write`].
     #[inline]
     fn write_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
+        if at.offset().is_multiple_of(2) {
+            return self.store_release_u16(at, value);
+        }
         self.write(at, &value.to_le_bytes())
     }
 
@@ -161,5 +169,35 @@ impl<M: AreaMap + ?Sized> AreaMap for &M {
     #[inline]
     fn full_fence(&self) {
         (**self).full_fence();
+    }
+
+    #[inline]
+    fn read_u16(&self, at: BusAddr) -> Result<u16, MemError> {
+        (**self).read_u16(at)
+    }
+
+    #[inline]
+    fn read_u32(&self, at: BusAddr) -> Result<u32, MemError> {
+        (**self).read_u32(at)
+    }
+
+    #[inline]
+    fn read_u64(&self, at: BusAddr) -> Result<u64, MemError> {
+        (**self).read_u64(at)
+    }
+
+    #[inline]
+    fn write_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
+        (**self).write_u16(at, value)
+    }
+
+    #[inline]
+    fn write_u32(&self, at: BusAddr, value: u32) -> Result<(), MemError> {
+        (**self).write_u32(at, value)
+    }
+
+    #[inline]
+    fn write_u64(&self, at: BusAddr, value: u64) -> Result<(), MemError> {
+        (**self).write_u64(at, value)
     }
 }

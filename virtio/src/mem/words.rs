@@ -6,7 +6,7 @@ use crate::fifo::{FifoMemory, OutOfFifo};
 use core::sync::atomic::{AtomicU16, Ordering};
 
 /// One area whose memory is a slice of atomics, so that two threads may share it as two VMs
-/// share pages. Slow (a byte at a time): for tests, examples and host tools.
+/// share pages. Slow (two bytes at a time): for tests, examples and host tools.
 #[derive(Clone, Copy, Debug)]
 pub struct WordArea<'a> {
     area: u16,
@@ -61,24 +61,47 @@ impl<'a> WordArea<'a> {
     }
 
     fn copy_out(&self, start: usize, into: &mut [u8]) -> Result<(), MemError> {
-        for (place, byte) in into.iter_mut().zip(start..) {
-            let [even, odd] = self.word(byte)?.load(Ordering::Relaxed).to_ne_bytes();
-            *place = if byte.is_multiple_of(2) { even } else { odd };
+        // Up to the first whole word, then words; the last one may be half.
+        let lead = into.len().min(start % 2);
+        let (head, rest) = into.split_at_mut_checked(lead).ok_or(MemError::Outside)?;
+        if let [byte] = head {
+            [_, *byte] = self.word(start)?.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        let after = start.saturating_add(lead);
+        for (bytes, at) in rest.chunks_mut(2).zip((after..).step_by(2)) {
+            let word = self.word(at)?.load(Ordering::Relaxed).to_ne_bytes();
+            for (byte, value) in bytes.iter_mut().zip(word) {
+                *byte = value;
+            }
         }
         Ok(())
     }
 
     fn copy_in(&self, start: usize, from: &[u8]) -> Result<(), MemError> {
-        for (value, byte) in from.iter().zip(start..) {
-            let with = |word: u16| {
-                let [even, odd] = word.to_ne_bytes();
-                let bytes = if byte.is_multiple_of(2) { [*value, odd] } else { [even, *value] };
-                Some(u16::from_ne_bytes(bytes))
-            };
-            let word = self.word(byte)?;
-            // The closure never declines, so the old value is all that comes back.
-            let (Ok(_) | Err(_)) = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with);
+        let lead = from.len().min(start % 2);
+        let (head, rest) = from.split_at_checked(lead).ok_or(MemError::Outside)?;
+        let after = start.saturating_add(lead);
+        if let [byte] = head {
+            self.patch(start, |[even, _]| [even, *byte])?;
         }
+        for (bytes, at) in rest.chunks(2).zip((after..).step_by(2)) {
+            match bytes {
+                [even, odd] => {
+                    self.word(at)?.store(u16::from_ne_bytes([*even, *odd]), Ordering::Relaxed);
+                }
+                [byte] => self.patch(at, |[_, odd]| [*byte, odd])?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes one byte of a word and leaves the other as somebody else may write it meanwhile.
+    fn patch(&self, byte: usize, with: impl Fn([u8; 2]) -> [u8; 2]) -> Result<(), MemError> {
+        let with = |word: u16| Some(u16::from_ne_bytes(with(word.to_ne_bytes())));
+        let word = self.word(byte)?;
+        // The closure never declines, so the old value is all that comes back.
+        let (Ok(_) | Err(_)) = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with);
         Ok(())
     }
 }
@@ -106,6 +129,23 @@ impl AreaMap for WordArea<'_> {
         self.index(at, Access::Write)?.store(value.to_le(), Ordering::Release);
         Ok(())
     }
+
+    fn read_u16(&self, at: BusAddr) -> Result<u16, MemError> {
+        if !at.offset().is_multiple_of(2) {
+            let mut bytes = [0; 2];
+            AreaMap::read(self, at, &mut bytes)?;
+            return Ok(u16::from_le_bytes(bytes));
+        }
+        Ok(u16::from_le(self.index(at, Access::Read)?.load(Ordering::Relaxed)))
+    }
+
+    fn write_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
+        if !at.offset().is_multiple_of(2) {
+            return AreaMap::write(self, at, &value.to_le_bytes());
+        }
+        self.index(at, Access::Write)?.store(value.to_le(), Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl FifoMemory for WordArea<'_> {
@@ -129,5 +169,50 @@ impl FifoMemory for WordArea<'_> {
         let word = self.word(offset).map_err(|_| OutOfFifo)?;
         word.store(value.to_le(), Ordering::Release);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alignment_and_length_is_copied_and_nothing_beside_it() {
+        let pattern = [1, 2, 3, 4, 5, 6, 7];
+        for start in 0..4_usize {
+            for len in 0..=pattern.len() {
+                let words: Vec<AtomicU16> = (0..8).map(|_| AtomicU16::new(0xeeee)).collect();
+                let area = WordArea::flat(&words);
+                let at = BusAddr::from_raw(u64::try_from(start).unwrap());
+                AreaMap::write(&area, at, &pattern[..len]).unwrap();
+                let mut expected = [0xee; 16];
+                expected[start..start + len].copy_from_slice(&pattern[..len]);
+                let mut all = [0; 16];
+                AreaMap::read(&area, BusAddr::from_raw(0), &mut all).unwrap();
+                assert_eq!(all, expected, "{start} {len}");
+                let mut back = [0; 7];
+                AreaMap::read(&area, at, &mut back[..len]).unwrap();
+                assert_eq!(back[..len], pattern[..len]);
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_are_little_endian_at_even_and_odd_addresses() {
+        let words: Vec<AtomicU16> = (0..4).map(|_| AtomicU16::new(0)).collect();
+        let area = WordArea::flat(&words);
+        for start in 0..3 {
+            let at = BusAddr::from_raw(start);
+            area.write_u16(at, 0x1234).unwrap();
+            assert_eq!(area.read_u16(at), Ok(0x1234));
+            let mut bytes = [0; 2];
+            AreaMap::read(&area, at, &mut bytes).unwrap();
+            assert_eq!(bytes, [0x34, 0x12]);
+        }
+        let outside = BusAddr::from_raw(7);
+        assert_eq!(area.read_u16(outside), Err(MemError::Outside));
+        assert_eq!(area.read_only().write_u16(outside, 0), Err(MemError::Outside));
+        let inside = BusAddr::from_raw(2);
+        assert_eq!(area.read_only().write_u16(inside, 0), Err(MemError::Permission));
     }
 }

@@ -1,8 +1,8 @@
 //! Owns the device side of split rings. Never trusts an index, a descriptor or a length of the driver.
 
-use super::super::{Chain, Head, QueueConfig, QueueError, Segment};
-use super::{DESC_BYTES, Desc, INDIRECT, NEXT, NO_NOTIFY, Places, WRITE, up};
-use crate::addr::BusAddr;
+use super::super::desc::{DESC_BYTES, Desc, INDIRECT, NEXT, passes, up};
+use super::super::{Chain, Head, QueueConfig, QueueError};
+use super::{NO_NOTIFY, Places};
 use crate::mem::AreaMap;
 
 /// The device side of a split queue.
@@ -26,7 +26,7 @@ impl SplitDevice {
         config: QueueConfig,
     ) -> Result<Self, QueueError> {
         config.check(mem)?;
-        let at = Places::new(config);
+        let at = Places { config };
         Ok(Self { at, next_avail: 0, seen_avail: 0, next_used: 0, notified: 0, failed: false })
     }
 
@@ -67,10 +67,11 @@ impl SplitDevice {
             if !queue.refill(mem)? {
                 return Ok(None);
             }
-            let head = mem.read_u16(queue.at.avail_entry(queue.next_avail))?;
+            let position = queue.next_avail;
+            let head = mem.read_u16(queue.at.avail_entry(position))?;
             queue.walk(mem, head, chain)?;
-            queue.next_avail = queue.next_avail.wrapping_add(1);
-            Ok(Some(Head::new(head)))
+            queue.next_avail = position.wrapping_add(1);
+            Ok(Some(Head::new(head, 1, position)))
         })
     }
 
@@ -85,11 +86,11 @@ impl SplitDevice {
 
     /// Reads the available index. It may only move forward, and what the driver has offered and
     /// not yet got back is never more than the queue has entries.
+    #[inline]
     fn look<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<(), QueueError> {
         let index = mem.load_acquire_u16(self.at.avail_index())?;
-        let forward =
-            index.wrapping_sub(self.next_used) >= self.seen_avail.wrapping_sub(self.next_used);
-        if index.wrapping_sub(self.next_used) > self.at.size() || !forward {
+        let ahead = index.wrapping_sub(self.next_used);
+        if ahead > self.at.size() || ahead < self.seen_avail.wrapping_sub(self.next_used) {
             return Err(QueueError::IndexJump);
         }
         self.seen_avail = index;
@@ -110,49 +111,48 @@ impl SplitDevice {
             if index >= self.at.size() {
                 return Err(QueueError::DescriptorIndex);
             }
-            let desc = read_desc(mem, self.at.desc(index))?;
-            if desc.flags & INDIRECT != 0 {
+            let desc = Desc::read(mem, self.at.desc(index))?;
+            let (flags, next) = (desc.third, desc.fourth);
+            if flags & INDIRECT != 0 {
                 return self.walk_table(mem, desc, chain);
             }
-            append(chain, desc)?;
-            if desc.flags & NEXT == 0 {
+            desc.append(flags, chain)?;
+            if flags & NEXT == 0 {
                 return Ok(());
             }
-            index = desc.next;
+            index = next;
         }
         Err(QueueError::Loop)
     }
 
-    /// Copies the descriptors of an indirect table: the last link of a chain (2.7.5.3).
+    /// Copies the descriptors of an indirect table: the last link of a chain (2.7.5.3). A table may
+    /// be longer than the queue, since Linux makes such (`virtqueue_add_split` minds the queue's
+    /// size only without indirect descriptors): what bounds it is the room in `chain`.
     fn walk_table<M: AreaMap + ?Sized, const N: usize>(
         &self,
         mem: &M,
         link: Desc,
         chain: &mut Chain<N>,
     ) -> Result<(), QueueError> {
-        let whole = u64::from(link.len).is_multiple_of(DESC_BYTES) && link.len != 0;
-        if !self.at.indirect() || link.flags & NEXT != 0 || !whole {
+        if !self.at.indirect() || link.third & NEXT != 0 {
             return Err(QueueError::Indirect);
         }
-        if !link.addr.holds(u64::from(link.len)) {
-            return Err(QueueError::WildAddress);
-        }
-        let entries = u64::from(link.len) / DESC_BYTES;
-        let mut index = 0;
-        while chain.count() < usize::from(self.at.size()) {
-            if u64::from(index) >= entries {
-                return Err(QueueError::DescriptorIndex);
-            }
+        let entries = link.table_entries()?;
+        let mut index: u16 = 0;
+        for _ in 0..entries {
             let at = up(link.addr, u64::from(index).wrapping_mul(DESC_BYTES));
-            let desc = read_desc(mem, at)?;
-            if desc.flags & INDIRECT != 0 {
+            let desc = Desc::read(mem, at)?;
+            if desc.third & INDIRECT != 0 {
                 return Err(QueueError::Indirect);
             }
-            append(chain, desc)?;
-            if desc.flags & NEXT == 0 {
+            desc.append(desc.third, chain)?;
+            if desc.third & NEXT == 0 {
                 return Ok(());
             }
-            index = desc.next;
+            index = desc.fourth;
+            if u32::from(index) >= entries {
+                return Err(QueueError::DescriptorIndex);
+            }
         }
         Err(QueueError::Loop)
     }
@@ -167,6 +167,9 @@ impl SplitDevice {
         self.step(|queue| {
             if queue.in_flight() == 0 {
                 return Err(QueueError::Completed);
+            }
+            if queue.at.in_order() && head.position() != queue.next_used {
+                return Err(QueueError::OutOfOrder);
             }
             let [h0, h1] = head.index().to_le_bytes();
             let [w0, w1, w2, w3] = written.to_le_bytes();
@@ -193,7 +196,7 @@ impl SplitDevice {
             queue.notified = new;
             if queue.at.event_index() {
                 let event = mem.read_u16(queue.at.used_event())?;
-                return Ok(super::passes(event, new, old));
+                return Ok(passes(event, new, old));
             }
             Ok(mem.read_u16(queue.at.avail_flags())? & NO_NOTIFY == 0)
         })
@@ -221,19 +224,4 @@ impl SplitDevice {
             Ok(())
         })
     }
-}
-
-#[inline]
-fn read_desc<M: AreaMap + ?Sized>(mem: &M, at: BusAddr) -> Result<Desc, QueueError> {
-    let mut bytes = [0; 16];
-    mem.read(at, &mut bytes)?;
-    Ok(Desc::from_bytes(bytes))
-}
-
-#[inline]
-fn append<const N: usize>(chain: &mut Chain<N>, desc: Desc) -> Result<(), QueueError> {
-    if !desc.addr.holds(u64::from(desc.len)) {
-        return Err(QueueError::WildAddress);
-    }
-    chain.push(Segment { addr: desc.addr, len: desc.len }, desc.flags & WRITE != 0)
 }

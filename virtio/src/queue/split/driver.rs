@@ -1,33 +1,31 @@
 //! Owns the driver side of split rings. Keeps its own copy of every link, so that a device that
 //! writes into the descriptor table changes nothing here. Never trusts a used element.
 
+use super::super::desc::{DESC_BYTES, Desc, INDIRECT, NEXT, in_ring_order, passes, up};
+use super::super::flight::{Batch, Entry, Offer};
 use super::super::{QueueConfig, QueueError, Segment, Token, Used};
-use super::{DESC_BYTES, Desc, INDIRECT, NEXT, NO_NOTIFY, Places, WRITE, up};
+use super::{NO_NOTIFY, Places};
 use crate::addr::BusAddr;
 use crate::mem::AreaMap;
 
-/// What the driver side knows about one descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    /// The next descriptor of the chain, or of the free list.
-    next: u16,
-    /// Descriptors in the chain that begins here; 0 if none in flight does.
-    chain_len: u16,
-    /// Bytes that the device may write to that chain.
-    room: u64,
-}
-
 /// The driver side of a split queue with room for `N` entries.
+///
+/// Free descriptors are reused in the order in which they came back. Where the device completes in
+/// order that is the order of the table, which IN_ORDER demands (virtio 1.3, 2.7.5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitDriver<const N: usize> {
     at: Places,
     entries: [Entry; N],
     free_head: u16,
+    free_tail: u16,
     free_count: u16,
     in_flight: u16,
     next_avail: u16,
     next_used: u16,
     kicked: u16,
+    /// With IN_ORDER: the chain in flight that was offered first.
+    oldest: u16,
+    batch: Option<Batch>,
     failed: bool,
 }
 
@@ -36,37 +34,46 @@ impl<const N: usize> SplitDriver<N> {
         mem: &M,
         config: QueueConfig,
     ) -> Result<Self, QueueError> {
-        if usize::from(config.size.get()) > N {
+        let size = config.size.get();
+        if usize::from(size) > N {
             return Err(QueueError::Size);
         }
         config.check(mem)?;
-        let at = Places::new(config);
+        let at = Places { config };
         mem.write_u32(at.avail_flags(), 0)?;
         mem.write_u16(at.used_event(), 0)?;
         mem.write_u32(at.used_flags(), 0)?;
         mem.write_u16(at.avail_event(), 0)?;
-        let mut entries = [Entry { next: 0, chain_len: 0, room: 0 }; N];
-        for (entry, next) in entries.iter_mut().zip(1..=u16::MAX) {
-            entry.next = next;
-        }
         Ok(Self {
             at,
-            entries,
+            entries: Entry::ring(size),
             free_head: 0,
-            free_count: config.size.get(),
+            free_tail: size.wrapping_sub(1),
+            free_count: size,
             in_flight: 0,
             next_avail: 0,
             next_used: 0,
             kicked: 0,
+            oldest: 0,
+            batch: None,
             failed: false,
         })
+    }
+
+    pub(crate) const fn config(&self) -> &QueueConfig {
+        &self.at.config
     }
 
     pub(crate) const fn in_flight(&self) -> u16 {
         self.in_flight
     }
 
+    pub(crate) const fn fail(&mut self) {
+        self.failed = true;
+    }
+
     /// Runs one step; an error ends the queue.
+    #[inline]
     fn step<T>(
         &mut self,
         run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
@@ -84,23 +91,14 @@ impl<const N: usize> SplitDriver<N> {
         &self,
         readable: &[Segment],
         writable: &[Segment],
-        descriptors: usize,
-    ) -> Result<(), QueueError> {
+        entries: Option<u16>,
+    ) -> Result<Offer, QueueError> {
         if self.failed {
             return Err(QueueError::Failed);
         }
-        if readable.is_empty() && writable.is_empty() {
-            return Err(QueueError::Empty);
-        }
-        if descriptors > usize::from(self.free_count) {
-            return Err(QueueError::Full);
-        }
-        let fits = |s: &Segment| s.addr.holds(u64::from(s.len));
-        if readable.iter().chain(writable).all(fits) {
-            Ok(())
-        } else {
-            Err(QueueError::WildAddress)
-        }
+        let offer = Offer::new(readable, writable, self.at.size())?;
+        let needed = entries.unwrap_or(offer.count);
+        if needed > self.free_count { Err(QueueError::Full) } else { Ok(offer) }
     }
 
     pub(crate) fn submit<M: AreaMap + ?Sized>(
@@ -109,25 +107,21 @@ impl<const N: usize> SplitDriver<N> {
         readable: &[Segment],
         writable: &[Segment],
     ) -> Result<Token, QueueError> {
-        let count = readable.len().saturating_add(writable.len());
-        self.admit(readable, writable, count)?;
+        let offer = self.admit(readable, writable, None)?;
         self.step(|queue| {
             let mut index = queue.free_head;
-            let links = descriptors(readable, writable);
-            for (number, (segment, write)) in links.enumerate() {
+            for (number, (segment, write)) in
+                (1..=offer.count).zip(in_ring_order(readable, writable))
+            {
                 let next = queue.entry(index)?.next;
-                let more = number.saturating_add(1) < count;
-                let flags = write | if more { NEXT } else { 0 };
-                let desc = Desc {
-                    addr: segment.addr,
-                    len: segment.len,
-                    flags,
-                    next: if more { next } else { 0 },
-                };
+                // The last one's `next` means nothing, but IN_ORDER's rule is kept there, too.
+                let flags = write | if number < offer.count { NEXT } else { 0 };
+                let Segment { addr, len } = *segment;
+                let desc = Desc { addr, len, third: flags, fourth: next };
                 mem.write(queue.at.desc(index), &desc.to_bytes())?;
                 index = next;
             }
-            queue.offer(mem, index, count, room(writable))
+            queue.offer(mem, index, offer.count, offer.room)
         })
     }
 
@@ -141,31 +135,29 @@ impl<const N: usize> SplitDriver<N> {
         if !self.at.indirect() {
             return Err(QueueError::Indirect);
         }
-        self.admit(readable, writable, 1)?;
-        let count = readable.len().saturating_add(writable.len());
-        let count = u16::try_from(count).ok().filter(|n| *n <= self.at.size());
-        let count = count.ok_or(QueueError::TooLong)?;
-        let len = u32::from(count).saturating_mul(16);
+        let offer = self.admit(readable, writable, Some(1))?;
+        let len = u32::from(offer.count).saturating_mul(16);
         if !table.holds(u64::from(len)) {
             return Err(QueueError::WildAddress);
         }
         self.step(|queue| {
-            for ((segment, write), number) in descriptors(readable, writable).zip(1_u16..) {
-                let more = number < count;
-                let desc = Desc {
-                    addr: segment.addr,
-                    len: segment.len,
-                    flags: write | if more { NEXT } else { 0 },
-                    next: if more { number } else { 0 },
-                };
-                let at = u64::from(number.wrapping_sub(1)).wrapping_mul(DESC_BYTES);
-                mem.write(up(table, at), &desc.to_bytes())?;
+            let mut place = table;
+            for (number, (segment, write)) in
+                (1..=offer.count).zip(in_ring_order(readable, writable))
+            {
+                let more = number < offer.count;
+                let flags = write | if more { NEXT } else { 0 };
+                let Segment { addr, len } = *segment;
+                let next = if more { number } else { 0 };
+                let desc = Desc { addr, len, third: flags, fourth: next };
+                mem.write(place, &desc.to_bytes())?;
+                place = up(place, DESC_BYTES);
             }
             let head = queue.free_head;
             let after = queue.entry(head)?.next;
-            let desc = Desc { addr: table, len, flags: INDIRECT, next: 0 };
+            let desc = Desc { addr: table, len, third: INDIRECT, fourth: 0 };
             mem.write(queue.at.desc(head), &desc.to_bytes())?;
-            queue.offer(mem, after, 1, room(writable))
+            queue.offer(mem, after, 1, offer.room)
         })
     }
 
@@ -174,20 +166,19 @@ impl<const N: usize> SplitDriver<N> {
         &mut self,
         mem: &M,
         after: u16,
-        count: usize,
-        room: u64,
+        len: u16,
+        room: u32,
     ) -> Result<Token, QueueError> {
         let head = self.free_head;
-        let chain_len = u16::try_from(count).map_err(|_| QueueError::TooLong)?;
         mem.write_u16(self.at.avail_entry(self.next_avail), head)?;
         let published = self.next_avail.wrapping_add(1);
         mem.store_release_u16(self.at.avail_index(), published)?;
         let entry = self.entry_mut(head)?;
-        entry.chain_len = chain_len;
+        entry.len = len;
         entry.room = room;
         self.next_avail = published;
         self.free_head = after;
-        self.free_count = self.free_count.saturating_sub(chain_len);
+        self.free_count = self.free_count.saturating_sub(len);
         self.in_flight = self.in_flight.saturating_add(1);
         Ok(Token(head))
     }
@@ -197,25 +188,67 @@ impl<const N: usize> SplitDriver<N> {
         mem: &M,
     ) -> Result<Option<Used>, QueueError> {
         self.step(|queue| {
-            if queue.waiting(mem)? == 0 {
-                return Ok(None);
+            if !queue.at.in_order() {
+                if queue.waiting(mem)? == 0 {
+                    return Ok(None);
+                }
+                let (head, written) = queue.element(mem)?;
+                return queue.take_back(head, written).map(Some);
             }
-            let mut element = [0; 8];
-            mem.read(queue.at.used_entry(queue.next_used), &mut element)?;
-            let [i0, i1, i2, i3, w0, w1, w2, w3] = element;
-            let written = u32::from_le_bytes([w0, w1, w2, w3]);
-            let head = u16::try_from(u32::from_le_bytes([i0, i1, i2, i3]))
-                .ok()
-                .filter(|head| *head < queue.at.size())
-                .ok_or(QueueError::Used)?;
+            let Some(batch) = queue.batch(mem)? else { return Ok(None) };
+            let head = queue.oldest;
             let entry = *queue.entry(head)?;
-            if entry.chain_len == 0 || u64::from(written) > entry.room {
-                return Err(QueueError::Used);
-            }
-            queue.free(head, entry.chain_len)?;
-            queue.next_used = queue.next_used.wrapping_add(1);
-            Ok(Some(Used { token: Token(head), written }))
+            let is_last = head == batch.last.0;
+            let used = queue.take_back(head, if is_last { batch.written } else { entry.room })?;
+            queue.oldest = head.wrapping_add(entry.len) & queue.at.mask();
+            queue.batch = if is_last { None } else { Some(batch) };
+            Ok(Some(used))
         })
+    }
+
+    /// Reads the used element at `next_used`: a head, and what the device says it wrote.
+    fn element<M: AreaMap + ?Sized>(&self, mem: &M) -> Result<(u16, u32), QueueError> {
+        let mut element = [0; 8];
+        mem.read(self.at.used_entry(self.next_used), &mut element)?;
+        let [i0, i1, i2, i3, w0, w1, w2, w3] = element;
+        let head = u16::try_from(u32::from_le_bytes([i0, i1, i2, i3]))
+            .ok()
+            .filter(|head| *head < self.at.size())
+            .ok_or(QueueError::Used)?;
+        Ok((head, u32::from_le_bytes([w0, w1, w2, w3])))
+    }
+
+    /// Takes a chain out of flight, if it is there and has room for what was written.
+    fn take_back(&mut self, head: u16, written: u32) -> Result<Used, QueueError> {
+        let entry = *self.entry(head)?;
+        if entry.len == 0 || written > entry.room {
+            return Err(QueueError::Used);
+        }
+        self.free(head, entry.len)?;
+        self.next_used = self.next_used.wrapping_add(1);
+        Ok(Used { token: Token(head), written })
+    }
+
+    /// Returns the batch that is being handed out, else the next one. It must end at a chain in flight,
+    /// no further than the used index has moved.
+    fn batch<M: AreaMap + ?Sized>(&self, mem: &M) -> Result<Option<Batch>, QueueError> {
+        if self.batch.is_some() {
+            return Ok(self.batch);
+        }
+        let waiting = self.waiting(mem)?;
+        if waiting == 0 {
+            return Ok(None);
+        }
+        let (last, written) = self.element(mem)?;
+        let mut head = self.oldest;
+        for _ in 0..waiting {
+            let entry = self.entry(head)?;
+            if head == last && entry.len != 0 && written <= entry.room {
+                return Ok(Some(Batch { last: Token(last), written }));
+            }
+            head = head.wrapping_add(entry.len) & self.at.mask();
+        }
+        Err(QueueError::Used)
     }
 
     /// Returns how many used elements wait; never more than chains are in flight.
@@ -225,25 +258,31 @@ impl<const N: usize> SplitDriver<N> {
         if waiting > self.in_flight { Err(QueueError::IndexJump) } else { Ok(waiting) }
     }
 
-    /// Puts a chain back on the free list.
-    fn free(&mut self, head: u16, chain_len: u16) -> Result<(), QueueError> {
+    /// Puts a chain at the end of the free list.
+    fn free(&mut self, head: u16, len: u16) -> Result<(), QueueError> {
         let mut last = head;
-        for _ in 1..chain_len {
+        for _ in 1..len {
             last = self.entry(last)?.next;
         }
-        let free_head = self.free_head;
-        self.entry_mut(last)?.next = free_head;
-        self.entry_mut(head)?.chain_len = 0;
-        self.free_head = head;
-        self.free_count = self.free_count.saturating_add(chain_len);
+        if self.free_count == 0 {
+            self.free_head = head;
+        } else {
+            let tail = self.free_tail;
+            self.entry_mut(tail)?.next = head;
+        }
+        self.free_tail = last;
+        self.entry_mut(head)?.len = 0;
+        self.free_count = self.free_count.saturating_add(len);
         self.in_flight = self.in_flight.saturating_sub(1);
         Ok(())
     }
 
+    #[inline]
     fn entry(&self, index: u16) -> Result<&Entry, QueueError> {
         self.entries.get(usize::from(index)).ok_or(QueueError::DescriptorIndex)
     }
 
+    #[inline]
     fn entry_mut(&mut self, index: u16) -> Result<&mut Entry, QueueError> {
         self.entries.get_mut(usize::from(index)).ok_or(QueueError::DescriptorIndex)
     }
@@ -258,7 +297,7 @@ impl<const N: usize> SplitDriver<N> {
             queue.kicked = new;
             if queue.at.event_index() {
                 let event = mem.read_u16(queue.at.avail_event())?;
-                return Ok(super::passes(event, new, old));
+                return Ok(passes(event, new, old));
             }
             Ok(mem.read_u16(queue.at.used_flags())? & NO_NOTIFY == 0)
         })
@@ -277,7 +316,7 @@ impl<const N: usize> SplitDriver<N> {
                 mem.write_u16(queue.at.avail_flags(), 0)?;
             }
             mem.full_fence();
-            Ok(queue.waiting(mem)? != 0)
+            Ok(queue.batch.is_some() || queue.waiting(mem)? != 0)
         })
     }
 
@@ -292,16 +331,4 @@ impl<const N: usize> SplitDriver<N> {
             Ok(())
         })
     }
-}
-
-/// Returns the segments in ring order, each with its WRITE flag or none.
-fn descriptors<'a>(
-    readable: &'a [Segment],
-    writable: &'a [Segment],
-) -> impl Iterator<Item = (&'a Segment, u16)> {
-    readable.iter().map(|s| (s, 0)).chain(writable.iter().map(|s| (s, WRITE)))
-}
-
-fn room(writable: &[Segment]) -> u64 {
-    writable.iter().fold(0, |sum, s| sum.saturating_add(u64::from(s.len)))
 }

@@ -1,0 +1,201 @@
+//! Owns the device side of packed rings. Never trusts a flag, a descriptor or a length of the driver.
+
+use super::super::desc::{DESC_BYTES, Desc, INDIRECT, NEXT, WRITE, up};
+use super::super::{Chain, Head, QueueConfig, QueueError};
+use super::{Places, Position};
+use crate::mem::AreaMap;
+
+/// The device side of a packed queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedDevice {
+    at: Places,
+    /// Where the next chain will lie.
+    avail: Position,
+    /// Where the next chain will be returned.
+    used: Position,
+    /// Slots taken and not returned; never more than there are.
+    busy: u16,
+    in_flight: u16,
+    /// Slots returned since the last decision about a notification.
+    since: u16,
+    failed: bool,
+}
+
+impl PackedDevice {
+    pub(crate) fn new<M: AreaMap + ?Sized>(
+        mem: &M,
+        config: QueueConfig,
+    ) -> Result<Self, QueueError> {
+        config.check(mem)?;
+        Ok(Self {
+            at: Places { config },
+            avail: Position::START,
+            used: Position::START,
+            busy: 0,
+            in_flight: 0,
+            since: 0,
+            failed: false,
+        })
+    }
+
+    pub(crate) const fn config(&self) -> &QueueConfig {
+        &self.at.config
+    }
+
+    pub(crate) const fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    pub(crate) const fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// Runs one step; an error ends the queue.
+    #[inline]
+    fn step<T>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        if self.failed {
+            return Err(QueueError::Failed);
+        }
+        let result = run(self);
+        self.failed = result.is_err();
+        result
+    }
+
+    #[inline]
+    pub(crate) fn take<M: AreaMap + ?Sized, const N: usize>(
+        &mut self,
+        mem: &M,
+        chain: &mut Chain<N>,
+    ) -> Result<Option<Head>, QueueError> {
+        self.step(|queue| {
+            chain.clear();
+            let first = queue.avail;
+            let flags = mem.load_acquire_u16(queue.at.flags(first.slot))?;
+            if !first.is_available(flags) {
+                return Ok(None);
+            }
+            if queue.busy >= queue.at.size() {
+                return Err(QueueError::IndexJump);
+            }
+            let (id, slots) = queue.walk(mem, flags, chain)?;
+            queue.avail = first.after(slots, queue.at.size());
+            queue.busy = queue.busy.wrapping_add(slots);
+            queue.in_flight = queue.in_flight.wrapping_add(1);
+            Ok(Some(Head::new(id, slots, first.slot)))
+        })
+    }
+
+    /// Copies the chain at the ring's head; returns its buffer id, which stands in its last
+    /// descriptor (virtio 1.3, 2.8.6), and its slots. Each descriptor is read once, but for the first
+    /// one's flags, of which only what was read first counts; a chain has no more slots than are free.
+    #[inline]
+    fn walk<M: AreaMap + ?Sized, const N: usize>(
+        &self,
+        mem: &M,
+        first_flags: u16,
+        chain: &mut Chain<N>,
+    ) -> Result<(u16, u16), QueueError> {
+        let free = self.at.size().wrapping_sub(self.busy);
+        let mut at = self.avail;
+        for slots in 1..=free {
+            let desc = Desc::read(mem, self.at.desc(at.slot))?;
+            let flags = if slots == 1 { first_flags } else { desc.fourth };
+            if flags & INDIRECT != 0 {
+                // A table stands alone (2.8.7).
+                if slots != 1 || flags & NEXT != 0 {
+                    return Err(QueueError::Indirect);
+                }
+                self.walk_table(mem, desc, chain)?;
+                return Ok((desc.third, slots));
+            }
+            desc.append(flags, chain)?;
+            if flags & NEXT == 0 {
+                return Ok((desc.third, slots));
+            }
+            at = at.after(1, self.at.size());
+        }
+        Err(QueueError::Loop)
+    }
+
+    /// Copies an indirect table: all of its descriptors, one after the other; only WRITE means
+    /// anything in their flags (2.8.7 and 2.8.19). What bounds it is the room in `chain`.
+    fn walk_table<M: AreaMap + ?Sized, const N: usize>(
+        &self,
+        mem: &M,
+        link: Desc,
+        chain: &mut Chain<N>,
+    ) -> Result<(), QueueError> {
+        if !self.at.indirect() {
+            return Err(QueueError::Indirect);
+        }
+        let mut place = link.addr;
+        for _ in 0..link.table_entries()? {
+            let desc = Desc::read(mem, place)?;
+            if desc.fourth & INDIRECT != 0 {
+                return Err(QueueError::Indirect);
+            }
+            desc.append(desc.fourth, chain)?;
+            place = up(place, DESC_BYTES);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn complete<M: AreaMap + ?Sized>(
+        &mut self,
+        mem: &M,
+        head: Head,
+        written: u32,
+    ) -> Result<(), QueueError> {
+        self.step(|queue| {
+            if queue.in_flight == 0 || head.slots() > queue.busy {
+                return Err(QueueError::Completed);
+            }
+            let used = queue.used;
+            if queue.at.in_order() && head.position() != used.slot {
+                return Err(QueueError::OutOfOrder);
+            }
+            let [w0, w1, w2, w3] = written.to_le_bytes();
+            let [i0, i1] = head.index().to_le_bytes();
+            // The slot was taken and copied: nothing of the driver's is lost.
+            mem.write(up(queue.at.desc(used.slot), 8), &[w0, w1, w2, w3, i0, i1])?;
+            // The length counts only with WRITE (2.8.6).
+            let flags = used.used() | if written == 0 { 0 } else { WRITE };
+            mem.store_release_u16(queue.at.flags(used.slot), flags)?;
+            queue.used = used.after(head.slots(), queue.at.size());
+            queue.busy = queue.busy.wrapping_sub(head.slots());
+            queue.in_flight = queue.in_flight.wrapping_sub(1);
+            queue.since = queue.since.saturating_add(head.slots());
+            Ok(())
+        })
+    }
+
+    #[inline]
+    pub(crate) fn should_notify<M: AreaMap + ?Sized>(
+        &mut self,
+        mem: &M,
+    ) -> Result<bool, QueueError> {
+        self.step(|queue| {
+            let since = core::mem::take(&mut queue.since);
+            if since == 0 {
+                return Ok(false);
+            }
+            queue.at.wants(mem, queue.at.config.driver, queue.used, since)
+        })
+    }
+
+    pub(crate) fn arm<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<bool, QueueError> {
+        self.step(|queue| {
+            queue.at.arm(mem, queue.at.config.device, queue.avail)?;
+            let flags = mem.load_acquire_u16(queue.at.flags(queue.avail.slot))?;
+            Ok(queue.avail.is_available(flags))
+        })
+    }
+
+    pub(crate) fn disarm<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<(), QueueError> {
+        self.step(|queue| queue.at.disarm(mem, queue.at.config.device))
+    }
+}
