@@ -9,17 +9,21 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod guest;
 pub mod layout;
 pub mod machine;
 pub mod pages;
 pub mod personality;
+pub mod platform;
 pub mod probe;
 pub mod ram;
 mod spans;
 pub mod spmc;
 
+pub use guest::{Guest, Refusal};
 pub use machine::Machine;
 pub use pages::{PageModel, Violation};
 pub use personality::{Lie, Lies, Personality};
+pub use platform::{Mediation, Platform, Setup};
 pub use ram::{Ram, range};
 pub use spmc::{Left, Routed, SPMC_ID, Spmc};

@@ -65,18 +65,26 @@ impl Ram {
         bank.pages().get(first..first.checked_add(count)?).map(|pages| NonNull::from(pages).cast())
     }
 
-    fn byte(&self, address: u64) -> Option<&AtomicU8> {
+    /// The bytes from `address` to the end of its page.
+    fn rest_of_page(&self, address: u64) -> Option<&[AtomicU8]> {
         let inside = |bank: &&Bank| (bank.range.start().get()..bank.range.end()).contains(&address);
         let bank = self.banks.iter().find(inside)?;
         let offset = usize::try_from(address - bank.range.start().get()).ok()?;
-        bank.pages().get(offset / PAGE)?.0.get(offset % PAGE)
+        bank.pages().get(offset / PAGE)?.0.get(offset % PAGE..)
     }
 
     /// Copies bytes out; nothing is read beyond memory: `None`, and `into` is then half filled.
     #[must_use]
     pub fn read(&self, address: u64, into: &mut [u8]) -> Option<()> {
-        for (at, byte) in (address..).zip(into.iter_mut()) {
-            *byte = self.byte(at)?.load(Ordering::Relaxed);
+        let (mut at, mut left) = (address, into);
+        while !left.is_empty() {
+            let page = self.rest_of_page(at)?;
+            let (now, later) = left.split_at_mut(left.len().min(page.len()));
+            for (byte, from) in now.iter_mut().zip(page) {
+                *byte = from.load(Ordering::Relaxed);
+            }
+            at = at.checked_add(u64::try_from(now.len()).ok()?)?;
+            left = later;
         }
         Some(())
     }
@@ -84,8 +92,15 @@ impl Ram {
     /// Copies bytes in; `None` beyond memory, and then what lay before it is written.
     #[must_use]
     pub fn write(&self, address: u64, bytes: &[u8]) -> Option<()> {
-        for (at, byte) in (address..).zip(bytes) {
-            self.byte(at)?.store(*byte, Ordering::Relaxed);
+        let (mut at, mut left) = (address, bytes);
+        while !left.is_empty() {
+            let page = self.rest_of_page(at)?;
+            let (now, later) = left.split_at(left.len().min(page.len()));
+            for (byte, to) in now.iter().zip(page) {
+                to.store(*byte, Ordering::Relaxed);
+            }
+            at = at.checked_add(u64::try_from(now.len()).ok()?)?;
+            left = later;
         }
         Some(())
     }

@@ -113,6 +113,9 @@ pub(super) fn announced(len: usize, room: usize, lies: Lies) -> (u32, u32) {
     if lies.has(Lie::LongFragment) {
         return (word(room + 16), word(room + 16));
     }
+    if lies.has(Lie::FragmentHandle) || lies.has(Lie::NoFragment) {
+        return (word(len), word(first.min(64)));
+    }
     (word(len), word(first))
 }
 

@@ -1,0 +1,317 @@
+//! Owns a whole platform in this process: an SPMC, the real partition code, and a small hypervisor
+//! (a fake, for host tests only) with several VMs. Never runs a VM: whoever tests makes its calls.
+
+mod borrow;
+mod discover;
+mod life;
+mod memory;
+mod policy;
+mod secure;
+mod vm;
+
+pub use policy::standard_policy;
+
+use crate::layout::{self, HYPERVISOR, PARTITION, SERVICE};
+use crate::machine::Machine;
+use crate::personality::Personality;
+use crate::ram::range;
+use crate::spmc::{Left, Routed, SPMC_ID, Spmc};
+use causeway_abi::{Frame, Reply};
+use causeway_ffa::call::{DirectMessage, Width};
+use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, PageAddr, Regs, Version};
+use causeway_memshare::Policy;
+use causeway_service::Partition;
+use memory::Share;
+use secure::{Bell, Logged, Secure};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vm::Vm;
+
+/// How the hypervisor treats memory calls of VMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mediation {
+    /// It checks all that a hypervisor must.
+    Checked,
+    /// It forwards descriptors as they are, with the VM's true id where the SPMC looks for one: for
+    /// tests of what SPMC and partition refuse themselves.
+    Raw,
+}
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The SPMC.
+    pub personality: Personality,
+    /// VMs, with ids from 1.
+    pub vm_count: u16,
+    /// 4 KiB pages of each.
+    pub vm_pages: u32,
+    /// The hypervisor's manners.
+    pub mediation: Mediation,
+    /// The partition's policy; by default [`standard_policy`].
+    pub policy: Option<Policy>,
+}
+
+impl Setup {
+    /// Three VMs with 256 pages each, a hypervisor that checks.
+    #[must_use]
+    pub const fn new(personality: Personality) -> Self {
+        let mediation = Mediation::Checked;
+        Self { personality, vm_count: 3, vm_pages: 256, mediation, policy: None }
+    }
+}
+
+/// The platform; clones are the same one.
+#[derive(Clone)]
+pub struct Platform {
+    world: Arc<Mutex<World>>,
+    machine: Arc<Machine>,
+}
+
+/// Everything that is not a VM's program.
+pub(crate) struct World {
+    machine: Arc<Machine>,
+    spmc: Arc<Mutex<Spmc>>,
+    partition: Box<Partition<Secure>>,
+    bell: Bell,
+    logged: Logged,
+    mediation: Mediation,
+    vms: Vec<Vm>,
+    shares: Vec<Share>,
+    partition_calls: u64,
+}
+
+impl Platform {
+    /// Boots: the partition is started, the hypervisor has registered, the VMs are there.
+    ///
+    /// # Panics
+    /// If the partition cannot be started on this SPMC, or has no memory for it.
+    #[must_use]
+    pub fn boot(setup: &Setup) -> Self {
+        let machine = Arc::new(layout::machine(setup.vm_count, setup.vm_pages));
+        let mut spmc = Spmc::new(setup.personality.clone(), machine.clone());
+        spmc.load(PARTITION, SERVICE, Version::V1_1);
+        let spmc = Arc::new(Mutex::new(spmc));
+        let (bell, logged) = (Bell::default(), Logged::default());
+        let secure = Secure::new(spmc.clone(), machine.clone(), bell.clone(), logged.clone());
+        let standard = || standard_policy(setup.vm_count, setup.vm_pages);
+        let policy = setup.policy.unwrap_or_else(standard);
+        let partition = secure::start(secure, policy).expect("the partition starts");
+        let rams = (1..=setup.vm_count).map(|id| layout::vm_ram(id, setup.vm_pages));
+        let vms = (1u16..).zip(rams).map(|(id, ram)| Vm::new(EndpointId::from_raw(id), ram));
+        let mut world = World {
+            machine: machine.clone(),
+            spmc,
+            partition,
+            bell,
+            logged,
+            mediation: setup.mediation,
+            vms: vms.collect(),
+            shares: Vec::new(),
+            partition_calls: 0,
+        };
+        world.register();
+        Self { world: Arc::new(Mutex::new(world)), machine }
+    }
+
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut World) -> R) -> R {
+        work(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The machine: bytes, page model, clock.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// A call of VM `vm` at its virtual instance; the answer takes the place of the arguments.
+    pub fn call(&self, vm: u16, regs: &mut Regs) {
+        *regs = self.with(|world| world.vm_call(EndpointId::from_raw(vm), regs));
+    }
+
+    /// The same as a function, for a conduit of a client.
+    pub fn conduit(&self, vm: u16) -> impl Fn(&mut Regs) + Send + Sync + use<> {
+        let platform = self.clone();
+        move |regs: &mut Regs| platform.call(vm, regs)
+    }
+
+    /// A frame of VM `vm` for the partition, by a 64-bit direct request.
+    ///
+    /// # Errors
+    /// The FF-A status where the message did not come through, or was not answered.
+    pub fn frame(&self, vm: u16, frame: Frame) -> Result<Frame, FfaError> {
+        let sender = EndpointId::from_raw(vm);
+        let width = Width::Bits64;
+        let message = DirectMessage { sender, receiver: PARTITION, width, words: frame };
+        let mut regs = Call::DirectReq(message).encode();
+        self.call(vm, &mut regs);
+        let Answer::DirectResp(message) = decode(&regs)? else {
+            return Err(FfaError::NotSupported);
+        };
+        Ok(message.words)
+    }
+
+    /// A call of VM `vm` on the service interface.
+    ///
+    /// # Errors
+    /// As [`Platform::frame`].
+    pub fn service(&self, vm: u16, call: causeway_abi::Call) -> Result<Reply, FfaError> {
+        let frame = self.frame(vm, call.encode())?;
+        Reply::decode(&frame).ok_or(FfaError::NotSupported)
+    }
+
+    /// Lets time pass, and the hypervisor look.
+    pub fn pass(&self, milliseconds: u64) {
+        self.machine.pass(milliseconds);
+        self.with(World::poll);
+    }
+
+    /// Looks at the SPMC.
+    pub fn spmc<R>(&self, look: impl FnOnce(&mut Spmc) -> R) -> R {
+        self.with(|world| look(&mut world.spmc()))
+    }
+
+    /// Looks at the partition.
+    pub fn partition<R>(&self, look: impl FnOnce(&Partition<Secure>) -> R) -> R {
+        self.with(|world| look(&world.partition))
+    }
+
+    /// Messages that reached the partition, those of the hypervisor included.
+    #[must_use]
+    pub fn partition_calls(&self) -> u64 {
+        self.with(|world| world.partition_calls)
+    }
+
+    /// What the partition has printed.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.with(|world| world.logged.lines())
+    }
+
+    /// Transactions that VMs began and the hypervisor still knows.
+    #[must_use]
+    pub fn shares(&self) -> usize {
+        self.with(|world| world.shares.len())
+    }
+
+    /// Kills VM `vm` in the order that architecture.md prescribes. False while the partition is not
+    /// done with it: let time pass, and call again.
+    #[must_use]
+    pub fn kill(&self, vm: u16) -> bool {
+        self.with(|world| world.kill(EndpointId::from_raw(vm)))
+    }
+
+    /// Starts VM `vm` anew, with zeroed memory. False while what it owned is still lent out, or it
+    /// lives.
+    #[must_use]
+    pub fn restart(&self, vm: u16) -> bool {
+        self.with(|world| world.restart(EndpointId::from_raw(vm)))
+    }
+
+    /// Everything that is left behind when every VM has let go of everything: nothing, if all is
+    /// well. One line each.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        self.with(|world| {
+            left.extend(world.shares.iter().map(|share| format!("share {}", share.handle)));
+            left.extend(world.partition.broker().grants().map(|grant| format!("{grant:?}")));
+            let sent = world.spmc().transactions();
+            left.extend((sent > 0).then(|| format!("{sent} transactions in the SPMC")));
+        });
+        self.machine.pages(|pages| {
+            left.extend(pages.live().iter().map(|live| format!("page model: {live:?}")));
+            left.extend(pages.violations().iter().map(|violation| format!("{violation:?}")));
+            let mapped = pages.mapped_pages(PARTITION);
+            left.extend((mapped > 0).then(|| format!("the partition maps {mapped} pages")));
+        });
+        left
+    }
+}
+
+impl core::fmt::Debug for Platform {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Platform").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    pub(crate) fn spmc(&self) -> MutexGuard<'_, Spmc> {
+        self.spmc.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call of the hypervisor's at the physical instance, carried through the partition if it is
+    /// for the partition.
+    fn physical(&mut self, regs: &Regs) -> Regs {
+        let routed = self.spmc().normal_world(regs);
+        match routed {
+            Routed::Answer(answer) => answer,
+            Routed::Deliver { to, regs } => self.run_partition(to, regs),
+        }
+    }
+
+    /// Runs the partition with what was delivered, until the SPMC lets it go.
+    fn run_partition(&mut self, to: EndpointId, mut given: Regs) -> Regs {
+        self.partition_calls += 1;
+        for _ in 0..8 {
+            let sent = self.partition.handle(&given, SPMC_ID);
+            let sent = sent.unwrap_or_else(|| Call::MsgWait.encode());
+            let left = self.spmc().leave(to, &sent);
+            match left {
+                Left::Answered(answer) => return answer,
+                Left::Refused(refusal) => given = refusal,
+            }
+        }
+        Answer::Error(FfaError::Aborted).encode()
+    }
+
+    /// A typed call of the hypervisor's.
+    fn ask(&mut self, call: &Call) -> Result<Answer, FfaError> {
+        decode(&self.physical(&call.encode()))
+    }
+
+    /// A call of the hypervisor's own on the service interface.
+    fn ask_service(&mut self, call: causeway_abi::Call) -> Option<Reply> {
+        let (sender, width) = (HYPERVISOR, Width::Bits64);
+        let message = DirectMessage { sender, receiver: PARTITION, width, words: call.encode() };
+        let Answer::DirectResp(message) = self.ask(&Call::DirectReq(message)).ok()? else {
+            return None;
+        };
+        Reply::decode(&message.words)
+    }
+
+    /// Version, buffers, and the doorbell at the partition. What fails here fails later for whoever
+    /// needs it.
+    fn register(&mut self) {
+        self.physical(&Call::Version { requested: Some(Version::V1_1) }.encode());
+        let tx = layout::hypervisor_ram().start();
+        let rx = PageAddr::new(tx.get() + 4096).unwrap_or(tx);
+        let map = Call::RxTxMap { tx, rx, page_count: 1, width: Width::Bits64 };
+        self.physical(&map.encode());
+        for vm in 1..=u16::try_from(self.vms.len()).unwrap_or(0) {
+            let vm = EndpointId::from_raw(vm);
+            self.physical(&Call::NotificationBitmapCreate { vm, vcpu_count: 1 }.encode());
+        }
+        self.ask_service(causeway_abi::Call::HypRegister { sgi: 0, core: 0 });
+    }
+
+    fn vm(&mut self, id: EndpointId) -> Option<&mut Vm> {
+        self.vms.iter_mut().find(|vm| vm.id == id)
+    }
+
+    fn share(&mut self, handle: MemHandle) -> Option<&mut Share> {
+        self.shares.iter_mut().find(|share| share.handle == handle)
+    }
+}
+
+fn decode(regs: &Regs) -> Result<Answer, FfaError> {
+    match Answer::decode(regs, Version::V1_3) {
+        Ok(Answer::Error(code)) => Err(code),
+        Ok(answer) => Ok(answer),
+        Err(refusal) => Err(refusal.status()),
+    }
+}
+
+/// One page.
+fn page(address: PageAddr) -> causeway_ffa::PageRange {
+    range(address.get(), 1)
+}
