@@ -9,7 +9,7 @@ use causeway_virtio::bus::{
     Bus, BusConfig, Effect, Event, GrantFacts, GrantView, LinkPolicy, Opened,
 };
 use causeway_virtio::fifo::{SLOT_BYTES, Slot};
-use causeway_virtio::msg::{Body, BusFeatures, Message};
+use causeway_virtio::msg::{Body, BusFeatures, Header, Message};
 use libfuzzer_sys::fuzz_target;
 use std::collections::{BTreeMap, HashMap};
 
@@ -43,7 +43,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let features = BusFeatures::DIRECT_RX.with(BusFeatures::FIFO);
+        let features = BusFeatures::NOTIF_TX.with(BusFeatures::FIFO);
         let mut bus =
             Bus::new(BusConfig { ffa_version: 0x1_0001, features, answer_ticks: ANSWER_TICKS });
         for id in 1..=4 {
@@ -70,7 +70,15 @@ impl World {
             }
             for effect in effects {
                 match effect {
-                    Effect::Reply { .. } => replies += 1,
+                    Effect::Reply { .. } | Effect::LongReply { .. } => replies += 1,
+                    // The device of the partition does nothing, and says so: always at once.
+                    Effect::CallLocal { driver, message } => {
+                        let header = Header::decode(message.bytes()).expect("well formed");
+                        if !header.is_event() && header.token != 0 {
+                            let message = Message::error_for(&header).encode();
+                            todo.push(Event::LocalMessage { driver, message });
+                        }
+                    }
                     Effect::Push { vm, slot } if self.is_full => {
                         todo.push(Event::PushFailed { vm, slot });
                     }
@@ -93,7 +101,7 @@ impl World {
                     }
                     Effect::CloseFifo { .. }
                     | Effect::ForgetFifo { .. }
-                    | Effect::CallLocal { .. } => {}
+                    | Effect::Notify { .. } => {}
                 }
             }
         }
@@ -125,7 +133,14 @@ fn message_bytes(input: &mut Unstructured<'_>) -> Result<[u8; SLOT_BYTES]> {
 fn act(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
     let id = input.int_in_range(1..=4u16)?;
     match input.int_in_range(0..=11)? {
-        0 | 1 => {
+        0 => {
+            let bytes = message_bytes(input)?;
+            let words = core::array::from_fn(|n| {
+                u64::from_le_bytes(bytes[8 * n..8 * n + 8].try_into().expect("eight"))
+            });
+            assert_eq!(world.step(Event::LongFrame { vm: vm(id), words }), 1, "one reply a frame");
+        }
+        1 => {
             let bytes = message_bytes(input)?;
             let words = core::array::from_fn(|n| {
                 u64::from_le_bytes(bytes[8 * n..8 * n + 8].try_into().expect("eight"))

@@ -287,6 +287,9 @@ impl<P: Platform> Partition<P> {
                 }
             }
             Effect::AreaFree { owner, handle } => self.end_use(*owner, *handle),
+            Effect::Notify { vm, .. } => self.ring_vm(*vm),
+            // No message of fourteen words is handed to the bus yet.
+            Effect::LongReply { .. } => log!(self.platform, "bus: an answer that is too long"),
             // The policy links no driver to a device of the partition yet.
             Effect::CallLocal { driver, .. } => {
                 log!(self.platform, "bus: {driver} called no device");

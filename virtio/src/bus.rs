@@ -38,6 +38,8 @@
 //!         for effect in effects {
 //!             match effect {
 //!                 Effect::Reply { words } => reply = Some(words),
+//!                 // Only where direct messages of fourteen words come, or notifications exist.
+//!                 Effect::LongReply { .. } | Effect::Notify { .. } => {}
 //!                 Effect::OpenFifo { vm, handle, .. } => {
 //!                     let area = self.map_fifo(vm, handle);
 //!                     let fifo = area.and_then(|a| Fifo::attach(&a, Side::Device).ok().map(|f| (f, a)));
@@ -61,7 +63,7 @@
 //!                 }
 //!                 Effect::AreaInUse { owner, handle } => self.count_use(owner, handle, 1),
 //!                 Effect::AreaFree { owner, handle } => self.count_use(owner, handle, -1),
-//!                 Effect::CallLocal { .. } => {} // a DeviceServer, then Event::LocalMessage
+//!                 Effect::CallLocal { .. } => {} // a device::Host, then Event::LocalMessage
 //!             }
 //!         }
 //!     }
@@ -88,6 +90,7 @@ mod answer;
 mod area;
 mod effect;
 mod event;
+mod interface;
 mod link;
 mod local;
 mod lost;
@@ -95,163 +98,19 @@ mod owed;
 mod route;
 
 pub use effect::{Effect, Effects};
+pub use interface::{
+    BusConfig, Counters, Event, GrantFacts, GrantView, LinkPolicy, LongWords, Opened, SetupError,
+};
 
-use crate::fifo::Slot;
-use crate::msg::{BusFeatures, Encoded, EventMethod, Header};
+use crate::msg::{EventMethod, Header, frame_bytes, long_frame_bytes};
 use causeway_ffa::{EndpointId, MemHandle};
 use link::Link;
-
-/// What the bus says of itself and how long it waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BusConfig {
-    /// The FF-A version that VERSION answers.
-    pub ffa_version: u32,
-    /// What VERSION says about the ways of transfer.
-    pub features: BusFeatures,
-    /// Ticks that a backend has for an answer.
-    pub answer_ticks: u64,
-}
-
-/// One device of a link, from the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkPolicy {
-    /// The driver VM.
-    pub driver: EndpointId,
-    /// The backend VM; none for a device of the partition.
-    pub backend: Option<EndpointId>,
-    /// The number by which the backend announces the device.
-    pub backend_dev: u16,
-    /// The number by which the driver sees it.
-    pub driver_dev: u16,
-}
-
-/// Why the manifest's links do not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SetupError {
-    /// More VMs, links or devices of a link than there is room for.
-    NoRoom,
-    /// A VM or a device number of a driver twice, or a VM linked to itself.
-    Duplicate,
-    /// A link names a VM that was not added.
-    UnknownVm,
-}
-
-/// What the bus has to know about a grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GrantFacts {
-    /// The VM that borrows it beside the partition; none for a local area.
-    pub peer: Option<EndpointId>,
-    /// Tells two grants of one handle apart.
-    pub generation: u32,
-    /// 4 KiB pages.
-    pub page_count: u32,
-    /// Whether the borrowers may write.
-    pub writable: bool,
-    /// Whether it may be used now: accepted, and neither released nor revoked.
-    pub usable: bool,
-}
-
-/// The grants, as the broker knows them.
-pub trait GrantView {
-    /// Returns the live grant that `owner` gave under `handle`; `None` for any other.
-    fn grant(&self, owner: EndpointId, handle: MemHandle) -> Option<GrantFacts>;
-}
-
-/// How [`Effect::OpenFifo`] ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// The area is mapped, and the FIFO in it is well formed.
-    Yes,
-    /// It is not, and nothing is mapped.
-    No,
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug)]
-pub enum Event {
-    /// A direct message of a VM whose first byte is 0-3. Ends in one [`Effect::Reply`], at once or
-    /// after [`Event::FifoOpened`].
-    Frame {
-        /// The sender that the SPMC vouches for.
-        vm: EndpointId,
-        /// x3-x7.
-        words: [u64; 5],
-    },
-    /// A message taken from a VM's FIFO.
-    FifoMessage {
-        /// Whose FIFO.
-        vm: EndpointId,
-        /// The message.
-        slot: Slot,
-    },
-    /// A message of a device in the partition.
-    LocalMessage {
-        /// The driver on whose link it is.
-        driver: EndpointId,
-        /// The message.
-        message: Encoded,
-    },
-    /// The result of [`Effect::OpenFifo`].
-    FifoOpened {
-        /// Whose FIFO.
-        vm: EndpointId,
-        /// The result.
-        opened: Opened,
-    },
-    /// Taking from or pushing into the FIFO found it malformed.
-    FifoBroken {
-        /// Whose FIFO.
-        vm: EndpointId,
-    },
-    /// The FIFO had no room for [`Effect::Push`].
-    PushFailed {
-        /// Whose FIFO.
-        vm: EndpointId,
-        /// What was to be pushed.
-        slot: Slot,
-    },
-    /// The VM has looked at its FIFO (BUS_KICK): there may be room again. A VM that takes events
-    /// and sends nothing kicks now and then, because it is sent only a few before it does.
-    Kick {
-        /// Whose FIFO.
-        vm: EndpointId,
-    },
-    /// A VM is no more.
-    VmGone {
-        /// Which.
-        vm: EndpointId,
-    },
-    /// A grant has ended, whoever ended it. Its uses are gone: no [`Effect::AreaFree`] follows.
-    GrantGone {
-        /// Its owner.
-        owner: EndpointId,
-        /// Its handle.
-        handle: MemHandle,
-    },
-    /// Time has passed.
-    Tick,
-    /// The effects of the last step were carried out, and there were more.
-    Continue,
-}
-
-/// Counts for figures and tests; none of them decides anything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Requests forwarded to a device side.
-    pub forwarded: u64,
-    /// Answers handed to a driver.
-    pub answered: u64,
-    /// Requests that ended in an error: refused, timed out, or answered wrongly.
-    pub failed: u64,
-    /// Messages dropped: malformed, unasked-for, or for a FIFO without room.
-    pub dropped: u64,
-}
 
 /// The FIFO of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FifoState {
     Closed,
-    Opening { handle: MemHandle, asked: Header },
+    Opening { handle: MemHandle, asked: Header, via: Channel },
     Open { handle: MemHandle },
 }
 
@@ -261,6 +120,9 @@ struct Vm {
     id: EndpointId,
     fifo: FifoState,
     events: Option<EventMethod>,
+    /// The notification that it wants, and whether it has heard it since it last had all events.
+    notif_id: u16,
+    notified: bool,
     /// Its FIFO was full: nothing more is pushed on our own account until it looks.
     stalled: bool,
 }
@@ -275,8 +137,20 @@ impl Vm {
 /// How a request arrived, and so how its answer travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Channel {
+    /// A direct message of five words.
     Direct,
+    /// A direct message of fourteen words (FFA_MSG_SEND_DIRECT_REQ2).
+    LongDirect,
     Fifo,
+}
+
+impl Channel {
+    const fn is_direct(self) -> bool {
+        match self {
+            Self::Direct | Self::LongDirect => true,
+            Self::Fifo => false,
+        }
+    }
 }
 
 /// Whether a step may have changed what the bus owes to anybody.
@@ -336,7 +210,14 @@ impl<
             return Err(SetupError::Duplicate);
         }
         let place = self.vms.iter_mut().find(|vm| vm.is_none()).ok_or(SetupError::NoRoom)?;
-        *place = Some(Vm { id, fifo: FifoState::Closed, events: None, stalled: false });
+        *place = Some(Vm {
+            id,
+            fifo: FifoState::Closed,
+            events: None,
+            notif_id: 0,
+            notified: false,
+            stalled: false,
+        });
         Ok(())
     }
 
@@ -404,6 +285,7 @@ impl<
             Event::Kick { vm } => self.unstall(vm),
             Event::GrantGone { owner, handle } => self.grant_gone(owner, handle, out),
             Event::Frame { .. }
+            | Event::LongFrame { .. }
             | Event::FifoMessage { .. }
             | Event::LocalMessage { .. }
             | Event::FifoOpened { .. }
@@ -432,7 +314,13 @@ impl<
         out: &mut Effects,
     ) {
         match *event {
-            Event::Frame { vm, words } => self.frame(now_ticks, vm, &words, grants, out),
+            Event::Frame { vm, words } => {
+                self.frame(now_ticks, vm, Channel::Direct, &frame_bytes(&words), grants, out);
+            }
+            Event::LongFrame { vm, words } => {
+                let bytes = long_frame_bytes(&words);
+                self.frame(now_ticks, vm, Channel::LongDirect, &bytes, grants, out);
+            }
             Event::FifoMessage { vm, ref slot } => {
                 self.fifo_message(now_ticks, vm, slot, grants, out);
             }

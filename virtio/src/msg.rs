@@ -19,10 +19,10 @@ pub(crate) mod wire;
 
 pub use bus::{
     AreaAttrs, AreaShare, BusFeatures, BusRequest, BusResponse, BusResult, DeviceBitmap,
-    DeviceState, EventMethod, ShareKind, VersionRequest, VersionResponse,
+    DeviceState, EventMethod, ShareKind,
 };
 pub use data::{ConfigBytes, FeatureWords};
-pub use dialect::MAX_MESSAGE_BYTES;
+pub use dialect::{MAX_MESSAGE_BYTES, VersionRequest, VersionResponse};
 pub use transport::{
     BlockRange, ConfigData, ConfigEvent, ConfigRange, DeviceInfo, FeatureBlocks, Request, Response,
     SetVqueue, Shm, Vqueue, VqueueFlags,
@@ -35,6 +35,12 @@ pub const HEADER_BYTES: usize = 8;
 
 /// Bytes of a message that fit in x3-x7 of a direct message.
 pub const FRAME_BYTES: usize = 40;
+
+/// Words of a direct message of the second kind (x4-x17 of FFA_MSG_SEND_DIRECT_REQ2).
+pub const LONG_FRAME_WORDS: usize = 14;
+
+/// Bytes of those words; a message has [`MAX_MESSAGE_BYTES`] of them at most.
+pub const LONG_FRAME_BYTES: usize = 112;
 
 /// Why bytes are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -251,6 +257,20 @@ impl Encoded {
     }
 }
 
+impl Encoded {
+    /// Returns the words x4-x17 of a direct message of the second kind, its tail zero. Every
+    /// message fits.
+    #[must_use]
+    pub fn to_long_frame(&self) -> [u64; LONG_FRAME_WORDS] {
+        let mut words = [0; LONG_FRAME_WORDS];
+        let (chunks, _) = self.bytes.as_chunks::<8>();
+        for (word, chunk) in words.iter_mut().zip(chunks) {
+            *word = u64::from_le_bytes(*chunk);
+        }
+        words
+    }
+}
+
 impl AsRef<[u8]> for Encoded {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
@@ -267,6 +287,17 @@ impl core::fmt::Debug for Encoded {
 #[must_use]
 pub fn frame_bytes(words: &[u64; 5]) -> [u8; FRAME_BYTES] {
     let mut bytes = [0; FRAME_BYTES];
+    let (chunks, _) = bytes.as_chunks_mut::<8>();
+    for (chunk, word) in chunks.iter_mut().zip(words) {
+        *chunk = word.to_le_bytes();
+    }
+    bytes
+}
+
+/// Returns the 112 bytes that x4-x17 of a direct message of the second kind carry.
+#[must_use]
+pub fn long_frame_bytes(words: &[u64; LONG_FRAME_WORDS]) -> [u8; LONG_FRAME_BYTES] {
+    let mut bytes = [0; LONG_FRAME_BYTES];
     let (chunks, _) = bytes.as_chunks_mut::<8>();
     for (chunk, word) in chunks.iter_mut().zip(words) {
         *chunk = word.to_le_bytes();

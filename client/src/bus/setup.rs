@@ -89,7 +89,7 @@ impl Drop for Bus<'_> {
 
 /// Agrees on the bus version; returns how many areas may be bound.
 fn ask_version(connection: &Connection<'_>) -> Result<u16, Error> {
-    let request = BusRequest::Version(VersionRequest {
+    let request = BusRequest::Version(VersionRequest::Alp2 {
         bus_version: BUS_VERSION,
         transport_revision: TRANSPORT_REVISION,
         ffa_version: Version::V1_1.raw(),

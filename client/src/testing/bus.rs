@@ -7,7 +7,7 @@ use causeway_ffa::{EndpointId, PageRange};
 use causeway_virtio::fifo::{FIFO_PAGES, Fifo, Side, Slot};
 use causeway_virtio::msg::{
     Body, BusFeatures, BusRequest, BusResponse, BusResult, DeviceBitmap, DeviceState, Message,
-    VersionResponse, frame_bytes,
+    VersionResponse, dialect, frame_bytes,
 };
 
 struct FakeFifo {
@@ -44,9 +44,9 @@ impl FakeBus {
         let Body::BusRequest(request) = message.body else { panic!("not in a frame: {message:?}") };
         let response = match request {
             BusRequest::Version(asked) => BusResponse::Version(VersionResponse {
-                bus_version: asked.bus_version,
-                transport_revision: asked.transport_revision,
-                ffa_version: asked.ffa_version,
+                bus_version: dialect::BUS_VERSION,
+                transport_revision: dialect::TRANSPORT_REVISION,
+                ffa_version: asked.dialect().tells_ffa_version().then_some(0x0001_0001),
                 feature_bits: 0,
                 bus_features: BusFeatures::FIFO,
                 max_areas: 16,

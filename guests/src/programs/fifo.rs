@@ -108,7 +108,8 @@ pub(super) fn bus(request: BusRequest) -> Result<BusResponse, Met> {
 
 /// Agrees on the bus's version, as a driver side does first; true if it answered.
 pub(super) fn greet() -> bool {
-    let ask = VersionRequest { bus_version: 0, transport_revision: 0, ffa_version: 0x0001_0001 };
+    let ask =
+        VersionRequest::Alp2 { bus_version: 0, transport_revision: 0, ffa_version: 0x0001_0001 };
     matches!(bus(BusRequest::Version(ask)), Ok(BusResponse::Version(_)))
 }
 

@@ -84,6 +84,9 @@ impl<const QUEUES: usize> Device<QUEUES> {
                     self.accepted = self.accepted.with_block(index, *word).unwrap_or(self.accepted);
                 }
             }
+            (_, Response::GetConfig(config) | Response::SetConfig(config)) => {
+                self.generation = config.generation;
+            }
             (_, Response::GetDeviceStatus(status)) => self.status = *status,
             (Request::SetDeviceStatus(wanted), Response::SetDeviceStatus(status)) => {
                 if wanted.is_reset() && status.is_reset() {
@@ -164,7 +167,7 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
     }
 
     /// Forgets an area that the device side never took.
-    fn forget_area(&mut self, id: crate::addr::AreaId) {
+    pub(super) fn forget_area(&mut self, id: crate::addr::AreaId) {
         for area in &mut self.areas {
             if area.is_some_and(|a| a.id == id) {
                 *area = None;
@@ -276,7 +279,12 @@ impl<
         );
         let fits = declines || answers(&flight.ask.body, &answer.body);
         if !fits || answer.dev_num != dev_num || driver.is_some_and(|d| d != link.driver) {
-            return link.fail_flight();
+            link.fail_flight();
+            if let (None, true, vm) = (backend, flight.via.is_direct(), link.driver) {
+                link.flight = None;
+                self.refuse(vm, flight.via, &flight.header, out);
+            }
+            return;
         }
         let message = if declines {
             link.declined(&flight);
@@ -296,7 +304,12 @@ impl<
                     slot: Slot::new(&message.encode(), EndpointId::default()),
                 });
             }
-            Channel::Direct => {
+            Channel::Direct | Channel::LongDirect if backend.is_none() => {
+                // The driver's direct message still waits for its reply.
+                link.flight = None;
+                self.respond(vm, flight.via, &message, out);
+            }
+            Channel::Direct | Channel::LongDirect => {
                 link.flight = Some(Flight { phase: Phase::Answered(message), ..flight });
             }
         }

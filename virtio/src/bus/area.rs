@@ -97,7 +97,8 @@ impl<
 > Bus<VMS, LINKS, DEVS, AREAS, QUEUES>
 {
     /// Finds the link of a driver that has an area id. Ids are scoped to a link, yet AREA_UNSHARE
-    /// names no link: so a driver does not use an id on two links at once.
+    /// names no link: so an id that one link of a driver has is refused to its others
+    /// (docs/decisions/0006).
     pub(super) fn link_of_area(&self, driver: EndpointId, id: AreaId) -> Option<usize> {
         self.links.iter().position(|link| {
             link.as_ref().is_some_and(|l| l.driver == driver && l.area(id).is_some())
@@ -123,7 +124,11 @@ impl<
             .links
             .iter()
             .position(|link| link.as_ref().is_some_and(|l| l.is_between(driver, facts.peer)))?;
-        let elsewhere = self.link_of_area(driver, share.area).is_some_and(|at| at != index);
+        let mut others = self.links.iter().flatten().filter(|link| link.driver == driver);
+        let elsewhere = others.any(|other| {
+            !other.is_between(driver, facts.peer)
+                && other.area(share.area).is_some_and(|area| !other.is_reusable(area, grants))
+        });
         let link = self.links.get(index)?.as_ref()?;
         let same_grant =
             |area: &Area| area.handle == share.handle && area.generation == facts.generation;

@@ -1,5 +1,6 @@
 //! Owns what the bus wants done; never does it.
 
+use super::LongWords;
 use crate::fifo::Slot;
 use crate::msg::Encoded;
 use causeway_ffa::{EndpointId, MemHandle};
@@ -12,6 +13,19 @@ pub enum Effect {
     Reply {
         /// x3-x7.
         words: [u64; 5],
+    },
+    /// Answer the direct message of the second kind with these words in x4-x17; all zero as in
+    /// [`Effect::Reply`].
+    LongReply {
+        /// x4-x17.
+        words: LongWords,
+    },
+    /// Raise the notification that the VM has asked for: it then asks for its events.
+    Notify {
+        /// Whom.
+        vm: EndpointId,
+        /// The notification.
+        notif_id: u16,
     },
     /// Map the area, attach the FIFO in it, then feed [`Event::FifoOpened`](super::Event::FifoOpened).
     OpenFifo {
@@ -42,7 +56,8 @@ pub enum Effect {
         slot: Slot,
     },
     /// Give a message to the partition's own device; its answer, with the same token, comes back as
-    /// [`Event::LocalMessage`](super::Event::LocalMessage).
+    /// [`Event::LocalMessage`](super::Event::LocalMessage) before anything else happens: it may be
+    /// what the direct message at hand is answered with.
     CallLocal {
         /// The driver on whose link it is.
         driver: EndpointId,

@@ -117,7 +117,16 @@ impl<
 
     /// Reports whether a driver asks for its events itself.
     pub(super) fn polls(&self, id: EndpointId) -> bool {
-        self.vm(id).is_some_and(|vm| vm.events == Some(EventMethod::Poll))
+        self.vm(id).is_some_and(|vm| match vm.events {
+            Some(EventMethod::Poll | EventMethod::Notification) => true,
+            Some(EventMethod::Fifo | EventMethod::Indirect) | None => false,
+        })
+    }
+
+    /// Reports whether a driver has something to hear.
+    pub(super) fn owes_event(&self, driver: EndpointId) -> bool {
+        let links = self.links.iter().flatten().filter(|link| link.driver == driver);
+        links.flat_map(|link| link.devices.iter().flatten()).any(Device::owes_event)
     }
 
     /// Takes the next event that a driver has to hear of, from links whose driver was sent fewer
@@ -173,6 +182,10 @@ impl<const QUEUES: usize> Device<QUEUES> {
                 false
             }
         }
+    }
+
+    const fn owes_event(&self) -> bool {
+        self.owes_news.is_some() || self.owes_status || self.owes_used != 0
     }
 
     fn next_event(&mut self) -> Option<Message> {

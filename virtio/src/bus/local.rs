@@ -4,10 +4,10 @@
 use super::link::{MOST_UNHEARD, Presence};
 use super::{Bus, BusConfig, Channel, Effect, Effects, FifoState, GrantView, Opened};
 use crate::fifo::{FIFO_PAGES, Slot};
-use crate::msg::dialect::{BUS_VERSION, TRANSPORT_REVISION};
+use crate::msg::dialect::{BUS_VERSION, Dialect, TRANSPORT_REVISION};
 use crate::msg::{
-    Body, BusRequest, BusResponse, BusResult, DeviceBitmap, DeviceState, EventMethod, Header,
-    Message, VersionResponse,
+    Body, BusFeatures, BusRequest, BusResponse, BusResult, DeviceBitmap, DeviceState, EventMethod,
+    Header, Message, VersionResponse,
 };
 use causeway_ffa::{EndpointId, MemHandle};
 
@@ -20,11 +20,11 @@ pub(super) const fn verdict(ok: bool) -> BusResult {
 }
 
 impl BusConfig {
-    fn version(&self, max_areas: usize) -> VersionResponse {
+    pub(super) fn version(&self, dialect: Dialect, max_areas: usize) -> VersionResponse {
         VersionResponse {
             bus_version: BUS_VERSION,
             transport_revision: TRANSPORT_REVISION,
-            ffa_version: self.ffa_version,
+            ffa_version: dialect.tells_ffa_version().then_some(self.ffa_version),
             feature_bits: 0,
             bus_features: self.features,
             max_areas: u16::try_from(max_areas).unwrap_or(u16::MAX),
@@ -62,6 +62,32 @@ impl<
                 let words = encoded.to_frame().or_else(too_long).unwrap_or([0; 5]);
                 out.push(Effect::Reply { words });
             }
+            Channel::LongDirect => {
+                out.push(Effect::LongReply { words: encoded.to_long_frame() });
+            }
+        }
+    }
+
+    /// Sends bytes as they are in the answer to a direct message; there are at most 40.
+    pub(super) fn respond_raw(&mut self, channel: Channel, bytes: &[u8; 24], out: &mut Effects) {
+        let mut long = [0; 14];
+        for (word, chunk) in long.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*chunk);
+        }
+        let [a, b, c, ..] = long;
+        match channel {
+            Channel::Direct => out.push(Effect::Reply { words: [a, b, c, 0, 0] }),
+            Channel::LongDirect => out.push(Effect::LongReply { words: long }),
+            Channel::Fifo => {}
+        }
+    }
+
+    /// Tells a VM that its direct message has no answer yet.
+    pub(super) fn not_ready(channel: Channel, out: &mut Effects) {
+        match channel {
+            Channel::Direct => out.push(Effect::Reply { words: [0; 5] }),
+            Channel::LongDirect => out.push(Effect::LongReply { words: [0; 14] }),
+            Channel::Fifo => {}
         }
     }
 
@@ -88,7 +114,9 @@ impl<
         out: &mut Effects,
     ) -> Option<()> {
         let response = match request {
-            BusRequest::Version(_) => BusResponse::Version(self.config.version(AREAS)),
+            BusRequest::Version(asked) => {
+                BusResponse::Version(self.config.version(asked.dialect(), AREAS))
+            }
             BusRequest::Ping { echo } => BusResponse::Ping { echo: *echo },
             BusRequest::GetDevices { offset, count } => {
                 BusResponse::GetDevices(self.visible(vm, channel, *offset, *count)?)
@@ -96,17 +124,12 @@ impl<
             BusRequest::EventPoll => {
                 // Asking is a sign of life.
                 self.unstall(vm);
-                let event = self.next_event(vm, MOST_UNHEARD);
-                let message = event.unwrap_or(Message {
-                    dev_num: 0,
-                    token: header.token,
-                    body: Body::BusResponse(BusResponse::EventPoll),
-                });
-                self.respond(vm, channel, &message, out);
+                self.poll(vm, channel, header.token, out);
                 return Some(());
             }
-            BusRequest::EventConfigure { method, .. } => {
-                BusResponse::EventConfigure { result: self.configure_events(vm, *method) }
+            BusRequest::EventConfigure { method, notif_id } => {
+                let result = self.configure_events(vm, *method, *notif_id);
+                BusResponse::EventConfigure { result }
             }
             BusRequest::Reset => {
                 self.restart_vm(vm, channel, out);
@@ -114,7 +137,7 @@ impl<
             }
             BusRequest::FifoConfigure { handle, page_count, .. } => {
                 if self.may_open(vm, channel, *handle, *page_count, grants) {
-                    self.begin_open(vm, *handle, *page_count, header, out);
+                    self.begin_open(vm, *handle, *page_count, (header, channel), out);
                     return Some(());
                 }
                 BusResponse::FifoConfigure { result: BusResult::Error, device_notif_id: 0 }
@@ -139,7 +162,7 @@ impl<
     ) -> Option<DeviceBitmap> {
         let most = match channel {
             Channel::Direct => DIRECT_DEVICES,
-            Channel::Fifo => DeviceBitmap::MAX_COUNT,
+            Channel::LongDirect | Channel::Fifo => DeviceBitmap::MAX_COUNT,
         };
         let count = count.min(most).min(u16::MAX.saturating_sub(offset));
         let end = offset.saturating_add(count);
@@ -156,15 +179,36 @@ impl<
         Some(map)
     }
 
-    /// Events are asked for or come through the FIFO; a second choice without RESET is an error.
-    fn configure_events(&mut self, vm: EndpointId, method: EventMethod) -> BusResult {
+    /// EVENT_POLL: the next event itself, or an answer without one.
+    fn poll(&mut self, vm: EndpointId, channel: Channel, token: u16, out: &mut Effects) {
+        let event = self.next_event(vm, MOST_UNHEARD);
+        if event.is_none()
+            && let Some(vm) = self.vm_mut(vm)
+        {
+            vm.notified = false;
+        }
+        let none = Message { dev_num: 0, token, body: Body::BusResponse(BusResponse::EventPoll) };
+        self.respond(vm, channel, &event.unwrap_or(none), out);
+    }
+
+    /// Events are asked for, with a notification before it where those exist, or come through the
+    /// FIFO. A second choice without RESET is an error.
+    fn configure_events(
+        &mut self,
+        vm: EndpointId,
+        method: EventMethod,
+        notif_id: u16,
+    ) -> BusResult {
         let known = match method {
             EventMethod::Poll | EventMethod::Fifo => true,
-            EventMethod::Notification | EventMethod::Indirect => false,
+            EventMethod::Notification => self.config.features.contains(BusFeatures::NOTIF_TX),
+            EventMethod::Indirect => false,
         };
         match self.vm_mut(vm) {
             Some(vm) if known && vm.events.is_none() => {
                 vm.events = Some(method);
+                vm.notif_id = notif_id;
+                vm.notified = false;
                 BusResult::Ok
             }
             Some(_) | None => BusResult::Error,
@@ -186,7 +230,7 @@ impl<
                 && facts.peer.is_none()
                 && facts.page_count == u32::from(page_count)
         });
-        channel == Channel::Direct && closed && suits && page_count >= FIFO_PAGES
+        channel.is_direct() && closed && suits && page_count >= FIFO_PAGES
     }
 
     fn begin_open(
@@ -194,11 +238,11 @@ impl<
         vm: EndpointId,
         handle: MemHandle,
         page_count: u16,
-        asked: &Header,
+        (asked, via): (&Header, Channel),
         out: &mut Effects,
     ) {
         if let Some(state) = self.vm_mut(vm) {
-            state.fifo = FifoState::Opening { handle, asked: *asked };
+            state.fifo = FifoState::Opening { handle, asked: *asked, via };
             out.push(Effect::OpenFifo { vm, handle, page_count });
         }
     }
@@ -206,7 +250,7 @@ impl<
     /// The image has tried to open the FIFO: the direct message is answered now.
     pub(super) fn fifo_opened(&mut self, vm: EndpointId, opened: Opened, out: &mut Effects) {
         let Some(state) = self.vm_mut(vm) else { return };
-        let FifoState::Opening { handle, asked } = state.fifo else { return };
+        let FifoState::Opening { handle, asked, via } = state.fifo else { return };
         state.fifo = match opened {
             Opened::Yes => FifoState::Open { handle },
             Opened::No => FifoState::Closed,
@@ -215,7 +259,7 @@ impl<
         let result = verdict(opened == Opened::Yes);
         let body = Body::BusResponse(BusResponse::FifoConfigure { result, device_notif_id: 0 });
         let message = Message { dev_num: 0, token: asked.token, body };
-        self.respond(vm, Channel::Direct, &message, out);
+        self.respond(vm, via, &message, out);
     }
 
     /// A backend announces or withdraws a device: every link that policy gives it hears of it.

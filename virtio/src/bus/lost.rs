@@ -51,11 +51,12 @@ impl<
     /// the answer must travel.
     pub(super) fn restart_vm(&mut self, vm: EndpointId, channel: Channel, out: &mut Effects) {
         match channel {
-            Channel::Direct => self.close_fifo(vm, out),
+            Channel::Direct | Channel::LongDirect => self.close_fifo(vm, out),
             Channel::Fifo => self.lose_backend(vm),
         }
         if let Some(vm) = self.vm_mut(vm) {
             vm.events = None;
+            vm.notified = false;
         }
         self.restart_driver(vm);
     }
@@ -64,6 +65,7 @@ impl<
         self.close_fifo(vm, out);
         if let Some(vm) = self.vm_mut(vm) {
             vm.events = None;
+            vm.notified = false;
         }
         self.restart_driver(vm);
     }

@@ -2,7 +2,7 @@
 //! Bounded by the room in the effects; what does not fit is owed on. Never owes anything twice.
 
 use super::link::{Device, Link, MOST_UNHEARD, Phase, take_bit};
-use super::{Bus, Channel, Effect, Effects, FifoState, answer};
+use super::{Bus, Effect, Effects, FifoState, answer};
 use crate::fifo::Slot;
 use crate::msg::{Body, BusRequest, EventMethod, Message, Request};
 use causeway_ffa::EndpointId;
@@ -68,10 +68,10 @@ impl<
 
     /// Tells a driver that its request came to nothing. One that asks by direct messages hears of
     /// it when it asks again.
-    fn settle_failure(&mut self, index: usize, out: &mut Effects) {
+    pub(super) fn settle_failure(&mut self, index: usize, out: &mut Effects) {
         let Some(Some(link)) = self.links.get_mut(index) else { return };
         let Some(flight) = link.flight else { return };
-        if flight.phase != Phase::Failed || flight.via != Channel::Fifo || !out.has_room() {
+        if flight.phase != Phase::Failed || flight.via.is_direct() || !out.has_room() {
             return;
         }
         link.flight = None;
@@ -151,11 +151,30 @@ impl<
         }
     }
 
+    /// Raises the notification of a driver that has something to ask for, once until it has asked
+    /// for all of it.
+    fn settle_notification(&mut self, index: usize, out: &mut Effects) {
+        let Some(Some(vm)) = self.vms.get(index) else { return };
+        let id = vm.id;
+        if vm.notified || !self.owes_event(id) || !out.has_room() {
+            return;
+        }
+        if let Some(Some(vm)) = self.vms.get_mut(index) {
+            vm.notified = true;
+            out.push(Effect::Notify { vm: id, notif_id: vm.notif_id });
+        }
+    }
+
     /// Pushes news to a driver that takes them through its FIFO.
     fn settle_events(&mut self, index: usize, out: &mut Effects) {
         let Some(Some(vm)) = self.vms.get(index) else { return };
         let id = vm.id;
-        if vm.events == Some(EventMethod::Poll) || !vm.is_reachable() {
+        match vm.events {
+            Some(EventMethod::Poll) => return,
+            Some(EventMethod::Notification) => return self.settle_notification(index, out),
+            Some(EventMethod::Fifo | EventMethod::Indirect) | None => {}
+        }
+        if !vm.is_reachable() {
             return;
         }
         while out.has_room() {

@@ -7,9 +7,9 @@ use super::local::verdict;
 use super::{Bus, Channel, Effect, Effects, FifoState, GrantView};
 use crate::addr::AreaId;
 use crate::fifo::Slot;
+use crate::msg::dialect::{Dialect, is_tokenless_version, tokenless_version_answer};
 use crate::msg::{
     AreaShare, Body, BusRequest, BusResponse, BusResult, Header, Message, Request, Response,
-    frame_bytes,
 };
 use causeway_ffa::EndpointId;
 
@@ -38,46 +38,54 @@ impl<
     const QUEUES: usize,
 > Bus<VMS, LINKS, DEVS, AREAS, QUEUES>
 {
+    /// Takes a direct message: 40 or 112 bytes, as `channel` says.
     pub(super) fn frame<G: GrantView + ?Sized>(
         &mut self,
         now: u64,
         vm: EndpointId,
-        words: &[u64; 5],
+        channel: Channel,
+        bytes: &[u8],
         grants: &G,
         out: &mut Effects,
     ) {
-        let bytes = frame_bytes(words);
-        let refused = |bus: &mut Self, header: &Header, out: &mut Effects| {
-            bus.refuse(vm, Channel::Direct, header, out);
-        };
-        let header = match Header::decode(&bytes) {
+        let header = match Header::decode(bytes) {
             Ok(header) => header,
-            Err(_) => {
-                let [_, msg_id, ..] = bytes;
-                let kind = crate::msg::Kind::BusRequest;
-                let header = Header { kind, msg_id, dev_num: 0, token: 0, msg_size: 0 };
-                return refused(self, &header, out);
-            }
+            Err(_) => return self.no_header(vm, channel, bytes, out),
         };
-        let message = match Message::decode(&bytes) {
+        let message = match Message::decode(bytes) {
             Ok(message) if self.vm(vm).is_some() => message,
-            Ok(_) | Err(_) => return refused(self, &header, out),
+            Ok(_) | Err(_) => return self.refuse(vm, channel, &header, out),
         };
         let is_event = match &message.body {
             Body::Request(request) => request.is_event(),
             Body::BusRequest(request) => request.is_event(),
-            Body::Response(_) | Body::BusResponse(_) => return refused(self, &header, out),
+            Body::Response(_) | Body::BusResponse(_) => {
+                return self.refuse(vm, channel, &header, out);
+            }
         };
         if is_event {
             let body = Body::BusResponse(BusResponse::EventAck);
             self.event(vm, EndpointId::default(), &message, out);
             let ack = Message { dev_num: 0, token: header.token, body };
-            return self.respond(vm, Channel::Direct, &ack, out);
+            return self.respond(vm, channel, &ack, out);
         }
-        let asked = Asked { now, vm, channel: Channel::Direct, header, message };
+        let asked = Asked { now, vm, channel, header, message };
         if !self.asked_again(&asked, out) {
             self.request(&asked, grants, out);
         }
+    }
+
+    /// Answers a direct message without a header of ours: VERSION of a driver that knows no tokens
+    /// in its own layout, anything else with ERROR.
+    fn no_header(&mut self, vm: EndpointId, channel: Channel, bytes: &[u8], out: &mut Effects) {
+        if is_tokenless_version(bytes) && self.vm(vm).is_some() {
+            let answer = tokenless_version_answer(&self.config.version(Dialect::Rfc2025, AREAS));
+            return self.respond_raw(channel, &answer, out);
+        }
+        let msg_id = bytes.get(1).copied().unwrap_or(0);
+        let kind = crate::msg::Kind::BusRequest;
+        let header = Header { kind, msg_id, dev_num: 0, token: 0, msg_size: 0 };
+        self.refuse(vm, channel, &header, out);
     }
 
     pub(super) fn fifo_message<G: GrantView + ?Sized>(
@@ -150,7 +158,12 @@ impl<
             return self.refuse(asked.vm, asked.channel, &asked.header, out);
         };
         match self.course(link, device, request, grants) {
-            Course::Forward => self.forward(asked, link, Some(device), out),
+            Course::Forward => {
+                if matches!(request, Request::SetDeviceStatus(status) if status.is_reset()) {
+                    self.supersede(link, device, out);
+                }
+                self.forward(asked, link, Some(device), out);
+            }
             Course::Answer(response) => {
                 let message = Message { body: Body::Response(response), ..asked.message };
                 self.respond(asked.vm, asked.channel, &message, out);
@@ -259,11 +272,30 @@ impl<
         match self.send(asked, index, device) {
             Some(effect) => {
                 out.push(effect);
-                if asked.channel == Channel::Direct {
-                    out.push(Effect::Reply { words: [0; 5] });
+                // A device of the partition answers before this step's effects have ended.
+                let local = self.links.get(index).and_then(Option::as_ref);
+                if local.is_some_and(|link| link.backend.is_some()) {
+                    Self::not_ready(asked.channel, out);
                 }
             }
             None => self.refuse(asked.vm, asked.channel, &asked.header, out),
+        }
+    }
+
+    /// A device is reset while it has a request of its driver: that request comes to nothing, its
+    /// driver hears so, and should an answer come, its token means nothing any more.
+    fn supersede(&mut self, index: usize, device: usize, out: &mut Effects) {
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else { return };
+        let Some(flight) = link.flight else { return };
+        if flight.phase != Phase::Sent || flight.device != Some(device) {
+            return;
+        }
+        link.fail_flight();
+        if flight.via.is_direct() {
+            // Whoever asks directly hears of it by asking again, and asks for something else now.
+            link.flight = None;
+        } else {
+            self.settle_failure(index, out);
         }
     }
 
@@ -340,6 +372,10 @@ impl<
         if !self.is_free(link) {
             return self.answer_bus(asked, answer(BusResult::Busy), out);
         }
+        // An id that waited on another link for the end of its grant is of this link from now on.
+        for other in self.links.iter_mut().flatten().filter(|other| other.driver == asked.vm) {
+            other.forget_area(area.id);
+        }
         if let Some(link) = self.links.get_mut(link).and_then(Option::as_mut)
             && let Some(entry) = link.areas.get_mut(slot)
         {
@@ -387,14 +423,14 @@ impl<
     /// different one takes the place of an answer that nobody fetched.
     fn asked_again(&mut self, asked: &Asked, out: &mut Effects) -> bool {
         let mine = |link: &&mut super::Link<DEVS, AREAS, QUEUES>| {
-            link.driver == asked.vm && link.flight.is_some_and(|f| f.via == Channel::Direct)
+            link.driver == asked.vm && link.flight.is_some_and(|f| f.via.is_direct())
         };
         let Some(link) = self.links.iter_mut().flatten().find(mine) else { return false };
         let Some(flight) = link.flight else { return false };
         let again = flight.ask == asked.message;
         match flight.phase {
             Phase::Sent if again => {
-                out.push(Effect::Reply { words: [0; 5] });
+                Self::not_ready(asked.channel, out);
                 return true;
             }
             Phase::Sent => return false,
@@ -404,9 +440,9 @@ impl<
             return false;
         }
         match flight.phase {
-            Phase::Answered(message) => self.respond(asked.vm, Channel::Direct, &message, out),
+            Phase::Answered(message) => self.respond(asked.vm, asked.channel, &message, out),
             Phase::Sent | Phase::Failed => {
-                self.refuse(asked.vm, Channel::Direct, &asked.header, out);
+                self.refuse(asked.vm, asked.channel, &asked.header, out);
             }
         }
         true

@@ -4,6 +4,7 @@
 
 mod areas;
 mod deaths;
+mod linux;
 mod random;
 mod review;
 mod routing;
@@ -11,9 +12,10 @@ mod setup;
 
 use super::*;
 use crate::addr::{AreaId, BusAddr};
+use crate::fifo::Slot;
 use crate::msg::{
-    AreaAttrs, AreaShare, Body, BusRequest, BusResponse, BusResult, DeviceState, Message, Request,
-    Response, SetVqueue, VqueueFlags,
+    AreaAttrs, AreaShare, Body, BusFeatures, BusRequest, BusResponse, BusResult, DeviceState,
+    Message, Request, Response, SetVqueue, VqueueFlags,
 };
 use crate::types::{Features, Status};
 use std::collections::HashMap;
@@ -55,6 +57,8 @@ struct World {
     /// Effects other than pushes and replies, in order.
     log: Vec<Effect>,
     open_fails: bool,
+    /// Replies to direct messages of fourteen words.
+    long_replies: Vec<LongWords>,
 }
 
 impl World {
@@ -85,6 +89,7 @@ impl World {
             full: vec![],
             log: vec![],
             open_fails: false,
+            long_replies: vec![],
         };
         for id in 1..=4_u16 {
             world.grant(id, 1000 + u64::from(id), None, 2);
@@ -140,6 +145,7 @@ impl World {
     fn carry_out(&mut self, effect: Effect, todo: &mut Vec<Event>, replies: &mut Vec<[u64; 5]>) {
         match effect {
             Effect::Reply { words } => replies.push(words),
+            Effect::LongReply { words } => self.long_replies.push(words),
             Effect::Push { vm, slot } if self.full.contains(&vm.get()) => {
                 todo.push(Event::PushFailed { vm, slot });
             }
@@ -153,6 +159,7 @@ impl World {
             }
             other @ (Effect::CloseFifo { .. }
             | Effect::ForgetFifo { .. }
+            | Effect::Notify { .. }
             | Effect::CallLocal { .. }
             | Effect::AreaInUse { .. }
             | Effect::AreaFree { .. }) => self.log.push(other),
@@ -170,7 +177,7 @@ impl World {
     fn direct_bus(&mut self, id: u16, request: BusRequest) -> BusResponse {
         let message = Message { dev_num: 0, token: 33, body: Body::BusRequest(request) };
         let words = self.direct(id, &message);
-        let reply = Message::decode(&crate::msg::frame_bytes(&words)).unwrap();
+        let reply = Message::decode(&frame_bytes(&words)).unwrap();
         assert_eq!(reply.token, 33);
         match reply.body {
             Body::BusResponse(response) => response,

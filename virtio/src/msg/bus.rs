@@ -1,6 +1,7 @@
 //! Owns the messages of the bus itself, general and FF-A's; never decides what the bus answers.
 
 use super::MsgError;
+use super::dialect::VersionRequest;
 use super::wire::{Reader, Writer};
 use crate::addr::AreaId;
 use causeway_ffa::MemHandle;
@@ -153,39 +154,17 @@ impl BusFeatures {
         self.0
     }
 
+    /// Reports whether all of `other` are in it.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
     /// Joins two sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
-}
-
-/// What the driver side can speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct VersionRequest {
-    /// Version of the bus, 0 to ask.
-    pub bus_version: u32,
-    /// Revision of the transport, 0 to ask.
-    pub transport_revision: u32,
-    /// FF-A version.
-    pub ffa_version: u32,
-}
-
-/// What the bus speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct VersionResponse {
-    /// Version of the bus.
-    pub bus_version: u32,
-    /// Revision of the transport.
-    pub transport_revision: u32,
-    /// FF-A version.
-    pub ffa_version: u32,
-    /// Transport features.
-    pub feature_bits: u32,
-    /// Bus features.
-    pub bus_features: BusFeatures,
-    /// Areas that the driver side may have at once.
-    pub max_areas: u16,
 }
 
 /// Binds an area id of the link to a granted handle.
@@ -292,11 +271,7 @@ impl BusRequest {
                 dev_num: r.u16()?,
                 state: DeviceState::from_code(r.u16()?).ok_or(MsgError::Value)?,
             },
-            0x80 => Self::Version(VersionRequest {
-                bus_version: r.u32()?,
-                transport_revision: r.u32()?,
-                ffa_version: r.u32()?,
-            }),
+            0x80 => Self::Version(VersionRequest::decode(r)?),
             0x81 => Self::AreaShare(AreaShare {
                 area: area(r)?,
                 handle: handle(r)?,
@@ -330,7 +305,7 @@ impl BusRequest {
             Self::GetDevices { offset, count } => w.u16(*offset).u16(*count),
             Self::Ping { echo } => w.u32(*echo),
             Self::EventDevice { dev_num, state } => w.u16(*dev_num).u16(state.code()),
-            Self::Version(v) => w.u32(v.bus_version).u32(v.transport_revision).u32(v.ffa_version),
+            Self::Version(version) => version.encode(w),
             Self::AreaShare(s) => {
                 w.u16(s.area.get()).u64(s.handle.get()).u64(s.tag);
                 w.u32(s.page_count).u32(s.attrs.get())

@@ -197,30 +197,106 @@ fn general_bus_messages() {
     golden(message(0, 4, Body::BusResponse(BusResponse::EventAck)), &[3, 0, 0, 0, 4, 0, 8, 0]);
 }
 
+const FEATURES: BusFeatures = BusFeatures::DIRECT_RX.with(BusFeatures::FIFO);
+
+fn version(ffa_version: Option<u32>) -> VersionResponse {
+    VersionResponse {
+        bus_version: dialect::BUS_VERSION,
+        transport_revision: dialect::TRANSPORT_REVISION,
+        ffa_version,
+        feature_bits: 0,
+        bus_features: FEATURES,
+        max_areas: 16,
+    }
+}
+
 #[test]
-fn ffa_version_is_12_bytes_asked_and_22_answered() {
-    let ask = VersionRequest { bus_version: 0, transport_revision: 0, ffa_version: 0x0001_0001 };
+fn ffa_version_of_alp2_is_12_bytes_asked_and_22_answered() {
+    let ask =
+        VersionRequest::Alp2 { bus_version: 0, transport_revision: 0, ffa_version: 0x0001_0001 };
     golden(
         message(0, 1, Body::BusRequest(BusRequest::Version(ask))),
         &[2, 0x80, 0, 0, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0],
     );
-    let answer = VersionResponse {
-        bus_version: dialect::BUS_VERSION,
-        transport_revision: dialect::TRANSPORT_REVISION,
-        ffa_version: 0x0001_0001,
-        feature_bits: 0,
-        bus_features: BusFeatures::DIRECT_RX.with(BusFeatures::FIFO),
-        max_areas: 16,
-    };
     golden(
-        message(0, 1, Body::BusResponse(BusResponse::Version(answer))),
+        message(0, 1, Body::BusResponse(BusResponse::Version(version(Some(0x0001_0001))))),
         &[
             3, 0x80, 0, 0, 1, 0, 30, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0x41, 0, 0,
             0, 16, 0,
         ],
     );
-    assert_eq!(dialect::Dialect::of_version_request(12), Ok(dialect::Dialect::Alp2));
-    assert_eq!(dialect::Dialect::of_version_request(13), Err(MsgError::Length));
+}
+
+#[test]
+fn ffa_version_of_the_den0153_era_is_8_bytes_asked_and_18_answered() {
+    let ask = VersionRequest::Den0153V1 {
+        bus_version: dialect::BUS_VERSION,
+        transport_revision: dialect::TRANSPORT_REVISION,
+    };
+    golden(
+        message(0, 1, Body::BusRequest(BusRequest::Version(ask))),
+        &[2, 0x80, 0, 0, 1, 0, 16, 0, 0, 0, 1, 0, 1, 0, 0, 0],
+    );
+    golden(
+        message(0, 1, Body::BusResponse(BusResponse::Version(version(None)))),
+        &[3, 0x80, 0, 0, 1, 0, 26, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x41, 0, 0, 0, 16, 0],
+    );
+}
+
+#[test]
+fn ffa_version_of_the_rfc_is_18_bytes_both_ways_with_or_without_token() {
+    let ask = VersionRequest::Rfc2025 {
+        bus_version: dialect::RFC_BUS_VERSION,
+        transport_revision: 1,
+        feature_bits: 0,
+        bus_features: BusFeatures::from_raw(0xf),
+        max_areas: 0xffff,
+    };
+    let mut bytes = vec![2, 0x80, 0, 0, 1, 0, 26, 0];
+    let payload = [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 15, 0, 0, 0, 0xff, 0xff];
+    bytes.extend(payload);
+    golden(message(0, 1, Body::BusRequest(BusRequest::Version(ask))), &bytes);
+    assert!(!dialect::is_tokenless_version(&bytes));
+
+    // Without a token the size stands where it would be, and the message has size 1.
+    let mut bytes = vec![2, 0x80, 0, 0, 24, 0];
+    bytes.extend(payload);
+    assert_eq!(Message::decode(&bytes), Err(MsgError::Size));
+    assert!(dialect::is_tokenless_version(&bytes));
+    assert_eq!(
+        dialect::tokenless_version_answer(&version(Some(7))),
+        [3, 0x80, 0, 0, 24, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x41, 0, 0, 0, 16, 0]
+    );
+    for at in 0..10 {
+        bytes[at] ^= 0x80;
+        assert!(!dialect::is_tokenless_version(&bytes), "byte {at}");
+        bytes[at] ^= 0x80;
+    }
+}
+
+#[test]
+fn a_dialect_is_told_by_the_size_of_its_version_alone() {
+    use dialect::Dialect;
+    let dialects = [(18, Dialect::Rfc2025), (8, Dialect::Den0153V1), (12, Dialect::Alp2)];
+    for (size, dialect) in dialects {
+        assert_eq!(Dialect::of_version_request(size), Ok(dialect));
+        assert_eq!(dialect.is_served(), dialect != Dialect::Rfc2025);
+    }
+    for size in [0, 4, 9, 13, 17, 22] {
+        assert_eq!(Dialect::of_version_request(size), Err(MsgError::Length));
+    }
+}
+
+#[test]
+fn fourteen_words_carry_the_longest_message_and_a_zero_tail() {
+    let data = ConfigBytes::new(&[0x5a; ConfigBytes::MAX]).unwrap();
+    let full = ConfigData { generation: 1, offset: 0, data };
+    let longest = message(1, 1, Body::Response(Response::GetConfig(full)));
+    let words = longest.encode().to_long_frame();
+    assert_eq!(words[12], 0x5a5a_5a5a_5a5a_5a5a);
+    assert_eq!(words[13], 0);
+    assert_eq!(longest.encode().to_frame(), None);
+    assert_eq!(Message::decode(&long_frame_bytes(&words)), Ok(longest));
 }
 
 #[test]

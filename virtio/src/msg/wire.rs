@@ -13,6 +13,11 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
+    /// Returns how many bytes are left.
+    pub(crate) const fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], MsgError> {
         let (head, rest) = self.rest.split_at_checked(count).ok_or(MsgError::Length)?;
         self.rest = rest;
@@ -84,6 +89,11 @@ impl Writer {
 
     pub(crate) fn u64(&mut self, value: u64) -> &mut Self {
         self.bytes(&value.to_le_bytes())
+    }
+
+    /// Returns the first bytes as they are, for messages with another header.
+    pub(crate) fn first_chunk<const N: usize>(&self) -> [u8; N] {
+        self.bytes.first_chunk().copied().unwrap_or([0; N])
     }
 
     pub(crate) fn finish(mut self) -> Encoded {

@@ -249,3 +249,78 @@ fn after_a_silent_set_vqueue_the_rings_count_as_in_use() {
     world.send(1, 0, 3, unshare(1));
     assert_eq!(world.read_one(2).body, unshare(1));
 }
+
+#[test]
+fn an_area_id_is_on_one_link_of_a_driver_at_a_time() {
+    // VM 1 also drives a device of VM 3.
+    let mut world = World::ready();
+    let policy = LinkPolicy { driver: vm(1), backend: Some(vm(3)), backend_dev: 1, driver_dev: 6 };
+    world.bus.add_link(policy).unwrap();
+    world.share(1, 11);
+    world.grant(1, 31, Some(3), 16);
+    world.send(1, 0, 1, share(1, 31, 16));
+    assert_eq!(world.read_one(1).body, shared(1, BusResult::Error), "the other link has it");
+    assert_eq!(world.read(3), []);
+    // Let go, its grant alive: AREA_UNSHARE could still mean either.
+    world.send(1, 0, 2, unshare(1));
+    let token = world.read_one(2).token;
+    world.send(2, 0, token, unshared(1, BusResult::Ok));
+    world.read_one(1);
+    world.send(1, 0, 3, share(1, 31, 16));
+    assert_eq!(world.read_one(1).body, shared(1, BusResult::Error), "its grant lives");
+    // Its grant ended: the id moves, and means the new link only.
+    world.grants.0.remove(&(1, 11));
+    world.step(Event::GrantGone { owner: vm(1), handle: handle(11) });
+    world.send(1, 0, 4, share(1, 31, 16));
+    let token = world.read_one(3).token;
+    world.send(3, 0, token, shared(1, BusResult::Ok));
+    assert_eq!(world.read_one(1).body, shared(1, BusResult::Ok));
+    world.send(1, 0, 5, unshare(1));
+    assert_eq!(world.read_one(3).body, unshare(1), "the one that has it now");
+    assert_eq!(world.read(2), []);
+}
+
+#[test]
+fn each_part_of_a_packed_ring_has_its_own_size_and_permission() {
+    // virtio 1.3, 2.8: a ring of 16 bytes an entry that both sides write, and two event suppression
+    // structures of 4 bytes, the device's written by the device.
+    let mut world = World::ready();
+    world.share(1, 11);
+    world.grant(1, 12, Some(2), 16);
+    let Body::BusRequest(BusRequest::AreaShare(ask)) = share(2, 12, 16) else { panic!() };
+    let ask = AreaShare { attrs: AreaAttrs::SHARED_READ_ONLY, ..ask };
+    world.send(1, 0, 1, Body::BusRequest(BusRequest::AreaShare(ask)));
+    let token = world.read_one(2).token;
+    world.send(2, 0, token, shared(2, BusResult::Ok));
+    world.mail.clear();
+    let words = crate::msg::FeatureWords::collect([0, 1 | Features::RING_PACKED.block(1)]).unwrap();
+    let blocks = crate::msg::FeatureBlocks { index: 0, words };
+    world.round_trip(Request::SetDriverFeatures(blocks), Response::SetDriverFeatures);
+    let end = 16 * 4096;
+    let good = SetVqueue {
+        desc: at(1, end - 256 * 16),
+        driver: at(2, end - 4),
+        device: at(1, 0),
+        ..set_vqueue(1)
+    };
+    refused(
+        &mut world,
+        SetVqueue { desc: at(1, end - 256 * 16 + 16), ..good },
+        "ring ends outside",
+    );
+    refused(&mut world, SetVqueue { desc: at(2, 0), ..good }, "the device writes descriptors");
+    refused(&mut world, SetVqueue { device: at(2, 0), ..good }, "and its event structure");
+    refused(&mut world, SetVqueue { driver: at(2, end), ..good }, "driver's events outside");
+    refused(&mut world, SetVqueue { driver: at(3, 0), ..good }, "in no area");
+    refused(&mut world, SetVqueue { device: at(1, end), ..good }, "device's events outside");
+    refused(&mut world, SetVqueue { device: at(1, 2), ..good }, "unaligned");
+    world.round_trip(Request::SetVqueue(good), Response::SetVqueue);
+    // As a split ring the same places would not do: the used ring has 2054 bytes.
+    let mut split = World::ready();
+    split.share(1, 11);
+    refused(
+        &mut split,
+        SetVqueue { driver: at(1, 0x2000), device: at(1, end - 4), ..good },
+        "split",
+    );
+}

@@ -302,3 +302,47 @@ fn configuration_events_carry_their_data_or_at_least_the_status() {
     let Body::Request(Request::EventConfig(event)) = world.read_one(1).body else { panic!() };
     assert_eq!((event.status().get(), event.config().generation), (0x0f, 6));
 }
+
+#[test]
+fn a_reset_takes_the_place_of_the_request_in_flight() {
+    let mut world = World::driving();
+    world.send(1, 0, 20, Body::Request(Request::GetDeviceStatus));
+    let late = world.read_one(2).token;
+    world.send(1, 0, 21, Body::Request(Request::SetDeviceStatus(Status::RESET)));
+    let failed = world.read_one(1);
+    assert_eq!((failed.body, failed.token), (error(7), 20), "the old request is answered first");
+    let reset = world.read_one(2);
+    assert_eq!(reset.body, Body::Request(Request::SetDeviceStatus(Status::RESET)));
+    // The answer to the old one comes all the same, and means nothing.
+    world.send(2, 7, late, Body::Response(Response::GetDeviceStatus(Status::from_raw(0x0f))));
+    assert_eq!(world.read(1), []);
+    world.send(2, 7, reset.token, Body::Response(Response::SetDeviceStatus(Status::RESET)));
+    let done = world.read_one(1);
+    assert_eq!(done.token, 21);
+    assert_eq!(done.body, Body::Response(Response::SetDeviceStatus(Status::RESET)));
+    assert!(!world.bus.links[0].as_ref().unwrap().has_ring_in(area(1)));
+}
+
+#[test]
+fn a_reset_does_not_take_the_place_of_an_area_in_flight() {
+    let mut world = World::ready();
+    world.grant(1, 11, Some(2), 16);
+    world.send(1, 0, 20, share(1, 11, 16));
+    let token = world.read_one(2).token;
+    world.send(1, 0, 21, Body::Request(Request::SetDeviceStatus(Status::RESET)));
+    assert_eq!(world.read_one(1).body, error(8), "the link is busy");
+    world.send(2, 0, token, shared(1, BusResult::Ok));
+    assert_eq!(world.read_one(1).body, shared(1, BusResult::Ok));
+}
+
+#[test]
+fn the_generation_of_the_last_answer_is_told_with_a_status() {
+    let mut world = World::driving();
+    let data = ConfigBytes::new(&[1]).unwrap();
+    let config = ConfigData { generation: 77, offset: 0, data };
+    let range = ConfigRange { offset: 0, len: 1 };
+    world.round_trip(Request::GetConfig(range), Response::GetConfig(config));
+    world.step(Event::VmGone { vm: vm(2) });
+    let Body::Request(Request::EventConfig(event)) = world.read_one(1).body else { panic!() };
+    assert_eq!(event.config().generation, 77);
+}

@@ -6,12 +6,13 @@ use crate::msg::{EventMethod, VersionRequest, frame_bytes};
 #[test]
 fn version_answers_ours_to_any_probe() {
     let mut world = World::new();
-    let ask = VersionRequest { bus_version: 0, transport_revision: 0, ffa_version: 0x0001_0002 };
+    let ask =
+        VersionRequest::Alp2 { bus_version: 0, transport_revision: 0, ffa_version: 0x0001_0002 };
     let BusResponse::Version(answer) = world.direct_bus(1, BusRequest::Version(ask)) else {
         panic!()
     };
     assert_eq!((answer.bus_version, answer.transport_revision), (0x0001_0000, 1));
-    assert_eq!((answer.ffa_version, answer.max_areas), (0x0001_0001, 4));
+    assert_eq!((answer.ffa_version, answer.max_areas), (Some(0x0001_0001), 4));
     assert_eq!(answer.bus_features.get(), 0x41);
     assert_eq!(world.direct_bus(3, BusRequest::Ping { echo: 9 }), BusResponse::Ping { echo: 9 });
 }
@@ -155,4 +156,61 @@ fn links_that_contradict_each_other_are_refused() {
     assert_eq!(world.bus.add_link(third), Err(SetupError::NoRoom));
     assert_eq!(world.bus.add_vm(vm(1)), Err(SetupError::Duplicate));
     assert_eq!(world.bus.add_vm(vm(5)), Err(SetupError::NoRoom));
+}
+
+#[test]
+fn older_dialects_are_answered_in_their_own_layout() {
+    let mut world = World::new();
+    let era = VersionRequest::Den0153V1 { bus_version: 0x0001_0000, transport_revision: 1 };
+    let BusResponse::Version(answer) = world.direct_bus(1, BusRequest::Version(era)) else {
+        panic!()
+    };
+    assert_eq!((answer.bus_version, answer.ffa_version), (0x0001_0000, None));
+    // The RFC without token: six bytes of header, 18 of payload.
+    let mut bytes = [0; 40];
+    bytes[..10].copy_from_slice(&[2, 0x80, 0, 0, 24, 0, 1, 0, 0, 0]);
+    let (chunks, _) = bytes.as_chunks::<8>();
+    let words = [0, 1, 2, 3, 4].map(|n| u64::from_le_bytes(chunks[n]));
+    let replies = world.step(Event::Frame { vm: vm(1), words });
+    let reply = frame_bytes(&replies[0]);
+    assert_eq!(reply[..10], [3, 0x80, 0, 0, 24, 0, 0, 0, 1, 0], "not version 1: it gives up");
+    assert_eq!(reply[22..24], [4, 0], "areas of a link");
+    // A stranger is told nothing.
+    let replies = world.step(Event::Frame { vm: vm(99), words });
+    let refused = Message::decode(&frame_bytes(&replies[0])).unwrap();
+    assert_eq!(refused.body, error(0x80));
+}
+
+#[test]
+fn a_driver_with_a_notification_is_notified_once_and_asks_for_the_rest() {
+    let mut world = World::new();
+    let choose = |world: &mut World| {
+        let request = BusRequest::EventConfigure { method: EventMethod::Notification, notif_id: 9 };
+        match world.direct_bus(1, request) {
+            BusResponse::EventConfigure { result } => result,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(choose(&mut world), BusResult::Error, "there are none");
+    world.bus.config.features = world.bus.config.features.with(BusFeatures::NOTIF_TX);
+    assert_eq!(choose(&mut world), BusResult::Ok);
+    world.open_fifo(1);
+    world.open_fifo(2);
+    let notify = Effect::Notify { vm: vm(1), notif_id: 9 };
+    world.announce(DeviceState::Added);
+    world.send(2, 7, 0, Body::Request(Request::EventUsed { index: 1 }));
+    assert_eq!(world.log, [notify], "once");
+    assert_eq!(world.read(1), [], "nothing is pushed");
+    let poll = Message { dev_num: 0, token: 5, body: Body::BusRequest(BusRequest::EventPoll) };
+    let mut polled = vec![];
+    loop {
+        let event = Message::decode(&frame_bytes(&world.direct(1, &poll))).unwrap();
+        if event.body == Body::BusResponse(BusResponse::EventPoll) {
+            break;
+        }
+        polled.push(event.body);
+    }
+    assert_eq!(polled.len(), 2);
+    world.send(2, 7, 0, Body::Request(Request::EventUsed { index: 1 }));
+    assert_eq!(world.log, [notify, notify], "again, after all was asked for");
 }

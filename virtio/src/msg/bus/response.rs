@@ -1,9 +1,8 @@
 //! Owns the answers of the bus; never decides which answer a request deserves.
 
-use super::{
-    BusFeatures, BusResult, DeviceBitmap, MsgError, Reader, VersionResponse, Writer, area, result,
-};
+use super::{BusResult, DeviceBitmap, MsgError, Reader, Writer, area, result};
 use crate::addr::AreaId;
+use crate::msg::dialect::VersionResponse;
 
 /// An answer of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +80,7 @@ impl BusResponse {
             0x00 => Self::EventAck,
             0x02 => Self::GetDevices(DeviceBitmap::decode(r)?),
             0x03 => Self::Ping { echo: r.u32()? },
-            0x80 => Self::Version(VersionResponse {
-                bus_version: r.u32()?,
-                transport_revision: r.u32()?,
-                ffa_version: r.u32()?,
-                feature_bits: r.u32()?,
-                bus_features: BusFeatures::from_raw(r.u32()?),
-                max_areas: r.u16()?,
-            }),
+            0x80 => Self::Version(VersionResponse::decode(r)?),
             0x81 => Self::AreaShare { area: area(r)?, result: result(r)? },
             0x82 => Self::AreaUnshare { area: area(r)?, result: result(r)? },
             0x83 => Self::Reset { result: result(r)? },
@@ -108,10 +100,7 @@ impl BusResponse {
                 w.bytes(map.bits())
             }
             Self::Ping { echo } => w.u32(*echo),
-            Self::Version(v) => {
-                w.u32(v.bus_version).u32(v.transport_revision).u32(v.ffa_version);
-                w.u32(v.feature_bits).u32(v.bus_features.get()).u16(v.max_areas)
-            }
+            Self::Version(version) => version.encode(w),
             Self::AreaShare { area, result } | Self::AreaUnshare { area, result } => {
                 w.u16(area.get()).u16(result.code())
             }
