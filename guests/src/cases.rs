@@ -92,7 +92,7 @@ cases! {
     STALE_HANDLE "stale_handle" "STATE of a handle that was reclaimed":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     STALE_RECLAIM "stale_reclaim" "A second reclaim of a handle":
-        Monitor InvalidParameters, raw Monitor InvalidParameters;
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
     FOREIGN_HANDLE "foreign_handle" "STATE of VM 1's live handle":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     FOREIGN_RECLAIM "foreign_reclaim" "Reclaim of VM 1's live handle":
@@ -102,7 +102,7 @@ cases! {
     INVENTED_HANDLE "invented_handle" "STATE of a handle that never was":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     INVENTED_RECLAIM "invented_reclaim" "Reclaim of a handle that never was":
-        Monitor InvalidParameters, raw Monitor InvalidParameters;
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
     OFFER_WITHOUT_SHARE "offer_without_share" "OFFER of a handle for which there was no share":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
     OFFER_OTHER_TERMS "offer_other_terms" "OFFER of a share to the partition alone as if VM 2 were a borrower":
@@ -138,15 +138,15 @@ cases! {
     SHARED_TWICE "page_shared_twice" "A second share of a page that is shared":
         Monitor Denied, raw Spmc InvalidParameters;
     DONATE "donate" "FFA_MEM_DONATE":
-        Monitor NotSupported, raw Monitor NotSupported;
+        Monitor NotSupported, raw Spmc NotSupported;
     FRAGMENT_OVERRUN "fragment_overrun" "A share whose fragment is longer than its total":
-        Monitor InvalidParameters, raw Monitor InvalidParameters;
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
     STRAY_FRAGMENT "stray_fragment" "FRAG_TX for a handle of which no fragment is awaited":
-        Monitor InvalidParameters, raw Monitor InvalidParameters;
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
     RXTX_FOREIGN "rxtx_of_other_memory" "RXTX_MAP of buffers outside the VM's memory":
-        Monitor InvalidParameters, raw Monitor InvalidParameters;
+        Monitor InvalidParameters, raw Spmc Denied;
     RETRIEVE_FOREIGN "retrieve_foreign" "RETRIEVE of VM 1's live handle":
-        Monitor InvalidParameters, raw Monitor InvalidParameters;
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
     NOTIFY_UNBOUND "notification_not_bound" "NOTIFICATION_SET of a bit that its receiver did not bind":
         Monitor Denied, raw Monitor Denied;
     UNKNOWN_CALL "unknown_call_number" "A frame with a call number that does not exist":

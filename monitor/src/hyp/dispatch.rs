@@ -1,5 +1,7 @@
 //! Owns which call of a VM goes where: PSCI, the monitor's own calls, FF-A. Never acts on memory.
 
+#[cfg(feature = "raw")]
+mod below;
 mod ffa;
 mod psci;
 

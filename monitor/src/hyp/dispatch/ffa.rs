@@ -62,10 +62,25 @@ pub(super) fn call(vm: VmIndex, regs: &Regs8) -> Regs8 {
         }
         Ok(call) => match answer(vm, call) {
             Ok(answer) => answer.encode().smc8(),
-            Err(refusal) => refuse(vm, refusal),
+            Err(refusal) => refused(vm, regs, refusal),
         },
-        Err(error) => refuse(vm, Refusal::Here(error.status())),
+        Err(error) => refused(vm, regs, Refusal::Here(error.status())),
     }
+}
+
+#[cfg(not(feature = "raw"))]
+fn refused(vm: VmIndex, _regs: &Regs8, refusal: Refusal) -> Regs8 {
+    refuse(vm, refusal)
+}
+
+/// In the `raw` build the SPMC is asked too, where that is possible.
+#[cfg(feature = "raw")]
+fn refused(vm: VmIndex, regs: &Regs8, refusal: Refusal) -> Regs8 {
+    let below = match refusal {
+        Refusal::Here(_) => super::below::ask(vm, regs),
+        Refusal::Below(_) => None,
+    };
+    below.unwrap_or_else(|| refuse(vm, refusal))
 }
 
 fn answer(vm: VmIndex, call: Call) -> Outcome {

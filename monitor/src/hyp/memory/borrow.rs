@@ -103,7 +103,7 @@ impl Memory {
     }
 
     /// Takes a transaction out of a borrower's window, if it is there, on all cores.
-    fn unmap(&mut self, slot: Slot, vm: VmIndex) {
+    pub(super) fn unmap(&mut self, slot: Slot, vm: VmIndex) {
         let Some(share) = self.book.share(slot) else { return };
         let len_bytes = u64::from(share.page_count) * PAGE_SIZE;
         let Some(ipa) = share.terms.borrower(vm.id()).and_then(|b| b.mapped_at) else { return };

@@ -3,7 +3,9 @@
 
 use super::reclaim::Estate;
 use super::send::send_in_fragments;
-use super::{Memory, Outcome};
+use super::{BUFFER_BYTES, Memory, Outcome};
+use crate::arch::spmc_buffers;
+use crate::arch::uart::say;
 use crate::hyp::dispatch::Refusal;
 use crate::hyp::partition;
 use causeway_ffa::call::ReclaimFlags;
@@ -77,10 +79,53 @@ impl Memory {
         Ok(Answer::handle(handle))
     }
 
+    /// Puts a reclaim to the SPMC, whatever its flags, and although a VM may map the memory: the
+    /// partition's lock must then hold it back. `None` for another VM's transaction: below, nobody
+    /// knows whose it is, so the monitor's refusal stands.
+    pub(super) fn reclaim_below(
+        &mut self,
+        vm: VmIndex,
+        handle: MemHandle,
+        flags: ReclaimFlags,
+    ) -> Option<Outcome> {
+        let of_another = |entry: &(MemHandle, VmIndex)| entry.0 == handle && entry.1 != vm;
+        if self.unchecked.0.iter().flatten().any(of_another) {
+            return None;
+        }
+        if let Some(outcome) = self.reclaim_unchecked(vm, handle, flags) {
+            return Some(outcome);
+        }
+        let known = self.book.find(handle).and_then(|slot| Some((slot, *self.book.share(slot)?)));
+        if known.is_some_and(|(_, share)| share.terms.owner != vm) {
+            return None;
+        }
+        let answer = partition::ffa(&Call::MemReclaim { handle, flags });
+        if let (Ok(_), Some((slot, share))) = (&answer, known) {
+            if share.terms.is_mapped() {
+                // I2 is broken: the SPMC let go what a VM maps. Nothing may stay mapped.
+                say!("BREACH reclaim of {handle} succeeded while a VM maps it");
+                VmIndex::ALL.into_iter().for_each(|borrower| self.unmap(slot, borrower));
+            }
+            self.close(slot, &share);
+        }
+        Some(answer.map(|_| Answer::success()).map_err(Refusal::Below))
+    }
+
+    /// Copies a VM's TX into the monitor's own.
+    pub(crate) fn show_tx_below(&mut self, vm: VmIndex) -> Result<(), FfaError> {
+        self.copy_tx(vm, BUFFER_BYTES)?;
+        spmc_buffers::write_tx(&self.message);
+        Ok(())
+    }
+
     /// Reclaims an unchecked transaction of the VM's own, if the handle names one.
-    pub(super) fn reclaim_unchecked(&mut self, vm: VmIndex, handle: MemHandle) -> Option<Outcome> {
+    fn reclaim_unchecked(
+        &mut self,
+        vm: VmIndex,
+        handle: MemHandle,
+        flags: ReclaimFlags,
+    ) -> Option<Outcome> {
         let slot = self.unchecked.0.iter_mut().find(|slot| **slot == Some((handle, vm)))?;
-        let flags = ReclaimFlags::default();
         Some(match partition::ffa(&Call::MemReclaim { handle, flags }) {
             Ok(_) => {
                 *slot = None;
@@ -96,7 +141,10 @@ impl Memory {
         for index in 0..MAX_UNCHECKED {
             if let Some((handle, owner)) = self.unchecked.0[index]
                 && owner == vm
-                && !matches!(self.reclaim_unchecked(vm, handle), Some(Ok(_)))
+                && !matches!(
+                    self.reclaim_unchecked(vm, handle, ReclaimFlags::default()),
+                    Some(Ok(_))
+                )
             {
                 estate = Estate::Held;
             }

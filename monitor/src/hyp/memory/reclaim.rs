@@ -30,12 +30,12 @@ impl Memory {
         handle: MemHandle,
         flags: ReclaimFlags,
     ) -> Outcome {
+        #[cfg(feature = "raw")]
+        if let Some(outcome) = self.reclaim_below(vm, handle, flags) {
+            return outcome;
+        }
         if flags != ReclaimFlags::default() {
             return Err(FfaError::InvalidParameters.into());
-        }
-        #[cfg(feature = "raw")]
-        if let Some(outcome) = self.reclaim_unchecked(vm, handle) {
-            return outcome;
         }
         let (slot, share) = rules::check_reclaim(&self.book, vm, handle)?;
         let flags = ReclaimFlags::default();
@@ -45,7 +45,7 @@ impl Memory {
     }
 
     /// The SPMC let go: the pages are the owner's again.
-    fn close(&mut self, slot: Slot, share: &Share) {
+    pub(super) fn close(&mut self, slot: Slot, share: &Share) {
         let owner = share.terms.owner;
         if share.terms.kind == Transfer::Lend {
             let mut table = stage2(owner);
