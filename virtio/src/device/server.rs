@@ -16,6 +16,8 @@ const TRANSPORT_FEATURES: Features = Features::from_raw(
         | Features::ACCESS_PLATFORM.get()
         | Features::INDIRECT_DESC.get()
         | Features::EVENT_IDX.get()
+        | Features::RING_PACKED.get()
+        | Features::IN_ORDER.get()
         | Features::RING_RESET.get(),
 );
 

@@ -77,19 +77,33 @@ fn ask(host: &mut Devices, mem: &WordArea<'_>, dev_num: u16, request: Request) -
 
 /// Where the rings of a queue lie: three pages each.
 fn config(index: u16) -> QueueConfig {
+    config_with(index, Features::VERSION_1)
+}
+
+fn config_with(index: u16, features: Features) -> QueueConfig {
     let base = u64::from(index) * 0x3000;
     QueueConfig {
         size: QueueSize::new(8).unwrap(),
         desc: at(base),
         driver: at(base + 0x1000),
         device: at(base + 0x2000),
-        features: Features::VERSION_1,
+        features,
     }
 }
 
 /// Brings a device to DRIVER_OK and returns the driver's end of its queues.
 fn drive(host: &mut Devices, mem: &WordArea<'_>, dev_num: u16, queues: u16) -> Vec<DriverQueue<8>> {
-    let words = FeatureWords::collect([0, 1]).unwrap();
+    drive_with(host, mem, dev_num, queues, Features::VERSION_1)
+}
+
+fn drive_with(
+    host: &mut Devices,
+    mem: &WordArea<'_>,
+    dev_num: u16,
+    queues: u16,
+    features: Features,
+) -> Vec<DriverQueue<8>> {
+    let words = FeatureWords::collect([features.block(0), features.block(1)]).unwrap();
     ask(host, mem, dev_num, Request::SetDriverFeatures(FeatureBlocks { index: 0, words })).unwrap();
     ask(host, mem, dev_num, Request::SetDeviceStatus(Status::from_raw(0xb))).unwrap();
     for index in 0..queues {
@@ -98,7 +112,8 @@ fn drive(host: &mut Devices, mem: &WordArea<'_>, dev_num: u16, queues: u16) -> V
         let set = SetVqueue { index: index.into(), flags, size: 8, desc, driver, device };
         ask(host, mem, dev_num, Request::SetVqueue(set)).unwrap();
     }
-    let drivers = (0..queues).map(|index| DriverQueue::new(mem, config(index)).unwrap()).collect();
+    let queue = |index| DriverQueue::new(mem, config_with(index, features)).unwrap();
+    let drivers = (0..queues).map(queue).collect();
     ask(host, mem, dev_num, Request::SetDeviceStatus(Status::from_raw(0xf))).unwrap();
     drivers
 }
@@ -128,6 +143,31 @@ fn entropy_comes_after_a_kick_and_not_before() {
     assert_eq!(work(&mut host, &mem, 8), (vec![used], Progress::Done));
     assert_eq!(queues[0].pop_used(&mem).unwrap().unwrap().written, 4);
     assert_eq!(mem.read_u32(at(0x7000)), Ok(0x0101_0101));
+}
+
+#[test]
+fn a_device_serves_every_layout_that_it_offers() {
+    let layouts = [
+        Features::EVENT_IDX,
+        Features::IN_ORDER,
+        Features::RING_PACKED,
+        Features::RING_PACKED | Features::IN_ORDER | Features::EVENT_IDX,
+    ];
+    for layout in layouts {
+        let (words, mut host) = (words(), devices());
+        let mem = map(&words);
+        let features = Features::VERSION_1 | layout;
+        let mut queues = drive_with(&mut host, &mem, ENTROPY, 1, features);
+        for n in 0..40 {
+            let place = at(0x7000 + n % 8);
+            queues[0].submit(&mem, &[], &[Segment { addr: place, len: 1 }]).unwrap();
+            kick(&mut host, &mem, ENTROPY, 0);
+            let (news, progress) = work(&mut host, &mem, 8);
+            assert_eq!((news.len(), progress), (1, Progress::Done), "{layout:?} {n}");
+            assert_eq!(queues[0].pop_used(&mem).unwrap().unwrap().written, 1);
+            assert!(!queues[0].arm(&mem, 1).unwrap());
+        }
+    }
 }
 
 #[test]

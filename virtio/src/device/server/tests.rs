@@ -139,7 +139,7 @@ fn device_tells_what_it_is() {
     else {
         panic!()
     };
-    assert_eq!(blocks.words.as_slice(), [0x3000_0001, 0x103, 0]);
+    assert_eq!(blocks.words.as_slice(), [0x3000_0001, 0x10f, 0]);
     for range in [BlockRange { index: 0, count: 23 }, BlockRange { index: u32::MAX, count: 2 }] {
         assert_eq!(ask(&mut server, &mem, Request::GetDeviceFeatures(range)), None);
     }
