@@ -131,3 +131,6 @@ pub(crate) fn relinquish(
     }
     spmc::call_plain(way, &Call::MemRelinquish)
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,15 @@ pub(crate) const DISK_ADDRESS: u64 = 0x5000_0000;
 const CONFIG_ADDRESS: u64 = 0x4800_0000;
 const POLL: Duration = Duration::from_millis(20);
 
+/// What the machine's counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// Time: QEMU runs as fast as it can.
+    Time,
+    /// Guest instructions, one a nanosecond: every run gives the same figures.
+    Instructions,
+}
+
 /// One machine to boot.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
@@ -26,8 +35,10 @@ pub(crate) struct Machine {
     pub(crate) cpu: &'static str,
     /// How many cores.
     pub(crate) smp: u32,
-    /// The boot configuration's file.
-    pub(crate) config: PathBuf,
+    /// The boot configuration's file, if there is one.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether the machine counts instructions instead of time.
+    pub(crate) counts: Counts,
     /// The disk image, if there is one.
     pub(crate) disk: Option<PathBuf>,
     /// Where the two serial lines go: a file for normal world and monitor, one for the partition.
@@ -58,7 +69,7 @@ impl Machine {
         .map(str::to_owned)
         .to_vec();
         list.push(self.flash.display().to_string());
-        let loaded = [(Some(&self.config), CONFIG_ADDRESS), (self.disk.as_ref(), DISK_ADDRESS)];
+        let loaded = [(self.config.as_ref(), CONFIG_ADDRESS), (self.disk.as_ref(), DISK_ADDRESS)];
         for (file, address) in loaded {
             if let Some(file) = file {
                 // A comma in a file's name is written twice in a QEMU option.
@@ -66,6 +77,9 @@ impl Machine {
                 list.push("-device".to_owned());
                 list.push(format!("loader,file={file},addr={address:#x},force-raw=on"));
             }
+        }
+        if self.counts == Counts::Instructions {
+            list.extend(["-icount", "shift=0,sleep=off"].map(str::to_owned));
         }
         for file in &self.serial {
             list.push("-serial".to_owned());

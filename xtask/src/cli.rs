@@ -2,7 +2,9 @@
 
 mod tools;
 
-pub(crate) use tools::{ExploreArgs, FuzzArgs, LedgerAction, LedgerArgs, MutantsArgs, VerifyArgs};
+pub(crate) use tools::{
+    BenchArgs, ExploreArgs, FuzzArgs, LedgerAction, LedgerArgs, MutantsArgs, VerifyArgs,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -44,6 +46,8 @@ pub(crate) enum Action {
     Fuzz(FuzzArgs),
     /// Change the code in one place at a time and see whether a test notices (by hand, hours)
     Mutants(MutantsArgs),
+    /// Count the instructions of each call of the partition
+    Bench(BenchArgs),
     /// Check a dump of the partition's ledger
     #[command(after_help = "Examples:\n  \
                             cargo xtask ledger verify ledger.bin --head DIGEST\n  \

@@ -72,6 +72,45 @@ pub(crate) fn make(variants: &[Variant]) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Which partition answers the measuring program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measured {
+    /// Ours.
+    Causeway,
+    /// The one that does nothing of its own: what remains is TF-A's share.
+    Empty,
+}
+
+impl Measured {
+    /// The folder of its images.
+    pub(crate) fn dir(self) -> PathBuf {
+        paths::image().join(match self {
+            Self::Causeway => "bench",
+            Self::Empty => "bench-empty",
+        })
+    }
+}
+
+/// Builds the images with the measuring program in the monitor's place, one for each partition.
+pub(crate) fn make_bench() -> Result<(), Stop> {
+    let built = tfa::ready()?;
+    files::make_dir(&paths::image())?;
+    let partition = build::one(Program::Partition)?;
+    let dtb = manifest()?;
+    let [measuring, empty] = build::bench()?;
+    for (which, partition) in [(Measured::Causeway, &partition), (Measured::Empty, &empty)] {
+        let dir = which.dir();
+        files::make_dir(&dir)?;
+        room("the partition", partition.len(), PARTITION_ROOM)?;
+        room("the measuring program", measuring.len(), MONITOR_ROOM)?;
+        files::write(&dir.join("sp.bin"), partition)?;
+        files::write(&dir.join("monitor.bin"), &measuring)?;
+        files::write(&dir.join("sp.dtb"), &dtb)?;
+        firmware(&built, &dir)?;
+    }
+    Ok(())
+}
+
 /// The monitor, padded, with the guests behind it.
 fn with_pack(mut monitor: Vec<u8>, pack: &[u8]) -> Result<Vec<u8>, Stop> {
     room("the monitor", monitor.len(), PACK_OFFSET)?;

@@ -1,6 +1,7 @@
 //! Owns the start and the end of `cargo xtask`: the command line, the panic hook, the exit status,
 //! the last line of stdout. Never does the work itself.
 
+mod bench;
 mod boot;
 mod cli;
 mod disk;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Action::Run(args) => finish(run::run(&args, consent(args.set_up.yes))),
         Action::Test(args) => suite::test(&args, consent(args.set_up.yes)).into(),
         Action::Explore(args) => finish(explore::explore(&args)),
+        Action::Bench(args) => finish(bench::bench(&args, consent(args.set_up.yes))),
         Action::Fuzz(args) => finish(fuzz::fuzz(&args)),
         Action::Ledger(args) => finish(ledger::ledger(&args)),
         Action::Mutants(args) => finish(mutants::mutants(&args)),

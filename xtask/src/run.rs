@@ -4,7 +4,7 @@
 pub(crate) mod result;
 
 use crate::boot::config::Config;
-use crate::boot::{self, Machine};
+use crate::boot::{self, Counts, Machine};
 use crate::cli::{Cpu, RunArgs};
 use crate::disk::{BUILT_IN_BYTES, Disk};
 use crate::image::{self, Variant};
@@ -130,12 +130,13 @@ pub(crate) fn line_for_images() -> Result<String, Stop> {
         flash: Variant::Honest.flash(),
         cpu: Cpu::Max.name(),
         smp: cores,
-        config: dir.join("boot.txt"),
+        config: Some(dir.join("boot.txt")),
+        counts: Counts::Time,
         disk: Some(disk.path),
         serial: [dir.join("normal.log"), dir.join("secure.log")],
     };
     let text = Config::of(&TRANSFER, cores, disk.bytes).text().map_err(Stop::failed)?;
-    files::write(&machine.config, text)?;
+    files::write(&dir.join("boot.txt"), text)?;
     Ok(machine.command_line())
 }
 
@@ -175,11 +176,12 @@ impl Plan<'_> {
             flash: self.variant.flash(),
             cpu: self.cpu.name(),
             smp: self.smp,
-            config: dir.join("boot.txt"),
+            config: Some(dir.join("boot.txt")),
+            counts: Counts::Time,
             disk: self.disk.map(|disk| disk.path.clone()),
             serial: [dir.join("normal.log"), dir.join("secure.log")],
         };
-        files::write(&machine.config, config.text().map_err(Stop::failed)?)?;
+        files::write(&dir.join("boot.txt"), config.text().map_err(Stop::failed)?)?;
         let logs = boot::boot(&machine, dir, self.limit, on_line)?;
         let transfer = Transfer::of(&logs);
         let report = Report::of(&logs);

@@ -111,3 +111,21 @@ fn a_refused_bus_message_gets_a_bus_error_with_its_token() {
     assert_eq!(answer.x(3).to_le_bytes(), [3, 0x87, 7, 0, 0x34, 0x12, 10, 0]);
     assert_eq!(answer.x(4), 0x81);
 }
+
+/// What a core's start, stop and interrupts may reach: the answer is made here, from the message
+/// alone; neither the grants nor the partition's lock are asked for (KB-27).
+#[test]
+fn kb_27_a_core_that_goes_off_or_comes_back_reaches_no_grant() {
+    // PSCI CPU_SUSPEND, CPU_OFF, CPU_ON and SYSTEM_SUSPEND (DEN0022F, 5.1), in 32 and 64 bits.
+    for operation in [0x8400_0001_u64, 0x8400_0002, 0x8400_0003, 0x8400_000e, 0xc400_0001] {
+        for flags in [1_u64 << 31, 1 << 31 | 1] {
+            let message = request(0x8400_006F, 0x8000_8001, [flags, operation, 0, 0, 0, 0]);
+            let reached = task(&message, SPMC);
+            assert!(matches!(reached, Task::Answer(_)), "{operation:#x}: {reached:?}");
+        }
+    }
+    for vector in [0, 27, 1023] {
+        let interrupt = request(0x8400_0062, 0, [vector, 0, 0, 0, 0, 0]);
+        assert_eq!(task(&interrupt, SPMC), Task::Interrupt);
+    }
+}

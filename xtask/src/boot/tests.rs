@@ -1,6 +1,6 @@
 //! Owns the tests of a boot: QEMU's line, and an end in every case. Never boots a real QEMU.
 
-use super::{Machine, boot, quoted};
+use super::{Counts, Machine, boot, quoted};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,7 +12,8 @@ fn machine() -> Machine {
         flash: "/t/flash.bin".into(),
         cpu: "max",
         smp: 4,
-        config: "/t/boot.txt".into(),
+        config: Some("/t/boot.txt".into()),
+        counts: Counts::Time,
         disk: Some("/t/a,b.img".into()),
         serial: ["/r/ns.log".into(), "/r/secure.log".into()],
     }

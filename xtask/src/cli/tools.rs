@@ -1,4 +1,5 @@
-//! Owns the options of the commands that check the cores: explore, fuzz, mutants, ledger. Never acts.
+//! Owns the options of the commands that check the cores: explore, fuzz, mutants, ledger,
+//! bench. Never acts.
 
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -115,4 +116,27 @@ pub(crate) struct VerifyArgs {
     /// Write the verdict as JSON, in every case, with `pass` and `reason`
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// Options of `bench`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask bench                   the ends of each scale and its middle, seconds\n  \
+    cargo xtask bench --full --json costs.json\n  \
+    cargo xtask bench --check           a figure that misses its goal is a failure\n\n\
+    Boots twice, with one core of the CPU `max` that counts instructions (-icount shift=0): with our\n\
+    partition, and with one that does nothing of its own. The second figure is TF-A's share; the\n\
+    difference is ours. Instructions are counted by the caller, from before its SMC to after it.")]
+pub(crate) struct BenchArgs {
+    /// Measure each power of two of each scale
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Fail if a figure misses its goal
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Write the figures as JSON, in every case, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) set_up: super::SetUpArgs,
 }

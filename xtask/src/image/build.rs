@@ -61,6 +61,17 @@ pub(crate) fn one(program: Program) -> Result<Vec<u8>, Stop> {
     }
 }
 
+/// Builds the measuring program and the empty partition, in this order.
+pub(crate) fn bench() -> Result<[Vec<u8>; 2], Stop> {
+    let built = cargo("causeway-bench", &[], "bench")?;
+    let one = |name: &str| {
+        let found = built.iter().find(|(found, _)| found == name);
+        let missing = || Stop::failed(format!("causeway-bench builds no program named {name}"));
+        flat(&found.ok_or_else(missing)?.1)
+    };
+    Ok([one("causeway-bench")?, one("causeway-empty")?])
+}
+
 /// Builds the guests and returns them in the order of the pack.
 pub(crate) fn guests() -> Result<Vec<Guest>, Stop> {
     let built = cargo("causeway-guests", &[], "guests")?;
