@@ -84,6 +84,7 @@ pub fn backend(boot: &Boot) {
 pub fn hostile(boot: &Boot) {
     run(boot, |job| {
         Some(match job {
+            "transfer" => transfer::killer::run,
             "third_party" => third_party::hostile,
             "hostile_args" => hostile::attacker,
             "two_cores" => two_cores::second,

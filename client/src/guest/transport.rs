@@ -248,6 +248,17 @@ impl<'b, 'c> MsgTransport<'b, 'c> {
         }
     }
 
+    /// Drops what the device said before it was reset: that it needed just this, for example.
+    fn forget_events(&self) {
+        loop {
+            match self.bus.device_event(self.dev_num) {
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(error) => return self.health.note(error),
+            }
+        }
+    }
+
     /// Whole bytes `offset..offset + len` of the configuration must exist.
     fn config_range(&self, offset: usize, len: usize) -> DriverResult<()> {
         let size = usize::try_from(self.info.config_size).map_err(|_| DriverError::InvalidParam)?;
@@ -333,6 +344,9 @@ impl Transport for MsgTransport<'_, '_> {
             Some(_) => return self.unfit::<()>(Rule::MessageKind).unwrap_or(()),
             None => return,
         };
+        if wanted.is_reset() {
+            self.forget_events();
+        }
         if answer.contains(Status::NEEDS_RESET) {
             self.health.note(Error::peer(Rule::DeviceNeedsReset));
         } else if !answer.contains(wanted) {

@@ -110,6 +110,28 @@ pub const JOBS: &[Job] = &[
         ..TRANSFER
     },
     Job {
+        name: "demo_restart",
+        shows: "the backend is killed half-way and comes back: the whole image arrives, with no restart of VM 1",
+        command_lines: ["job=transfer restart=1", "job=transfer", "job=transfer"],
+        tests: [
+            &[
+                "transfer/connected",
+                "transfer/device_found",
+                "transfer/areas_granted",
+                "transfer/backend_was_restarted",
+                "transfer/image_read",
+                "transfer/written_region_reads_back",
+                "transfer/flushed",
+                "transfer/reclaimed",
+            ],
+            TRANSFER.tests[1],
+            &["transfer/backend_is_killed_and_started_anew"],
+        ],
+        monitor_lines: &[MonitorLine { text: "DOWN vm=2", at_least: 2 }],
+        config: &["controller=3"],
+        ..TRANSFER
+    },
+    Job {
         name: "lock",
         shows: "the owner cannot reclaim while the partition's lock stands, and only a true release opens it",
         command_lines: ["job=lock", "job=lock", "job=idle"],

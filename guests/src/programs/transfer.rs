@@ -5,9 +5,11 @@ pub(super) mod backend;
 mod digest;
 mod disk;
 pub(super) mod frontend;
+pub(super) mod killer;
 mod link;
 mod payload;
 mod sectors;
+mod successor;
 
 use causeway_client::Bound;
 use causeway_client::guest::{AreaHal, DmaPool, Link};

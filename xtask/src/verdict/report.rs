@@ -145,6 +145,10 @@ pub(crate) struct Transfer {
     pub(crate) vm_calls: Option<u64>,
     /// Pages of the medium in VM 1's stage 2.
     pub(crate) medium_mapped_by_vm1: Option<u64>,
+    /// How often the backend was killed and came back, as the frontend saw it.
+    pub(crate) restarts: Option<u64>,
+    /// Bytes that the frontend had read before that.
+    pub(crate) read_before_restart: Option<u64>,
     /// Memory transactions begun by VMs.
     pub(crate) shares: Option<u64>,
     /// Retrieves.
@@ -196,6 +200,8 @@ impl Transfer {
             partition_calls: monitor.number("partition_calls"),
             vm_calls: monitor.number("vm_calls"),
             medium_mapped_by_vm1: monitor.number("medium_mapped_by_vm1"),
+            restarts: front.number("restarts"),
+            read_before_restart: front.number("read_before_restart"),
             shares: monitor.number("shares"),
             retrieves: monitor.number("retrieves"),
             reclaims: monitor.number("reclaims"),

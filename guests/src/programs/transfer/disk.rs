@@ -72,6 +72,7 @@ pub(super) enum Way {
 #[derive(Clone, Copy, Debug)]
 struct Flight {
     token: u16,
+    offset: u64,
     len: usize,
     way: Way,
     done: bool,
@@ -104,25 +105,19 @@ unsafe fn parts<'h>(header: &'h mut DmaBuffer<'static>) -> (&'h mut BlkReq, &'h 
     (request, response)
 }
 
-/// The block driver with its requests in flight, oldest first.
-pub(super) struct Disk<'b, 'c> {
-    driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
-    health: &'b Health,
+/// The memory of all requests, and which of them are in flight, oldest first. It outlives the
+/// driver: what a dead device has not answered is asked of its successor.
+pub(super) struct Slots {
     slots: [Slot; SLOTS],
     free: Vec<usize>,
     queue: VecDeque<usize>,
     requests: u64,
 }
 
-impl<'b, 'c> Disk<'b, 'c> {
-    /// Takes the driver, and the memory for its requests: `len_bytes` bytes of payload each.
-    /// `None` if the pool has not that much.
-    pub(super) fn new(
-        driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
-        health: &'b Health,
-        len_bytes: usize,
-        place: Place,
-    ) -> Option<Self> {
+impl Slots {
+    /// Takes the memory: `len_bytes` bytes of payload for each request. `None` if the pool has not
+    /// that much.
+    pub(super) fn take(len_bytes: usize, place: Place) -> Option<Self> {
         let mut slots = Vec::new();
         for _ in 0..SLOTS {
             let header = POOL.take(1)?;
@@ -130,9 +125,47 @@ impl<'b, 'c> Disk<'b, 'c> {
             slots.push(Slot { header, payload, flight: None });
         }
         let slots = slots.try_into().ok()?;
-        let free = (0..SLOTS).collect();
-        let queue = VecDeque::new();
-        Some(Self { driver, health, slots, free, queue, requests: 0 })
+        Some(Self { slots, free: (0..SLOTS).collect(), queue: VecDeque::new(), requests: 0 })
+    }
+}
+
+/// The block driver with its requests in flight.
+pub(super) struct Disk<'b, 'c> {
+    driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
+    health: &'b Health,
+    held: Slots,
+}
+
+impl<'b, 'c> Disk<'b, 'c> {
+    /// Takes the driver, and the memory for its requests.
+    pub(super) const fn new(
+        driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
+        health: &'b Health,
+        held: Slots,
+    ) -> Self {
+        Self { driver, health, held }
+    }
+
+    /// Drops the driver and keeps the requests: its device is gone.
+    pub(super) fn into_slots(self) -> Slots {
+        let Self { driver, held, .. } = self;
+        drop(driver);
+        POOL.forget_moved();
+        held
+    }
+
+    /// Makes again every request that was in flight, in order; returns how many. Writes too: nobody
+    /// knows what became of them.
+    pub(super) fn submit_again(&mut self) -> Result<u64, Failed> {
+        let unanswered: Vec<_> = (self.held.queue.iter().copied())
+            .filter(|index| self.held.slots[*index].flight.is_some_and(|flight| !flight.done))
+            .collect();
+        for index in &unanswered {
+            if let Some(Flight { way, offset, len, .. }) = self.held.slots[*index].flight {
+                self.start(*index, way, offset, len)?;
+            }
+        }
+        Ok(u64::try_from(unanswered.len()).unwrap_or(u64::MAX))
     }
 
     /// Returns the size of the disk in bytes.
@@ -140,19 +173,24 @@ impl<'b, 'c> Disk<'b, 'c> {
         self.driver.capacity().saturating_mul(SECTOR)
     }
 
+    /// Reports what the transport could not return to the driver.
+    pub(super) fn check(&self) -> Result<(), Failed> {
+        self.health.check().map_err(Failed::Transport)
+    }
+
     /// Returns how many requests were made.
     pub(super) const fn requests(&self) -> u64 {
-        self.requests
+        self.held.requests
     }
 
     /// Reports whether another request can be made now.
     pub(super) fn has_room(&self) -> bool {
-        !self.free.is_empty()
+        !self.held.free.is_empty()
     }
 
     /// Reports whether requests are in flight.
     pub(super) fn is_busy(&self) -> bool {
-        !self.queue.is_empty()
+        !self.held.queue.is_empty()
     }
 
     /// Makes a request for `len` bytes at `offset`, both whole sectors. For a write, `fill` puts
@@ -164,10 +202,21 @@ impl<'b, 'c> Disk<'b, 'c> {
         len: usize,
         fill: impl FnOnce(&mut Payload) -> Result<(), OutOfWindow>,
     ) -> Result<(), Failed> {
+        let index = self.held.free.pop().ok_or(Failed::TooShort)?;
+        fill(&mut self.held.slots[index].payload)?;
+        if let Err(failed) = self.start(index, way, offset, len) {
+            self.held.free.push(index);
+            return Err(failed);
+        }
+        self.held.queue.push_back(index);
+        self.held.requests += 1;
+        Ok(())
+    }
+
+    /// Hands a slot's request to the driver.
+    fn start(&mut self, index: usize, way: Way, offset: u64, len: usize) -> Result<(), Failed> {
         let block = usize::try_from(offset / SECTOR).map_err(|_| Failed::TooShort)?;
-        let index = self.free.pop().ok_or(Failed::TooShort)?;
-        let Slot { header, payload, flight } = &mut self.slots[index];
-        fill(payload)?;
+        let Slot { header, payload, flight } = &mut self.held.slots[index];
         // SAFETY: pages of the pool are zeroed; only virtio-drivers gets the two.
         let (request, response) = unsafe { parts(header) };
         // SAFETY: the slice goes to virtio-drivers, which shares its address.
@@ -179,9 +228,7 @@ impl<'b, 'c> Disk<'b, 'c> {
             // SAFETY: as for the read.
             Way::Write => unsafe { self.driver.write_blocks_nb(block, request, data, response) },
         }?;
-        *flight = Some(Flight { token, len, way, done: false });
-        self.queue.push_back(index);
-        self.requests += 1;
+        *flight = Some(Flight { token, offset, len, way, done: false });
         Ok(())
     }
 
@@ -190,10 +237,10 @@ impl<'b, 'c> Disk<'b, 'c> {
         &mut self,
         take: impl FnOnce(&mut Payload, usize) -> Result<(), OutOfWindow>,
     ) -> Result<(), Failed> {
-        let index = *self.queue.front().ok_or(Failed::WrongToken)?;
+        let index = *self.held.queue.front().ok_or(Failed::WrongToken)?;
         let mut last = time::now_micros();
-        while !self.slots[index].flight.is_some_and(|flight| flight.done) {
-            self.health.check().map_err(Failed::Transport)?;
+        while !self.held.slots[index].flight.is_some_and(|flight| flight.done) {
+            self.check()?;
             let now = time::now_micros();
             if self.complete_one()? {
                 last = now;
@@ -206,22 +253,26 @@ impl<'b, 'c> Disk<'b, 'c> {
             signal::fetch();
             // A doorbell only says "look again", and the loop does.
             let _looked = signal::take_from_vms(bit_of(DEVICE));
+            if signal::take_from_partition() {
+                // News of the device, which may be that it is gone: `health` has it then.
+                self.driver.ack_interrupt();
+            }
         }
-        self.queue.pop_front();
-        let slot = &mut self.slots[index];
+        self.held.queue.pop_front();
+        let slot = &mut self.held.slots[index];
         let len = slot.flight.take().map_or(0, |flight| flight.len);
         take(&mut slot.payload, len)?;
-        self.free.push(index);
+        self.held.free.push(index);
         Ok(())
     }
 
     /// Takes one used buffer from the queue; false if there is none.
     fn complete_one(&mut self) -> Result<bool, Failed> {
         let Some(token) = self.driver.peek_used() else { return Ok(false) };
-        let found = self
-            .slots
-            .iter_mut()
-            .find(|slot| slot.flight.is_some_and(|flight| flight.token == token && !flight.done));
+        let found =
+            self.held.slots.iter_mut().find(|slot| {
+                slot.flight.is_some_and(|flight| flight.token == token && !flight.done)
+            });
         let Some(Slot { header, payload, flight: Some(flight) }) = found else {
             return Err(Failed::WrongToken);
         };
@@ -247,6 +298,6 @@ impl<'b, 'c> Disk<'b, 'c> {
     /// header on the stack, so its 17 bytes are moved; it has no payload.
     pub(super) fn flush(&mut self) -> Result<(), Failed> {
         self.driver.flush()?;
-        self.health.check().map_err(Failed::Transport)
+        self.check()
     }
 }

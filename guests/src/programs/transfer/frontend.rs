@@ -3,10 +3,12 @@
 //! begin and MARK end, unless a test asks for just that.
 
 use super::digest::Digest;
-use super::disk::{Disk, Failed, SECTOR, Way};
+use super::disk::{Disk, Failed, SECTOR, Slots, Way};
+use super::killer;
 use super::link::Areas;
-use super::payload::Place;
-use super::{BOUND, DEVICE, DiskHal, POOL};
+use super::payload::{Payload, Place};
+use super::successor::{Opener, Successor, Takeover};
+use super::{BOUND, DEVICE, POOL};
 use crate::rt::client::{Clock, mailbox, take_pages};
 use crate::rt::hvc::{self, vendor};
 use crate::rt::{Boot, time};
@@ -17,12 +19,12 @@ use causeway_abi::{Call, VERSION_MINOR};
 use causeway_client::bus::Bus;
 use causeway_client::conduit::Hvc;
 use causeway_client::doorbell::Doorbells;
-use causeway_client::guest::{Bounce, Health, Kick, MsgTransport, PoolStats};
+use causeway_client::guest::{Bounce, Health, Kick, PoolStats};
+use causeway_client::memory::OutOfWindow;
 use causeway_client::{Connection, Error, Wait};
 use causeway_virtio::msg::{Request, Response};
-use causeway_virtio::types::{DeviceId, Features};
+use causeway_virtio::types::DeviceId;
 use core::fmt;
-use virtio_drivers::device::blk::VirtIOBlk;
 
 /// Bytes per request unless `batch=` says otherwise.
 const BATCH: u64 = 65_536;
@@ -59,6 +61,8 @@ struct Wishes {
     flip: Flip,
     call_partition: bool,
     copy: bool,
+    /// VM 3 kills the backend half-way.
+    restart: bool,
 }
 
 impl Wishes {
@@ -72,6 +76,7 @@ impl Wishes {
             flip: Flip::read(boot),
             call_partition: boot.line.is_set("call_partition"),
             copy: boot.line.is_set("copy"),
+            restart: boot.line.is_set("restart"),
         })
     }
 
@@ -91,6 +96,8 @@ struct Outcome {
     moved: PoolStats,
     /// Bytes that this VM copied into or out of areas while it read the image.
     copied: u64,
+    /// The backend's death and return, if there was one.
+    takeover: Option<Takeover>,
 }
 
 /// VM 1 of `transfer`.
@@ -106,7 +113,7 @@ pub(in crate::programs) fn run(boot: &Boot) {
     check!("transfer/device_found", matches!(device, Ok(Some(_))), "{device:?}");
     let Ok(Some(dev_num)) = device else { return };
 
-    let areas = match Areas::grant(&connection, &bus, wishes.pages()) {
+    let mut areas = match Areas::grant(&bus, wishes.pages()) {
         Ok(areas) => areas,
         Err(error) => {
             check!("transfer/areas_granted", false, "{error}");
@@ -115,18 +122,16 @@ pub(in crate::programs) fn run(boot: &Boot) {
     };
     check!("transfer/areas_granted", true);
 
-    let health = Health::new();
-    let kick = Kick::Doorbell(&doorbells, DEVICE);
-    // virtio-drivers 0.13 compares the event index without wrapping, and would leave out a kick.
-    let transport = MsgTransport::open(&bus, dev_num, kick, &health)
-        .expect("transport")
-        .without(Features::EVENT_IDX);
-    let driver = VirtIOBlk::<DiskHal, _>::new(transport).expect("block driver");
-    health.check().expect("the device is well");
     let length = usize::try_from(wishes.batch).expect("64-bit");
-    let disk = Disk::new(driver, &health, length, wishes.place).expect("room");
-    let outcome = transfer(disk, wishes, &connection);
-    let (grants, pages) = (areas.count() + 1, areas.page_count() + 2);
+    let slots = Slots::take(length, wishes.place).expect("room");
+    let healths = [Health::new(), Health::new()];
+    let kick = Kick::Doorbell(&doorbells, DEVICE);
+    let opener = Opener { bus: &bus, dev_num, kick };
+    let disk = opener.open(&healths[0], slots).expect("block driver");
+    let mut successor =
+        Successor { opener, areas: &mut areas, doorbells: &doorbells, health: &healths[1] };
+    let outcome = transfer(disk, wishes, &connection, &mut successor);
+    let (grants, pages) = (areas.grants() + 1, areas.page_count() + 2);
 
     let areas = areas.take_back(&bus);
     let closed = bus.close().map(|_| ()).map_err(|failed| failed.error);
@@ -135,6 +140,9 @@ pub(in crate::programs) fn run(boot: &Boot) {
     let connection = connection.close().map(|_| ());
     let back = areas.is_ok() && closed.is_ok() && connection.is_ok() && stranded == 0;
     check!("transfer/reclaimed", back, "{areas:?} {closed:?} {connection:?} stranded={stranded}");
+    if wishes.restart {
+        killer::tell_end();
+    }
     match outcome {
         Ok(outcome) => print_result(&outcome, wishes, doorbells, grants, pages),
         Err(status) => say!("RESULT job=transfer status={status}"),
@@ -164,10 +172,11 @@ fn mark(begin: u64) -> bool {
 }
 
 /// The transfer itself; if it came to nothing, the status for the RESULT line.
-fn transfer(
-    mut disk: Disk<'_, '_>,
+fn transfer<'b, 'c>(
+    mut disk: Disk<'b, 'c>,
     wishes: Wishes,
     connection: &Connection<'_>,
+    successor: &mut Successor<'_, 'b, 'c>,
 ) -> Result<Outcome, &'static str> {
     if wishes.place == Place::OutsideAreas {
         let pages = usize::try_from(wishes.pages()).unwrap_or(0);
@@ -183,9 +192,27 @@ fn transfer(
         return Err("read_failed");
     }
     let requests_before = disk.requests();
-    let counted = mark(1);
+    let mut reading = Reading::new(bytes, wishes);
+    let mut counted = mark(1);
     let begin = time::now_micros();
-    let read = read_all(&mut disk, wishes, connection);
+    let mut read = reading.go_on(&mut disk, connection);
+    let mut takeover = None;
+    if wishes.restart && read.is_err() {
+        let read_before = reading.digested;
+        let (next, again) = successor.take_over(disk).map_err(|error| {
+            check!("transfer/backend_was_restarted", false, "{error}");
+            "no_successor"
+        })?;
+        disk = next;
+        takeover = Some(Takeover { submitted_again: again, read_before });
+        counted &= reading.marked && settle_behind(&mut disk).is_ok() && mark(1);
+        read = reading.go_on(&mut disk, connection);
+    }
+    if wishes.restart {
+        let again = takeover.map_or(0, |takeover| takeover.submitted_again);
+        let why = Maybe(read.as_ref().err());
+        check!("transfer/backend_was_restarted", again > 0, "{again} submitted again, {why}");
+    }
     let elapsed_micros = time::now_micros().saturating_sub(begin);
     let requests = disk.requests().saturating_sub(requests_before);
     let copied = POOL.stats().copied_bytes;
@@ -204,11 +231,12 @@ fn transfer(
     check!("transfer/image_read", read.is_ok() && counted, "{} marked={counted}", Maybe(why));
     // Resets the queue, which is a message by way of the partition; then all buffers go.
     drop(disk);
-    let mut digest = read.map_err(|_| "read_failed")?;
+    read.map_err(|_| "read_failed")?;
+    let mut digest = reading.digest.finish();
     if wishes.flip == Flip::Digest {
         digest[0] ^= 1;
     }
-    Ok(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved, copied })
+    Ok(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved, copied, takeover })
 }
 
 /// Waits until the set-up has come to rest. Its last doorbells may still be on their way to VM 2, which
@@ -224,43 +252,84 @@ fn settle(disk: &mut Disk<'_, '_>) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Reads the disk from its first byte to its last, several requests in flight, and digests it.
-fn read_all(
-    disk: &mut Disk<'_, '_>,
+/// After a takeover, requests are in flight already: the pause alone has to do.
+fn settle_behind(disk: &mut Disk<'_, '_>) -> Result<(), Failed> {
+    time::wait_until(SETTLE_MILLIS, || false);
+    disk.check()
+}
+
+/// How far the disk has been read. It outlives the backend.
+struct Reading {
+    total: u64,
     wishes: Wishes,
-    connection: &Connection<'_>,
-) -> Result<[u8; 32], Failed> {
-    let total = disk.len_bytes();
-    let mut digest = Digest::new();
-    let (mut asked, mut digested) = (0, 0);
-    let mut flip = wishes.flip == Flip::Buffer;
-    let mut call = wishes.call_partition;
-    while digested < total {
-        while asked < total && disk.has_room() {
-            let len = wishes.batch.min(total - asked);
-            let bytes = usize::try_from(len).map_err(|_| Failed::TooShort)?;
-            disk.submit(Way::Read, asked, bytes, |_| Ok(()))?;
-            asked += len;
-        }
-        disk.finish_oldest(|payload, len| {
-            if core::mem::take(&mut flip) {
-                payload.flip();
-            }
-            digested += u64::try_from(len).unwrap_or(0);
-            if wishes.copy {
-                // Sabotage: a private copy of each request, and the digest over that.
-                let mut copy = vec![0; len];
-                payload.read(0, &mut copy)?;
-                digest.add_private(&copy);
-                return Ok(());
-            }
-            digest.add(payload, len)
-        })?;
-        if core::mem::take(&mut call) {
-            connection.call(Call::Version { minor: VERSION_MINOR }).map_err(Failed::Transport)?;
+    digest: Digest,
+    asked: u64,
+    digested: u64,
+    /// What is still to be done once.
+    flip: bool,
+    call: bool,
+    tell: bool,
+    /// Whether the monitor took note of what this made it note.
+    marked: bool,
+}
+
+impl Reading {
+    fn new(total: u64, wishes: Wishes) -> Self {
+        Self {
+            total,
+            wishes,
+            digest: Digest::new(),
+            asked: 0,
+            digested: 0,
+            flip: wishes.flip == Flip::Buffer,
+            call: wishes.call_partition,
+            tell: wishes.restart,
+            marked: true,
         }
     }
-    Ok(digest.finish())
+
+    /// Reads on to the disk's last byte, several requests in flight, and digests what comes.
+    fn go_on(
+        &mut self,
+        disk: &mut Disk<'_, '_>,
+        connection: &Connection<'_>,
+    ) -> Result<(), Failed> {
+        while self.digested < self.total {
+            while self.asked < self.total && disk.has_room() {
+                let len = self.wishes.batch.min(self.total - self.asked);
+                let bytes = usize::try_from(len).map_err(|_| Failed::TooShort)?;
+                disk.submit(Way::Read, self.asked, bytes, |_| Ok(()))?;
+                self.asked += len;
+            }
+            if self.tell && 2 * self.digested >= self.total {
+                self.tell = false;
+                // Between the marks is the steady state alone: a death and a new backend are not.
+                self.marked &= mark(0);
+                killer::tell_half();
+            }
+            disk.finish_oldest(|payload, len| self.take(payload, len))?;
+            if core::mem::take(&mut self.call) {
+                let version = Call::Version { minor: VERSION_MINOR };
+                connection.call(version).map_err(Failed::Transport)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, payload: &mut Payload, len: usize) -> Result<(), OutOfWindow> {
+        if core::mem::take(&mut self.flip) {
+            payload.flip();
+        }
+        self.digested += u64::try_from(len).unwrap_or(0);
+        if self.wishes.copy {
+            // Sabotage: a private copy of each request, and the digest over that.
+            let mut copy = vec![0; len];
+            payload.read(0, &mut copy)?;
+            self.digest.add_private(&copy);
+            return Ok(());
+        }
+        self.digest.add(payload, len)
+    }
 }
 
 /// Writes a pattern into the middle of the disk, reads it back, and restores what was there.
@@ -302,14 +371,25 @@ fn print_result(outcome: &Outcome, wishes: Wishes, doorbells: u64, grants: usize
     say!(
         "RESULT job=transfer status=ok sha256={sha256} bytes={} requests={} doorbells={doorbells} \
          bounced_bytes={bounced} copied_bytes={} grants={grants} pages={pages} \
-         write_check={} elapsed_us={} batch={}",
+         write_check={} elapsed_us={} batch={}{}",
         outcome.bytes,
         outcome.requests,
         outcome.copied,
         if outcome.write_check { "ok" } else { "fail" },
         outcome.elapsed_micros,
-        wishes.batch
+        wishes.batch,
+        Again(outcome.takeover)
     );
+}
+
+/// The fields of a takeover, or nothing.
+struct Again(Option<Takeover>);
+
+impl fmt::Display for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Takeover { submitted_again, read_before }) = self.0 else { return Ok(()) };
+        write!(f, " restarts=1 submitted_again={submitted_again} read_before_restart={read_before}")
+    }
 }
 
 /// An optional reason, in plain words.

@@ -5,10 +5,10 @@ use super::disk::SLOTS;
 use super::{BOUND, DEVICE, POOL};
 use crate::rt::client::{Clock, take_pages};
 use alloc::vec::Vec;
-use causeway_abi::{GrantKind, GrantTerms, LifeState, Permission};
+use causeway_abi::{GrantKind, GrantTerms, Permission};
+use causeway_client::Error;
 use causeway_client::bus::Bus;
-use causeway_client::grant::Grant;
-use causeway_client::{Connection, Error};
+use causeway_client::guest::SharedArea;
 use causeway_virtio::AreaId;
 
 /// Pages of the first area: rings, and a page for each request's header.
@@ -16,7 +16,9 @@ const RING_PAGES: u32 = 16;
 
 /// The areas.
 pub(super) struct Areas<'c> {
-    held: Vec<(AreaId, Grant<'c>)>,
+    held: Vec<SharedArea<'c>>,
+    /// Grants that were made, over all lives of the backend.
+    grants: usize,
 }
 
 impl<'c> Areas<'c> {
@@ -25,51 +27,52 @@ impl<'c> Areas<'c> {
     ///
     /// # Errors
     /// The first failure; what was granted until then goes with this VM.
-    pub(super) fn grant(
-        connection: &'c Connection<'c>,
-        bus: &Bus<'c>,
-        pages: u32,
-    ) -> Result<Self, Error> {
+    pub(super) fn grant(bus: &Bus<'c>, pages: u32) -> Result<Self, Error> {
         let terms = GrantTerms {
             peer: Some(DEVICE),
             kind: GrantKind::Share,
             permission: Permission::ReadWrite,
         };
-        let mut held = Vec::new();
-        for (number, count) in (1..).zip([RING_PAGES].into_iter().chain([pages; SLOTS])) {
-            let grant = Grant::offer(connection, take_pages(count), terms)
-                .map_err(|refused| refused.error)?;
-            grant.wait_for(&[LifeState::Active], &Clock, BOUND)?;
-            let area = AreaId::new(number).expect("ids begin at 1");
-            bus.share_area(area, &grant)?;
-            // SAFETY: the grant is closed by `take_back` only, after the pool has let go of the
-            // area; until then nothing but the pool touches its pages, which `take_pages` gave
-            // out once.
-            unsafe { POOL.attach(area, &grant) }?;
-            held.push((area, grant));
-        }
-        Ok(Self { held })
+        let area = |(number, count)| {
+            let id = AreaId::new(number).expect("ids begin at 1");
+            SharedArea::new(&POOL, id, terms, take_pages(count))
+        };
+        let counts = [RING_PAGES].into_iter().chain([pages; SLOTS]);
+        let mut areas = Self { held: (1..).zip(counts).map(area).collect(), grants: 0 };
+        areas.share(bus)?;
+        Ok(areas)
     }
 
-    /// Returns how many areas there are.
-    pub(super) fn count(&self) -> usize {
-        self.held.len()
+    /// Grants every area, for the first time or anew: the same pages under the same ids, to the VM
+    /// that serves the device now.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub(super) fn share(&mut self, bus: &Bus<'c>) -> Result<(), Error> {
+        for area in &mut self.held {
+            area.share(bus, &Clock, BOUND)?;
+            self.grants += 1;
+        }
+        Ok(())
+    }
+
+    /// Returns how many grants were made.
+    pub(super) const fn grants(&self) -> usize {
+        self.grants
     }
 
     /// Returns the pages of all areas.
     pub(super) fn page_count(&self) -> u64 {
-        self.held.iter().map(|(_, grant)| grant.page_count()).sum()
+        self.held.iter().map(SharedArea::page_count).sum()
     }
 
     /// Unbinds, closes and reclaims every area, the last one first.
     ///
     /// # Errors
-    /// The first failure, as text: whoever reads it cannot mend it.
-    pub(super) fn take_back(mut self, bus: &Bus<'c>) -> Result<(), &'static str> {
-        while let Some((area, grant)) = self.held.pop() {
-            POOL.detach(area).map_err(|_| "pool busy")?;
-            bus.unshare_area(area).map_err(|_| "unshare")?;
-            grant.close(&Clock, BOUND).map_err(|_| "close")?;
+    /// The first failure.
+    pub(super) fn take_back(mut self, bus: &Bus<'c>) -> Result<(), Error> {
+        while let Some(mut area) = self.held.pop() {
+            area.take_back(bus, &Clock, BOUND)?;
         }
         Ok(())
     }
