@@ -2,14 +2,12 @@
 //! broker decided; never decides, and never maps what the broker did not name.
 
 use crate::lines::Said;
-use crate::mapped::{MAX_AREAS, MappedArea};
+use crate::mapped::MappedArea;
 use crate::platform::{Log, Mapper, Window};
+use crate::sizes::{AREAS_OF_A_VM, MAX_AREA_PAGES, MAX_AREAS};
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange};
 use causeway_memshare::{GrantId, GrantView, MapFailed};
-
-/// Pages of one mapped area: bounds the work of mapping and invalidating.
-const MAX_PAGES: u32 = 4096;
 
 struct Entry<W> {
     grant: GrantId,
@@ -42,7 +40,9 @@ impl<W: Window> Areas<W> {
         ranges: impl Iterator<Item = PageRange>,
     ) -> Result<(), MapFailed> {
         let (grant, owner) = (view.id, view.owner);
-        if self.get(grant).is_some() || view.page_count > MAX_PAGES {
+        let theirs = self.entries.iter().flatten().filter(|entry| entry.owner == owner).count();
+        if self.get(grant).is_some() || view.page_count > MAX_AREA_PAGES || theirs >= AREAS_OF_A_VM
+        {
             return Err(MapFailed);
         }
         let slot = self.entries.iter_mut().find(|entry| entry.is_none()).ok_or(MapFailed)?;

@@ -1,20 +1,22 @@
 //! Owns the glue between the bus core and the machine: FIFOs, uses of areas, rings of VMs. Never
 //! decides: the bus core does, on facts of the broker.
 
+use crate::devices::Devices;
 use crate::dispatch;
 use crate::partition::{Outcome, Partition};
 use crate::platform::{Log, Platform, log};
+use crate::sizes::{Broker, ServiceBus, VMS};
 use causeway_abi::{CallId, Frame, LifeState, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, MemHandle};
-use causeway_memshare::{Event as BrokerEvent, FullBroker, GrantId, Policy};
+use causeway_memshare::{Event as BrokerEvent, GrantId, Policy};
 use causeway_virtio::bus::{
-    BusConfig, DefaultBus, Effect, Effects, Event, GrantFacts, GrantView, LinkPolicy, Opened,
+    BusConfig, Effect, Effects, Event, GrantFacts, GrantView, LinkPolicy, Opened,
 };
 use causeway_virtio::fifo::{DEPTH, Fifo, FifoError, Side, Slot};
 use causeway_virtio::msg::BusFeatures;
 
-/// VMs with a FIFO at once: all that a policy can name.
-const FIFOS: usize = 8;
+/// VMs with a FIFO at once.
+const FIFOS: usize = VMS;
 /// Grants that can end in one sequence of the broker; it ends sixteen of a dead VM at a time.
 const LOST: usize = 128;
 /// Events of one run that wait for their step. A step has eight effects at most, and each of them
@@ -40,7 +42,7 @@ struct Lost {
 
 /// The bus and its FIFOs.
 pub(crate) struct BusGlue {
-    bus: DefaultBus,
+    bus: ServiceBus,
     fifos: [Option<OpenFifo>; FIFOS],
     /// What the bus has yet to hear.
     lost: [Option<Lost>; LOST],
@@ -53,7 +55,7 @@ impl BusGlue {
     /// A bus that serves nobody.
     pub(crate) const fn new() -> Self {
         Self {
-            bus: DefaultBus::new(config(0)),
+            bus: ServiceBus::new(config(0)),
             fifos: [const { None }; FIFOS],
             lost: [None; LOST],
             lost_count: 0,
@@ -62,14 +64,24 @@ impl BusGlue {
     }
 
     /// Lets the policy's VMs onto the bus, once.
-    pub(crate) fn configure(&mut self, policy: &Policy, ticks_per_ms: u64, console: &impl Log) {
-        self.bus = DefaultBus::new(config(ticks_per_ms.saturating_mul(ANSWER_MS)));
+    /// A device of ours that the platform has nothing for is not there for its driver.
+    pub(crate) fn configure<P: Platform>(
+        &mut self,
+        policy: &Policy,
+        ticks_per_ms: u64,
+        platform: &mut P,
+        devices: &mut Devices<P>,
+    ) {
+        self.bus = ServiceBus::new(config(ticks_per_ms.saturating_mul(ANSWER_MS)));
         for vm in policy.vms() {
             if let Err(error) = self.bus.add_vm(vm) {
-                log!(*console, "bus: VM {vm}: {error:?}");
+                log!(*platform, "bus: VM {vm}: {error:?}");
             }
         }
         for link in policy.links() {
+            if link.backend.is_none() && !devices.add(platform, &link) {
+                continue;
+            }
             let added = self.bus.add_link(LinkPolicy {
                 driver: link.driver,
                 backend: link.backend,
@@ -77,7 +89,7 @@ impl BusGlue {
                 driver_dev: link.driver_device,
             });
             if let Err(error) = added {
-                log!(*console, "bus: link of {}: {error:?}", link.driver);
+                log!(*platform, "bus: link of {}: {error:?}", link.driver);
             }
         }
     }
@@ -114,7 +126,7 @@ const fn config(answer_ticks: u64) -> BusConfig {
 }
 
 /// The grants as the bus sees them.
-struct Grants<'a>(&'a FullBroker);
+struct Grants<'a>(&'a Broker);
 
 impl GrantView for Grants<'_> {
     fn grant(&self, owner: EndpointId, handle: MemHandle) -> Option<GrantFacts> {
@@ -165,6 +177,9 @@ impl<P: Platform> Partition<P> {
     /// Answers a virtio-msg frame.
     pub(crate) fn bus_frame(&mut self, vm: EndpointId, frame: Frame) -> Frame {
         let words = self.bus_run(Event::Frame { vm, words: frame });
+        if self.devices.is_busy() {
+            self.devices_work(vm);
+        }
         words.unwrap_or_else(|| dispatch::refused_frame(&frame, Status::PartitionFailed))
     }
 
@@ -186,6 +201,9 @@ impl<P: Platform> Partition<P> {
             }
             taken += 1;
         }
+        if self.devices.is_busy() {
+            self.devices_work(vm);
+        }
         match self.fifo_unsent(vm) {
             Some(Ok(unsent)) => Reply::ok(call, [taken, u64::from(unsent), 0, 0]).encode(),
             // A message that was taken closed the FIFO (RESET).
@@ -206,6 +224,7 @@ impl<P: Platform> Partition<P> {
     pub(crate) fn bus_settle(&mut self) {
         while let Some(lost) = self.bus.take_lost() {
             self.bus_event(Event::GrantGone { owner: lost.owner, handle: lost.handle });
+            self.devices_lost(lost.owner, lost.handle);
         }
     }
 
@@ -217,7 +236,7 @@ impl<P: Platform> Partition<P> {
     }
 
     /// Runs an event that has no direct answer.
-    fn bus_event(&mut self, event: Event) {
+    pub(crate) fn bus_event(&mut self, event: Event) {
         if self.bus_run(event).is_some() {
             log!(self.platform, "bus: an answer that nobody waits for");
         }
@@ -290,9 +309,10 @@ impl<P: Platform> Partition<P> {
             Effect::Notify { vm, .. } => self.ring_vm(*vm),
             // No message of fourteen words is handed to the bus yet.
             Effect::LongReply { .. } => log!(self.platform, "bus: an answer that is too long"),
-            // The policy links no driver to a device of the partition yet.
-            Effect::CallLocal { driver, .. } => {
-                log!(self.platform, "bus: {driver} called no device");
+            Effect::CallLocal { driver, message } => {
+                if let Some(event) = self.call_local(*driver, message) {
+                    waiting.push(event, &self.platform);
+                }
             }
         }
     }
@@ -338,7 +358,7 @@ impl<P: Platform> Partition<P> {
     }
 
     /// Tells the broker that the bus uses an area, which maps a local one on its first use.
-    fn begin_use(&mut self, owner: EndpointId, handle: MemHandle) -> Option<GrantId> {
+    pub(crate) fn begin_use(&mut self, owner: EndpointId, handle: MemHandle) -> Option<GrantId> {
         let grant = self.broker.owned(owner, handle)?.id;
         match self.drive(BrokerEvent::Use { grant }) {
             Outcome::Used(Ok(_)) => Some(grant),
@@ -354,7 +374,7 @@ impl<P: Platform> Partition<P> {
 
     /// Tells the broker that the bus has done with an area; the last use of a local one unmaps it.
     /// Where the grant has ended meanwhile, its uses have ended with it.
-    fn end_use(&mut self, owner: EndpointId, handle: MemHandle) {
+    pub(crate) fn end_use(&mut self, owner: EndpointId, handle: MemHandle) {
         let Some(view) = self.broker.owned(owner, handle) else { return };
         if view.use_count == 0 {
             return;

@@ -24,6 +24,7 @@
 mod areas;
 pub mod boot;
 mod bus;
+pub mod devices;
 pub mod dispatch;
 mod facts;
 mod ledger;
@@ -31,11 +32,12 @@ pub mod lines;
 mod mapped;
 mod partition;
 pub mod platform;
+mod sizes;
 pub mod spmc;
 #[cfg(test)]
 mod testing;
 mod transactions;
 
-pub use mapped::{MAX_AREAS, MAX_PIECES};
-pub use partition::{LEDGER_ROOM, Partition};
+pub use partition::Partition;
 pub use platform::Platform;
+pub use sizes::{LEDGER_ROOM, MAX_AREA_PAGES, MAX_AREAS, MAX_PIECES};

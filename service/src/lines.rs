@@ -15,6 +15,36 @@ const OWNERS: usize = 9;
 /// Lines that can wait: nobody takes another's room.
 pub const CAPACITY: usize = ROOM * OWNERS;
 
+/// Bytes of a line of a VM's console; a longer one is cut in pieces.
+pub const LINE_BYTES: usize = 80;
+
+/// A line of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    bytes: [u8; LINE_BYTES],
+    len: usize,
+}
+
+impl Text {
+    /// Keeps the start of a line, as much as there is room for.
+    #[must_use]
+    pub fn new(line: &str) -> Self {
+        let len = line.floor_char_boundary(LINE_BYTES);
+        let mut bytes = [0; LINE_BYTES];
+        for (place, byte) in bytes.iter_mut().zip(line.bytes()).take(len) {
+            *place = byte;
+        }
+        Self { bytes, len }
+    }
+
+    /// Returns the line.
+    #[must_use]
+    pub fn get(&self) -> &str {
+        let kept = self.bytes.get(..self.len).unwrap_or(&[]);
+        core::str::from_utf8(kept).unwrap_or("")
+    }
+}
+
 /// What a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -36,6 +66,13 @@ pub enum Said {
         intid: u64,
         /// Linear number of the core that took it.
         core: usize,
+    },
+    /// A VM wrote a line to its console.
+    Written {
+        /// Which.
+        vm: EndpointId,
+        /// The line: printable ASCII.
+        text: Text,
     },
     /// Lines of this owner that nobody will read.
     Lost {
@@ -65,6 +102,7 @@ impl fmt::Display for Said {
             Self::StrayInterrupt { intid, core } => {
                 write!(f, "interrupt {intid} of no device, core {core}")
             }
+            Self::Written { vm, text } => write!(f, "vm{}: {}", vm.get(), text.get()),
             Self::Lost { owner: Some(owner), count } => write!(f, "LOG lost={count} owner={owner}"),
             Self::Lost { owner: None, count } => write!(f, "LOG lost={count}"),
         }

@@ -2,14 +2,9 @@
 //! trusts what it reads.
 
 use crate::platform::{OutsideWindow, Window};
+use crate::sizes::MAX_PIECES;
 use causeway_virtio::fifo::{FifoMemory, OutOfFifo};
 use core::ops::Range;
-
-/// Areas mapped at once: the message FIFO of each VM that a policy can name.
-pub const MAX_AREAS: usize = 8;
-
-/// Ranges that one mapped area can have. A FIFO has one or two.
-pub const MAX_PIECES: usize = 4;
 
 /// A mapped area.
 #[derive(Debug)]
@@ -39,7 +34,13 @@ impl<W: Window> MappedArea<W> {
         self.pieces.into_iter().flatten()
     }
 
-    fn len(&self) -> u64 {
+    /// Reports whether every byte may be written.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.pieces.iter().flatten().all(Window::is_writable)
+    }
+
+    /// Returns the number of bytes.
+    pub(crate) fn len(&self) -> u64 {
         self.pieces.iter().flatten().map(|piece| piece.range().len_bytes()).sum()
     }
 

@@ -3,20 +3,19 @@
 
 use crate::areas::Areas;
 use crate::bus::BusGlue;
+use crate::devices::Devices;
 use crate::dispatch::{self, Task, VmEvent};
 use crate::facts;
 use crate::ledger::LedgerTask;
 use crate::platform::{Log, Platform, log};
+use crate::sizes::{Broker, LEDGER_ROOM};
 use crate::transactions::{self, Response};
 use causeway_abi::{CallId, Frame, NO_HANDLE, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, FfaError, Regs};
 use causeway_memshare::{
-    Event, FullBroker, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy,
-    RetrieveRequest, Step, VmVerdict,
+    Event, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy, RetrieveRequest, Step,
+    VmVerdict,
 };
-
-/// Ledger entries for each VM.
-pub const LEDGER_ROOM: usize = 128;
 
 /// How a sequence of events ended.
 pub(crate) enum Outcome {
@@ -57,10 +56,11 @@ impl Outcome {
 /// Everything that the calls of all cores share. It is large: keep it where it is made. One caller
 /// at a time may use it, from what the SPMC delivered to the answer.
 pub struct Partition<P: Platform> {
-    pub(crate) broker: FullBroker,
+    pub(crate) broker: Broker,
     pub(crate) ledger: Ledger<LEDGER_ROOM>,
     pub(crate) bus: BusGlue,
     pub(crate) areas: Areas<P::Window>,
+    pub(crate) devices: Devices<P>,
     response: Response,
     /// What the broker said last. Kept here: it is large, and every call has at least one.
     step: Step,
@@ -72,10 +72,11 @@ impl<P: Platform> Partition<P> {
     /// A partition that refuses everybody, until [`Partition::start`].
     pub const fn new(platform: P) -> Self {
         Self {
-            broker: FullBroker::new(),
+            broker: Broker::new(),
             ledger: Ledger::new(),
             bus: BusGlue::new(),
             areas: Areas::new(),
+            devices: Devices::new(),
             response: Response::new(),
             step: Step::new(),
             own_id: EndpointId::from_raw(0),
@@ -91,7 +92,8 @@ impl<P: Platform> Partition<P> {
             log!(self.platform, "policy refused: {error:?}");
         }
         self.ledger.configure(policy);
-        self.bus.configure(policy, ticks_per_ms, &self.platform);
+        let Self { devices, platform, bus, .. } = self;
+        bus.configure(policy, ticks_per_ms, platform, devices);
     }
 
     /// Returns the platform.
@@ -105,7 +107,7 @@ impl<P: Platform> Partition<P> {
     }
 
     /// Returns the broker, to look at.
-    pub const fn broker(&self) -> &FullBroker {
+    pub const fn broker(&self) -> &Broker {
         &self.broker
     }
 
@@ -155,7 +157,11 @@ impl<P: Platform> Partition<P> {
         if *bells == 0 && *handle == NO_HANDLE {
             self.ledger.tend();
         }
-        let Some(bus) = self.bus.deadline() else { return answer };
+        if self.devices.is_busy() {
+            self.devices_turn();
+        }
+        let at_once = self.devices.is_busy().then(|| self.platform.now());
+        let Some(bus) = at_once.or(self.bus.deadline()) else { return answer };
         *deadline = if *deadline == 0 { bus } else { bus.min(*deadline) };
         reply.encode()
     }

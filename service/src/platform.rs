@@ -5,6 +5,8 @@ use crate::lines::Said;
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange, Regs};
 use causeway_memshare::{Doorbell, MapFailed};
+use causeway_virtio::device::block::Medium;
+use causeway_virtio::device::rng::EntropySource;
 use core::fmt;
 
 /// What goes out in a call of the partition's own: x0-x7.
@@ -35,6 +37,9 @@ pub struct OutsideWindow;
 pub trait Window {
     /// Returns the mapped range.
     fn range(&self) -> PageRange;
+
+    /// Reports whether it may be written.
+    fn is_writable(&self) -> bool;
 
     /// Copies bytes out.
     ///
@@ -143,19 +148,30 @@ pub trait Log {
     fn tell(&self, owner: Option<EndpointId>, said: Said);
 }
 
-/// True random bytes.
-pub trait Entropy {
-    /// Reports whether the machine has a source at all; where not, no device is offered.
-    fn has_entropy(&self) -> bool;
+/// What the partition's own devices are made of. What a platform has none of is
+/// [`Absent`](crate::devices::Absent), and no such device is offered then: never a fake.
+pub trait Parts {
+    /// Where true random bytes come from.
+    type Entropy: EntropySource;
+    /// What a RAM disk is kept in.
+    type Disk: Medium;
+    /// The log, as a console writes to it.
+    type Console: Log;
 
-    /// Fills `out`; false if the source gave none, and then nothing in it may be used.
-    fn fill_random(&mut self, out: &mut [u8]) -> bool;
+    /// Returns the source of entropy, if the machine has one.
+    fn entropy(&self) -> Option<Self::Entropy>;
+
+    /// Returns the disk of a driver's block device, once; `None` if there is no other.
+    fn disk(&mut self, driver: EndpointId) -> Option<Self::Disk>;
+
+    /// Returns the log.
+    fn console(&self) -> Self::Console;
 }
 
 /// All of it. Implemented for whatever has the parts.
-pub trait Platform: Conduit + Mailbox + Mapper + Clock + Bell + Log + Entropy {}
+pub trait Platform: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts {}
 
-impl<P: Conduit + Mailbox + Mapper + Clock + Bell + Log + Entropy> Platform for P {}
+impl<P: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts> Platform for P {}
 
 /// Prints one line of our own on a platform's log.
 macro_rules! log {

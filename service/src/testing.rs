@@ -42,6 +42,10 @@ impl Window for TestWindow {
         self.range
     }
 
+    fn is_writable(&self) -> bool {
+        self.permission == Permission::ReadWrite
+    }
+
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), OutsideWindow> {
         let place = self.place(offset, into.len())?;
         into.copy_from_slice(&self.memory.borrow()[place]);

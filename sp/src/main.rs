@@ -40,6 +40,8 @@ mod console;
 #[cfg(target_os = "none")]
 mod crash;
 #[cfg(target_os = "none")]
+mod hardware;
+#[cfg(target_os = "none")]
 mod ids;
 #[cfg(target_os = "none")]
 mod partition;

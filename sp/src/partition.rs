@@ -3,9 +3,10 @@
 
 use crate::arch::mailbox::Mailbox;
 use crate::arch::{regs, smc};
-use crate::console;
+use crate::console::{self, Console};
 use crate::core_id::CoreId;
 use crate::crash;
+use crate::hardware::{Disk, Rndr};
 use crate::lock::{Crashed, OrderedLock};
 use crate::stage1::Stage1;
 use crate::window::Window;
@@ -15,7 +16,7 @@ use causeway_memshare::{Doorbell, MapFailed};
 use causeway_service::Partition;
 use causeway_service::lines::Said;
 use causeway_service::platform::{
-    Bell, Clock, Conduit, Entropy, Log, Mailbox as MailboxAccess, MappedBits, Mapper, Outgoing,
+    Bell, Clock, Conduit, Log, Mailbox as MailboxAccess, MappedBits, Mapper, Outgoing, Parts,
 };
 use core::fmt;
 
@@ -119,13 +120,20 @@ impl Log for Machine {
     }
 }
 
-/// RNDR is not read yet.
-impl Entropy for Machine {
-    fn has_entropy(&self) -> bool {
-        false
+impl Parts for Machine {
+    type Entropy = Rndr;
+    type Disk = Disk;
+    type Console = Console;
+
+    fn entropy(&self) -> Option<Rndr> {
+        Rndr::find()
     }
 
-    fn fill_random(&mut self, _out: &mut [u8]) -> bool {
-        false
+    fn disk(&mut self, _driver: EndpointId) -> Option<Disk> {
+        Disk::take()
+    }
+
+    fn console(&self) -> Console {
+        Console
     }
 }

@@ -50,6 +50,10 @@ impl Access for Window {
         self.range
     }
 
+    fn is_writable(&self) -> bool {
+        self.permission == Permission::ReadWrite
+    }
+
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), OutsideWindow> {
         let base = self.locate(offset, out.len())?;
         for (at, byte) in out.iter_mut().enumerate() {

@@ -29,6 +29,8 @@ read_register! {
     elr = "elr_el1";
     /// The memory model's limits.
     mmfr0 = "id_aa64mmfr0_el1";
+    /// Which optional instructions there are.
+    isar0 = "id_aa64isar0_el1";
     /// The architecture's counter of time; isb first, so that it is not read early.
     raw_count = "cntpct_el0";
     /// Ticks of the counter in a second.
@@ -92,5 +94,30 @@ pub(crate) fn raise_ns_sgi(core: CoreId, intid: u8) {
     unsafe {
         asm!("dsb ishst", "msr S3_0_C12_C11_6, {}", "isb", in(reg) value,
             options(nostack, preserves_flags));
+    }
+}
+
+/// The right to execute RNDR: this machine has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RandomNumbers {
+    _private: (),
+}
+
+impl RandomNumbers {
+    /// Looks whether there is FEAT_RNG. Source: DDI0487, ID_AA64ISAR0_EL1, RNDR (bits 63:60).
+    pub(crate) fn find() -> Option<Self> {
+        (isar0() >> 60 != 0).then_some(Self { _private: () })
+    }
+
+    /// Returns 64 random bits; `None` if there were none in time.
+    pub(crate) fn next(self) -> Option<u64> {
+        let (value, good): (u64, u64);
+        // SAFETY: RNDR (S3_3_C2_C4_0) is defined, since `find` saw FEAT_RNG. It writes a register
+        // and the flags: Z says that there was no number (DDI0487, RNDR). No memory, no stack.
+        unsafe {
+            asm!("mrs {value}, S3_3_C2_C4_0", "cset {good}, ne",
+                value = out(reg) value, good = out(reg) good, options(nomem, nostack));
+        }
+        (good != 0).then_some(value)
     }
 }

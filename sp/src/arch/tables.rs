@@ -8,7 +8,12 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Tables in the pool. The image itself needs fewer than ten; the rest serves shared memory, and is
 /// enough for every area that `Areas` can hold, however scattered: no VM can take another's share.
-pub(crate) const POOL_TABLES: usize = 128;
+pub(crate) const POOL_TABLES: usize = 256;
+
+/// Bits of one word of the bitmap.
+const BITS: usize = u128::BITS as usize;
+/// Words of the bitmap.
+const WORDS: usize = POOL_TABLES / BITS;
 
 /// The memory of a pool.
 pub(crate) struct TableStore {
@@ -34,21 +39,28 @@ impl TableStore {
         if self.taken.swap(true, Ordering::AcqRel) {
             return None;
         }
-        Some(TablePool { store: self, used: 0 })
+        Some(TablePool { store: self, used: [0; WORDS] })
     }
 }
 
 /// Hands out page tables, whose physical address is their virtual one.
 pub(crate) struct TablePool {
     store: &'static TableStore,
-    /// Bit n: table n is in use.
-    used: u128,
+    /// Bit n of them all: table n is in use.
+    used: [u128; WORDS],
 }
 
 impl TablePool {
     /// Returns the number of tables left.
-    pub(crate) const fn free_tables(&self) -> u32 {
-        self.used.count_zeros()
+    pub(crate) fn free_tables(&self) -> u32 {
+        self.used.iter().map(|word| word.count_zeros()).sum()
+    }
+
+    /// The first table that is not in use.
+    fn first_free(&self) -> Option<usize> {
+        let word = self.used.iter().position(|word| *word != u128::MAX)?;
+        let bit = usize::try_from(self.used.get(word)?.trailing_ones()).ok()?;
+        Some(word * BITS + bit)
     }
 
     fn index_of(&self, table: NonNull<PageTable<El1Attributes>>) -> Option<usize> {
@@ -61,11 +73,11 @@ impl Translation<El1Attributes> for TablePool {
     /// If the pool is empty. `Stage1` asks `TablePool::free_tables` before it maps anything, so
     /// that no caller of the partition reaches this.
     fn allocate_table(&mut self) -> (NonNull<PageTable<El1Attributes>>, PhysicalAddress) {
-        let index = self.used.trailing_ones();
-        let cell = usize::try_from(index).ok().and_then(|i| self.store.tables.get(i));
-        let table = cell.and_then(|cell| NonNull::new(cell.get()));
-        let Some(table) = table else { panic!("no page table left") };
-        self.used |= 1 << index;
+        let Some(index) = self.first_free() else { panic!("no page table left") };
+        let Some(table) = NonNull::new(self.store.tables[index].get()) else {
+            panic!("the pool lies at no address")
+        };
+        self.used[index / BITS] |= 1 << (index % BITS);
         // SAFETY: `table` points to a cell of the static store whose bit was clear, so nobody else
         // uses it: not this pool's owner, and not the walker, since a table is detached and its TLB
         // entries are gone before `deallocate_table` clears its bit.
@@ -75,7 +87,7 @@ impl Translation<El1Attributes> for TablePool {
 
     unsafe fn deallocate_table(&mut self, table: NonNull<PageTable<El1Attributes>>) {
         if let Some(index) = self.index_of(table) {
-            self.used &= !(1 << index);
+            self.used[index / BITS] &= !(1 << (index % BITS));
         }
     }
 
@@ -88,4 +100,4 @@ impl Translation<El1Attributes> for TablePool {
     }
 }
 
-const _: () = assert!(POOL_TABLES == u128::BITS as usize, "the bitmap has one bit a table");
+const _: () = assert!(POOL_TABLES == WORDS * BITS, "the bitmap has one bit a table");

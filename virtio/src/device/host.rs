@@ -257,6 +257,12 @@ impl<D: DeviceModel, const DEVICES: usize, const QUEUES: usize> Host<D, DEVICES,
         self.seats.iter().flatten().any(|seat| seat.driver == driver && seat.kicked)
     }
 
+    /// Returns a driver whose device has work that nobody will kick for; the first in the table.
+    #[must_use]
+    pub fn any_work(&self) -> Option<EndpointId> {
+        self.seats.iter().flatten().find(|seat| seat.kicked).map(|seat| seat.driver)
+    }
+
     /// Makes every device of a driver look at its queues, as a doorbell without a message does.
     pub fn kick(&mut self, driver: EndpointId) {
         for seat in self.seats.iter_mut().flatten().filter(|seat| seat.driver == driver) {
