@@ -25,7 +25,7 @@ const WAITING: usize = 16;
 /// Steps of one run, far beyond what the bus needs: a fence against a bug of ours.
 const MAX_STEPS: u32 = 256;
 /// How long a backend may take for an answer.
-const ANSWER_MS: u64 = 1000;
+const ANSWER_MS: u64 = 3000;
 
 struct OpenFifo {
     vm: EndpointId,
