@@ -29,7 +29,10 @@ impl Text {
     /// Keeps the start of a line, as much as there is room for.
     #[must_use]
     pub fn new(line: &str) -> Self {
-        let len = line.floor_char_boundary(LINE_BYTES);
+        let mut len = line.len().min(LINE_BYTES);
+        while !line.is_char_boundary(len) {
+            len -= 1;
+        }
         let mut bytes = [0; LINE_BYTES];
         for (place, byte) in bytes.iter_mut().zip(line.bytes()).take(len) {
             *place = byte;

@@ -9,12 +9,14 @@ use causeway_ffa::{EndpointId, FfaError, PageRange, Regs};
 use causeway_memshare::{Doorbell, MapFailed, Policy};
 use causeway_service::lines::Said;
 use causeway_service::platform::{
-    self, Clock, Conduit, Entropy, Log, Mailbox, MappedBits, Mapper, MemoryKind, Outgoing,
-    OutsideWindow,
+    self, Clock, Conduit, Log, Mailbox, MappedBits, Mapper, MemoryKind, Outgoing, OutsideWindow,
+    Parts,
 };
 use causeway_service::{Partition, spmc as calls};
+use causeway_virtio::device::block::RamDisk;
+use causeway_virtio::device::rng::{EntropySource, NoEntropy};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The interrupt at the hypervisor.
@@ -30,7 +32,7 @@ impl Bell {
 
 /// What the partition printed: the last thousand lines.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Logged(Arc<Mutex<Vec<String>>>);
+pub struct Logged(Arc<Mutex<Vec<String>>>);
 
 impl Logged {
     pub(super) fn lines(&self) -> Vec<String> {
@@ -53,7 +55,6 @@ pub struct Secure {
     machine: Arc<Machine>,
     bell: Bell,
     logged: Logged,
-    random: AtomicU64,
 }
 
 impl Secure {
@@ -63,7 +64,7 @@ impl Secure {
         bell: Bell,
         logged: Logged,
     ) -> Self {
-        Self { spmc, machine, bell, logged, random: AtomicU64::new(1) }
+        Self { spmc, machine, bell, logged }
     }
 
     fn buffers() -> (u64, u64) {
@@ -124,6 +125,10 @@ impl Window {
 impl platform::Window for Window {
     fn range(&self) -> PageRange {
         self.range
+    }
+
+    fn is_writable(&self) -> bool {
+        self.permission == Permission::ReadWrite
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), OutsideWindow> {
@@ -196,31 +201,58 @@ impl platform::Bell for Secure {
 
 impl Log for Secure {
     fn line(&self, line: fmt::Arguments<'_>) {
-        self.logged.push(line.to_string());
+        self.logged.line(line);
     }
 
-    fn tell(&self, _owner: Option<EndpointId>, said: Said) {
-        self.logged.push(said.to_string());
+    fn tell(&self, owner: Option<EndpointId>, said: Said) {
+        self.logged.tell(owner, said);
     }
 }
 
-/// The same numbers in every run.
-impl Entropy for Secure {
-    fn has_entropy(&self) -> bool {
-        true
+impl Log for Logged {
+    fn line(&self, line: fmt::Arguments<'_>) {
+        self.push(line.to_string());
     }
 
-    fn fill_random(&mut self, out: &mut [u8]) -> bool {
-        for byte in out {
+    fn tell(&self, _owner: Option<EndpointId>, said: Said) {
+        self.push(said.to_string());
+    }
+}
+
+/// Bytes of the block device's disk.
+const DISK_BYTES: usize = 64 * 1024;
+
+/// The same numbers in every run.
+#[derive(Debug)]
+pub struct Numbers(u64);
+
+impl EntropySource for Numbers {
+    fn fill(&mut self, into: &mut [u8]) -> Result<(), NoEntropy> {
+        for byte in into {
             // Knuth's MMIX generator; its upper bits are good enough for a fake.
-            let next = |seed: u64| {
-                seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
-            };
-            let seed = next(self.random.load(Ordering::Relaxed));
-            self.random.store(seed, Ordering::Relaxed);
-            let [.., top] = seed.to_le_bytes();
+            let seed = self.0.wrapping_mul(6_364_136_223_846_793_005);
+            self.0 = seed.wrapping_add(1_442_695_040_888_963_407);
+            let [.., top] = self.0.to_le_bytes();
             *byte = top;
         }
-        true
+        Ok(())
+    }
+}
+
+impl Parts for Secure {
+    type Entropy = Numbers;
+    type Disk = RamDisk<DISK_BYTES>;
+    type Console = Logged;
+
+    fn entropy(&self) -> Option<Numbers> {
+        Some(Numbers(1))
+    }
+
+    fn disk(&mut self, _driver: EndpointId) -> Option<Self::Disk> {
+        Some(RamDisk::new())
+    }
+
+    fn console(&self) -> Logged {
+        self.logged.clone()
     }
 }
