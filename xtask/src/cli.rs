@@ -113,7 +113,7 @@ pub(crate) struct RunArgs {
     /// The disk image to move; without it a built-in one of 16 MiB
     #[arg(long, value_name = "FILE")]
     pub(crate) disk: Option<PathBuf>,
-    /// The demo to run (`transfer` is the one there is)
+    /// The demo to run; an unknown name is answered with those there are
     #[arg(long, value_name = "NAME", default_value = "transfer")]
     pub(crate) demo: String,
     /// The emulated CPU

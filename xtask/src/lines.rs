@@ -86,6 +86,11 @@ impl Fields {
         self.0.get(name).map(String::as_str)
     }
 
+    /// All fields, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// A field that is a decimal number.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.text(name)?.parse().ok()

@@ -1,6 +1,7 @@
 //! Owns `cargo xtask run`: from the options to the verdict, the table and the JSON file. Never
 //! judges itself: `verdict` does.
 
+pub(crate) mod demo;
 pub(crate) mod result;
 
 use crate::boot::config::Config;
@@ -14,6 +15,7 @@ use crate::setup::{self, Consent, qemu};
 use crate::verdict::{self, Broken, Report, Transfer};
 use crate::{json, paths, say};
 use causeway_guests::jobs::{Job, TRANSFER};
+use demo::Results;
 use result::RunResult;
 use std::path::Path;
 use std::time::Duration;
@@ -51,36 +53,38 @@ pub(crate) fn run(args: &RunArgs, consent: Consent) -> Result<(), Stop> {
 }
 
 fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(), Stop> {
-    check_options(args)?;
+    let job = check_options(args)?;
+    result.tell_job(job);
     let disk = args.disk.as_deref().map(Disk::open).transpose()?;
     result.tell_disk(disk.as_ref());
     setup::for_images(consent)?;
     image::make(&[Variant::Honest])?;
     let disk = match disk {
-        Some(disk) => disk,
-        None => Disk::built_in(BUILT_IN_BYTES)?,
+        None if job.needs_disk => Some(Disk::built_in(BUILT_IN_BYTES)?),
+        disk => disk,
     };
-    result.tell_disk(Some(&disk));
+    result.tell_disk(disk.as_ref());
     let dir = paths::runs().join(paths::stamp("run"));
     result.tell_machine(args.cpu, args.smp, &dir);
     say::progress(&format!(
-        "booting {} cores of {}; {} bytes to move; logs in {}",
+        "booting {} cores of {} for {}; logs in {}",
         args.smp,
         args.cpu.name(),
-        disk.bytes,
+        job.name,
         dir.display()
     ));
     let plan = Plan {
-        job: &TRANSFER,
+        job,
         variant: Variant::Honest,
         cpu: args.cpu,
         smp: args.smp,
         limit: Duration::from_secs(args.timeout),
-        disk: Some(&disk),
+        disk: disk.as_ref(),
     };
     let mut shown = 0;
     let ran = plan.boot(&dir, &mut |line| show(line, &mut shown))?;
     result.tell_transfer(&ran.transfer, ran.wall);
+    result.tell_results(ran.results);
     match ran.broken.first() {
         None => Ok(()),
         Some(first) => {
@@ -94,17 +98,22 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
     }
 }
 
-fn check_options(args: &RunArgs) -> Result<(), Stop> {
-    if args.demo != TRANSFER.name {
-        return Err(Stop::usage(format!("--demo {}: not available yet", args.demo))
-            .mend("leave it out, or say --demo transfer"));
-    }
+fn check_options(args: &RunArgs) -> Result<&'static Job, Stop> {
+    let job = demo::job(&args.demo)?;
     for (name, file) in [("--report", &args.report), ("--trace", &args.trace)] {
         if file.is_some() {
             return Err(Stop::usage(format!("{name}: not available yet")).mend("leave it out"));
         }
     }
-    Ok(())
+    if args.disk.is_some() && !job.needs_disk {
+        let why = format!("--disk: the demo {} uses no disk image", args.demo);
+        return Err(Stop::usage(why).mend("leave it out"));
+    }
+    if args.smp < u32::from(job.min_cores) {
+        let why = format!("--smp {}: the demo {} needs {}", args.smp, args.demo, job.min_cores);
+        return Err(Stop::usage(why).mend(format!("say --smp {} or more", job.min_cores)));
+    }
+    Ok(job)
 }
 
 /// Shows what the monitor and the VMs say while it is said; what the table tells is left out.
@@ -162,6 +171,8 @@ pub(crate) struct Ran {
     pub(crate) broken: Vec<Broken>,
     /// The numbers.
     pub(crate) transfer: Transfer,
+    /// All that the RESULT lines say.
+    pub(crate) results: Results,
     /// QEMU's run time.
     pub(crate) wall: Duration,
 }
@@ -192,9 +203,15 @@ impl Plan<'_> {
             files::write(&dir.join("ledger.head"), format!("{head}\n"))?;
         }
         let mut broken = verdict::of_job(self.job, &report);
-        if let Some(disk) = self.disk {
+        if let (Some(disk), true) = (self.disk, self.is_transfer()) {
             broken.extend(verdict::of_transfer(disk, disk.has_changed(), &transfer));
         }
-        Ok(Ran { broken, transfer, wall: logs.wall })
+        Ok(Ran { broken, transfer, results: demo::results(&logs), wall: logs.wall })
+    }
+
+    /// Whether a whole disk image must have been moved; other jobs say for themselves what they do
+    /// with a disk.
+    fn is_transfer(&self) -> bool {
+        self.job.name.starts_with(TRANSFER.name)
     }
 }

@@ -1,9 +1,11 @@
 //! Owns the result of a run as a table and as JSON under the stable names. Never judges.
 
+use super::demo::{self, Results};
 use crate::cli::Cpu;
 use crate::disk::Disk;
 use crate::outcome::{Stop, files};
 use crate::verdict::Transfer;
+use causeway_guests::jobs::{Job, TRANSFER};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use std::time::Duration;
 pub(crate) struct RunResult {
     pass: bool,
     reason: String,
+    demo: Option<&'static str>,
     disk: Option<String>,
     disk_bytes: Option<u64>,
     sha256_host: Option<String>,
@@ -42,9 +45,27 @@ pub(crate) struct RunResult {
     cpu: Option<&'static str>,
     smp: Option<u32>,
     logs: Option<String>,
+    /// Every RESULT line: `vm1`, `vm2`, `vm3`, `mon`, and their keys.
+    results: Option<serde_json::Value>,
+    #[serde(skip)]
+    told: Option<(&'static Job, Results)>,
 }
 
 impl RunResult {
+    /// Notes the job.
+    pub(crate) fn tell_job(&mut self, job: &'static Job) {
+        self.demo = Some(job.name);
+        self.told = (job.name != TRANSFER.name).then(|| (job, Results::new()));
+    }
+
+    /// Notes what the RESULT lines said.
+    pub(crate) fn tell_results(&mut self, results: Results) {
+        self.results = Some(demo::json(&results));
+        if let Some((_, told)) = &mut self.told {
+            *told = results;
+        }
+    }
+
     /// Notes the disk.
     pub(crate) fn tell_disk(&mut self, disk: Option<&Disk>) {
         self.disk = disk.map(|disk| disk.path.display().to_string());
@@ -100,6 +121,13 @@ impl RunResult {
 
     /// The table that a person reads.
     pub(crate) fn table(&self) -> String {
+        match &self.told {
+            Some((job, results)) => demo::table(job, results),
+            None => self.transfer_table(),
+        }
+    }
+
+    fn transfer_table(&self) -> String {
         let number = |n: Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
         let digest = |d: &Option<String>| crate::say::printable(d.as_deref().unwrap_or("-"));
         let seconds = |n: Option<u64>| {
