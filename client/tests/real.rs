@@ -1,0 +1,9 @@
+//! The client library, virtio-drivers' unmodified drivers and our devices against the **real partition**
+//! (service, broker, bus) on a fake SPMC, with VMs that are killed and restarted by a fake hypervisor.
+#![cfg(feature = "guest")]
+#![expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail")]
+
+#[path = "real/restart.rs"]
+mod restart;
+#[path = "real/world.rs"]
+mod world;
