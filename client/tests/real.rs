@@ -3,6 +3,8 @@
 #![cfg(feature = "guest")]
 #![expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail")]
 
+#[path = "real/local.rs"]
+mod local;
 #[path = "real/restart.rs"]
 mod restart;
 #[path = "real/world.rs"]
