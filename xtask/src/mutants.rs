@@ -11,6 +11,14 @@ use std::path::Path;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// Code that is there for tests: the walk, its laboratory and its fingerprints of states.
+const TOOLS_OF_TESTS: [&str; 5] = [
+    "memshare/src/explore.rs",
+    "memshare/src/explore/**",
+    "memshare/src/lab.rs",
+    "memshare/src/lab/**",
+    "memshare/src/broker/canonical.rs",
+];
 /// Of all changes that compile, at most one in so many may survive.
 const ONE_IN: u64 = 20;
 
@@ -56,9 +64,13 @@ fn step(args: &MutantsArgs, dir: &Path, log: &Path) -> Step {
         step = step.args(["--file", file]);
     }
     if let Some(shard) = &args.shard {
-        step = step.args(["--shard", shard]);
+        // Taken in turn, so that a shard is a sample of all files.
+        step = step.args(["--shard", shard, "--sharding", "round-robin"]);
     }
-    step.args(["--", "--lib"])
+    for tool in TOOLS_OF_TESTS {
+        step = step.args(["--exclude", tool]);
+    }
+    step.args(["--", "--lib", "--tests"])
 }
 
 /// How many changes ended how.
