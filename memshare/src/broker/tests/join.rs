@@ -1,4 +1,5 @@
 //! Holds joined areas: who may join what, which way bytes go, that every byte is counted.
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers")]
 
 use super::*;
 use crate::event::{Event, MapFailed, Next};
