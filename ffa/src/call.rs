@@ -260,6 +260,13 @@ impl Call {
         encode::encode(self)
     }
 
+    /// Writes a request that fits x0-x7, all that a call with eight registers carries. What the
+    /// partition sends with each grant takes a short way past the whole register file.
+    #[must_use]
+    pub fn encode8(&self) -> [u64; 8] {
+        encode::short(self).unwrap_or_else(|| encode::encode(self).smc8())
+    }
+
     /// Returns sender, receiver and width of anything that is a direct message by its function id,
     /// even where its other registers make no sense: whoever must refuse it needs to know whom.
     #[must_use]

@@ -132,15 +132,15 @@ pub fn write(
     let count = u32::try_from(endpoints.len()).map_err(|_| RelinquishError::TooManyEndpoints)?;
     let total = endpoints.len().saturating_mul(2).saturating_add(FIXED);
     let room = out.get_mut(..total).ok_or(RelinquishError::NoRoom)?;
-    let fixed = handle
-        .get()
-        .to_le_bytes()
-        .into_iter()
-        .chain(flags.word().to_le_bytes())
-        .chain(count.to_le_bytes());
-    let ids = endpoints.iter().flat_map(|id| id.get().to_le_bytes());
-    for (slot, byte) in room.iter_mut().zip(fixed.chain(ids)) {
-        *slot = byte;
+    let no_room = RelinquishError::NoRoom;
+    let (to_handle, room) = room.split_first_chunk_mut().ok_or(no_room)?;
+    let (to_flags, room) = room.split_first_chunk_mut().ok_or(no_room)?;
+    let (to_count, room) = room.split_first_chunk_mut().ok_or(no_room)?;
+    *to_handle = handle.get().to_le_bytes();
+    *to_flags = flags.word().to_le_bytes();
+    *to_count = count.to_le_bytes();
+    for (to, id) in room.as_chunks_mut().0.iter_mut().zip(endpoints) {
+        *to = id.get().to_le_bytes();
     }
     Ok(total)
 }

@@ -22,6 +22,7 @@ use crate::grant::{Grant, GrantId, Party};
 use crate::ledger::{Action, Record};
 use crate::policy::{MAX_JOINS, MAX_VMS, Policy, PolicyError};
 use crate::store::Store;
+use crate::table::Bits;
 use causeway_abi::{Call, CallId, Frame, Reply, Status};
 use causeway_ffa::EndpointId;
 
@@ -124,6 +125,8 @@ pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> 
     expire_at: u64,
     seal: seal::Seal<GRANTS>,
     joins: join::Halves,
+    /// Slots of the areas in them.
+    joined_slots: Bits<WORDS>,
     #[cfg(any(test, feature = "explore"))]
     defect: Option<crate::defect::Defect>,
 }
@@ -154,6 +157,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             expire_at: u64::MAX,
             seal: seal::Seal::new(),
             joins: [None; MAX_JOINS],
+            joined_slots: Bits::new(),
             #[cfg(any(test, feature = "explore"))]
             defect: None,
         }

@@ -307,8 +307,8 @@ impl Step {
     }
 
     /// The notices in order.
-    pub fn notices(&self) -> impl Iterator<Item = Notice> + '_ {
-        self.out.notices.iter().take(self.out.count).copied().flatten()
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> + '_ {
+        self.out.notices.iter().take(self.out.count).flatten()
     }
 
     /// What to do after the notices.

@@ -296,7 +296,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
 
     fn take_notices(&mut self, step: &crate::Step) {
         for notice in step.notices() {
-            match notice {
+            match *notice {
                 Notice::Ledger(record) => self.records.push(record),
                 Notice::RingHypervisor(_) => self.rings += 1,
                 Notice::AreaLost { grant, .. } => self.lost.push(grant),

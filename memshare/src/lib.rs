@@ -12,7 +12,7 @@
 //!     let mut step = self.broker.step(now(), first);
 //!     loop {
 //!         for notice in step.notices() {
-//!             match notice {
+//!             match *notice {
 //!                 Notice::Ledger(record)     => self.ledger.append(now(), record),
 //!                 Notice::RingHypervisor(d)  => ring(d.sgi, d.core),
 //!                 Notice::AreaLost { owner, handle, .. } => self.bus.area_lost(owner, handle), // must not call step

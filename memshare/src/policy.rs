@@ -137,6 +137,8 @@ pub struct Policy {
     unmap_deadline_ms: u32,
     vms: List<Option<EndpointId>, MAX_VMS>,
     pairs: List<Option<PairRule>, MAX_PAIRS>,
+    /// Owner and peer of each pair in one word: what is compared when one is looked for.
+    pair_keys: List<u64, MAX_PAIRS>,
     windows: List<Option<PageRange>, MAX_WINDOWS>,
     links: List<Option<Link>, MAX_LINKS>,
     copies: List<Option<CopyRule>, MAX_COPIES>,
@@ -157,6 +159,7 @@ impl Policy {
             unmap_deadline_ms: Self::DEFAULT_UNMAP_DEADLINE_MS,
             vms: List::new(),
             pairs: List::new(),
+            pair_keys: List::new(),
             windows: List::new(),
             links: List::new(),
             copies: List::new(),
@@ -264,16 +267,26 @@ impl Policy {
         &self,
         owner: EndpointId,
         peer: Option<EndpointId>,
-    ) -> Option<(u8, PairRule)> {
-        let (at, rule) =
-            self.pairs().enumerate().find(|(_, p)| p.owner == owner && p.peer == peer)?;
-        Some((u8::try_from(at).ok()?, rule))
+    ) -> Option<(u8, &PairRule)> {
+        let key = pair_key(owner, peer);
+        let at = self.pair_keys.as_slice().iter().position(|k| *k == key)?;
+        let at = u8::try_from(at).ok()?;
+        Some((at, self.pair_at(at)?))
+    }
+
+    pub(crate) fn pair_at(&self, place: u8) -> Option<&PairRule> {
+        self.pairs.as_slice().get(usize::from(place))?.as_ref()
     }
 
     /// Whether the whole range lies in one window.
     pub(crate) fn in_window(&self, range: PageRange) -> bool {
         self.windows().any(|w| w.contains(range))
     }
+}
+
+/// No peer is told from every peer by a bit beyond an id's.
+fn pair_key(owner: EndpointId, peer: Option<EndpointId>) -> u64 {
+    u64::from(owner.get()) << 32 | peer.map_or(1 << 16, |p| u64::from(p.get()))
 }
 
 impl Default for Policy {

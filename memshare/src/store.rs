@@ -38,6 +38,39 @@ pub(crate) struct Usage {
     pub(crate) ranges: u16,
 }
 
+/// How many grants are in each stage: what STATS shows without a walk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Tally {
+    pub(crate) offered: u16,
+    pub(crate) accepted: u16,
+    pub(crate) active: u16,
+    pub(crate) closing: u16,
+    pub(crate) kept: u16,
+}
+
+impl Tally {
+    const fn place(&mut self, stage: Stage) -> &mut u16 {
+        match stage {
+            Stage::Offered => &mut self.offered,
+            Stage::Accepted => &mut self.accepted,
+            Stage::Active => &mut self.active,
+            Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } => &mut self.closing,
+            Stage::Kept => &mut self.kept,
+        }
+    }
+
+    const fn move_from_to(&mut self, from: Option<Stage>, to: Option<Stage>) {
+        if let Some(stage) = from {
+            let place = self.place(stage);
+            *place = place.saturating_sub(1);
+        }
+        if let Some(stage) = to {
+            let place = self.place(stage);
+            *place = place.saturating_add(1);
+        }
+    }
+}
+
 /// The tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Store<const G: usize, const R: usize, const W: usize> {
@@ -65,6 +98,8 @@ pub(crate) struct Store<const G: usize, const R: usize, const W: usize> {
     offers: [[u16; G]; MAX_VMS],
     /// Grants that are releasing or awaiting their unmapping.
     closing: Bits<W>,
+    /// How many grants are in each stage, in the order of [`Tally`].
+    tally: Tally,
 }
 
 impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
@@ -92,6 +127,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
             offered: [Bits::new(); MAX_VMS],
             offers: [[0; G]; MAX_VMS],
             closing: Bits::new(),
+            tally: Tally { offered: 0, accepted: 0, active: 0, closing: 0, kept: 0 },
         }
     }
 
@@ -130,8 +166,14 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     /// offer of a grant.
     pub(crate) fn update(&mut self, slot: u16, change: impl FnOnce(&mut Grant)) {
         let Some(Some(grant)) = self.slots.get_mut(usize::from(slot)) else { return };
-        let was_offered = grant.stage == Stage::Offered;
+        let before = grant.stage;
+        let was_offered = before == Stage::Offered;
         change(grant);
+        let after = grant.stage;
+        if before != after {
+            self.tally.move_from_to(Some(before), Some(after));
+        }
+        let Some(Some(grant)) = self.slots.get(usize::from(slot)) else { return };
         let grant = (grant.stage, grant.peer, grant.offer);
         if was_offered && grant.0 != Stage::Offered {
             self.close_offer(grant.1, grant.2);
@@ -207,12 +249,17 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         &self.closing
     }
 
+    pub(crate) const fn tally(&self) -> Tally {
+        self.tally
+    }
+
     /// Slots of all live grants in the order of their handles.
     pub(crate) fn live_slots(&self) -> impl Iterator<Item = u16> + '_ {
         self.by_handle.as_slice().iter().copied()
     }
 
     /// Every live grant in the order of its handle.
+    #[cfg(test)]
     pub(crate) fn live(&self) -> impl Iterator<Item = &Grant> + '_ {
         self.live_slots().filter_map(|slot| self.grant(slot))
     }
@@ -241,6 +288,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         if let Some(counter) = self.serials.get_mut(pair) {
             *counter = serial;
         }
+        self.tally.move_from_to(None, Some(grant.stage));
         let _inserted = self.by_handle.insert(place, slot);
         let _inserted = self.handles.insert(place, grant.handle.get());
         self.free.clear(slot);
@@ -274,6 +322,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
             self.free.set(slot);
         }
         self.closing.clear(slot);
+        self.tally.move_from_to(Some(grant.stage), None);
         if let Some(set) = self.owned.get_mut(usize::from(grant.owner.vm)) {
             set.clear(slot);
         }

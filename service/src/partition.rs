@@ -291,7 +291,7 @@ impl<P: Platform> Partition<P> {
 
     fn carry_out(&mut self, now: u64) -> Next {
         for notice in self.step.notices() {
-            match notice {
+            match *notice {
                 Notice::Ledger(record) => self.ledger.append(now, record),
                 Notice::RingHypervisor(doorbell) => self.platform.ring(doorbell),
                 Notice::AreaLost { owner, handle, .. } => {

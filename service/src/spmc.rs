@@ -18,7 +18,7 @@ pub struct Ids {
 
 /// Makes a call that ends in success or in an error.
 pub(crate) fn call(conduit: &mut impl Conduit, call: &Call) -> Result<Answer, FfaError> {
-    match Answer::decode(&conduit.call(&call.encode().smc8()), VERSION) {
+    match Answer::decode(&conduit.call(&call.encode8()), VERSION) {
         Ok(Answer::Error(error)) => Err(error),
         Ok(answer) => Ok(answer),
         Err(error) => Err(error.status()),

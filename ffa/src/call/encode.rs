@@ -28,6 +28,20 @@ fn fragment(func: FuncId, handle: MemHandle, word: u32, endpoint: EndpointId) ->
         .with_w(4, join(endpoint.get(), 0))
 }
 
+/// See [`Call::encode8`]: `None` for all that takes the long way.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others take the long way")]
+pub(super) fn short(call: &Call) -> Option<[u64; 8]> {
+    let (func, w1, w2) = match call {
+        Call::RxRelease { vm } => (FuncId::RxRelease, u32::from(vm.get()), 0),
+        Call::MemRetrieveReq { lengths } => {
+            (FuncId::MemRetrieveReq32, lengths.total(), lengths.fragment())
+        }
+        Call::MemRelinquish => (FuncId::MemRelinquish, 0, 0),
+        _ => return None,
+    };
+    Some([u64::from(func.raw()), u64::from(w1), u64::from(w2), 0, 0, 0, 0, 0])
+}
+
 /// See [`Call::encode`].
 #[expect(clippy::too_many_lines, reason = "one table over all calls is clearer whole")]
 pub(super) fn encode(call: &Call) -> Regs {

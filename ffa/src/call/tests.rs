@@ -157,6 +157,7 @@ fn with(call: &Call, register: usize, value: u64) -> Result<Call, DecodeError> {
 #[test]
 fn every_call_survives_its_registers() {
     for call in one_of_each() {
+        assert_eq!(call.encode8(), call.encode().smc8(), "{call:?}");
         assert_eq!(decode(&call.encode()), Ok(call));
     }
 }

@@ -87,6 +87,7 @@ impl<const G: usize, const R: usize, const W: usize> Hash for Broker<G, R, W> {
         self.pending.hash(state);
         self.doorbell.hash(state);
         self.seal.hash(state);
+        self.joins.hash(state);
         (self.bells, self.attention, self.poll_from, self.expire_at).hash(state);
     }
 }

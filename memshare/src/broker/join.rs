@@ -92,6 +92,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if let Some(place) = self.joins.get_mut(place) {
             *place = Some(half);
         }
+        self.joined_slots.set(slot);
         self.log_join(&half, &grant, Action::Joined, u64::from(name.number), out);
         let other = self.counterpart(&half).map(|(_, h)| h);
         if other.is_some() {
@@ -198,8 +199,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// Ends the half, if there is one, of an area that ends.
     pub(super) fn end_join_of(&mut self, slot: u16, out: &mut Out) {
-        let found = self.halves().find(|(_, h)| h.slot == slot);
-        if let Some((place, half)) = found.filter(|_| !defective!(self, JoinOutlives)) {
+        if !self.is_joined(slot) || defective!(self, JoinOutlives) {
+            return;
+        }
+        if let Some((place, half)) = self.first_half(|h| h.slot == slot) {
             self.end_half(place, &half, out);
         }
     }
@@ -209,6 +212,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if let Some(place) = self.joins.get_mut(usize::from(place)) {
             *place = None;
         }
+        self.joined_slots.clear(half.slot);
         if let Some(grant) = self.store.grant(half.slot).copied() {
             let bytes = half.sent.saturating_add(half.received);
             self.log_join(half, &grant, Action::Parted, bytes, out);
@@ -228,7 +232,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// Whether an area is joined: the bus must not use it, lest bytes of others get into its FIFO.
     pub(super) fn is_joined(&self, slot: u16) -> bool {
-        self.joins.iter().flatten().any(|h| h.slot == slot)
+        self.joined_slots.next_from(slot) == Some(slot)
     }
 
     /// The caller's half of this name.

@@ -138,7 +138,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         request: &RetrieveRequest,
         descriptor: Descriptor<'_>,
     ) -> Result<Extent, Status> {
-        let (_, rule) = self.policy.pair(request.owner, request.peer).ok_or(Status::PolicyPeer)?;
+        let rule = *self.policy.pair_at(pair).ok_or(Status::PolicyPeer)?;
         self.check_parties(request, &descriptor)?;
         check_attributes(&descriptor)?;
         let staged = self.store.stage(pair, descriptor.ranges);

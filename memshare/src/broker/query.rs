@@ -2,7 +2,7 @@
 
 use super::{Broker, Life, ok};
 use crate::event::Next;
-use causeway_abi::{CallId, LifeState, Status, VERSION_MAJOR, VERSION_MINOR};
+use causeway_abi::{CallId, Status, VERSION_MAJOR, VERSION_MINOR};
 use causeway_ffa::EndpointId;
 
 /// Bits of the features word that VERSION returns in x5.
@@ -74,31 +74,21 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let words = match page {
             0 => {
                 let mut sums = [0_u64; 4];
-                for grant in self.store.live() {
+                for (pair, rule) in (0_u8..).zip(self.policy.pairs()) {
+                    let usage = self.store.usage(pair);
                     let [grants, pages, ranges, local] = &mut sums;
-                    *grants = grants.saturating_add(1);
-                    *pages = pages.saturating_add(u64::from(grant.extent.page_count));
-                    *ranges = ranges.saturating_add(u64::from(grant.extent.range_count));
-                    *local = local.saturating_add(u64::from(grant.peer.is_none()));
+                    *grants = grants.saturating_add(u64::from(usage.grants));
+                    *pages = pages.saturating_add(u64::from(usage.pages));
+                    *ranges = ranges.saturating_add(u64::from(usage.ranges));
+                    let alone = if rule.peer.is_none() { usage.grants } else { 0 };
+                    *local = local.saturating_add(u64::from(alone));
                 }
                 sums
             }
             1 => {
-                let mut sums = [0_u64; 4];
-                for grant in self.store.live() {
-                    let [offered, accepted, active, closing] = &mut sums;
-                    let sum = match grant.life() {
-                        LifeState::Offered => offered,
-                        LifeState::Accepted => accepted,
-                        LifeState::Active => active,
-                        LifeState::Releasing
-                        | LifeState::AwaitingUnmap
-                        | LifeState::Released
-                        | LifeState::Kept => closing,
-                    };
-                    *sum = sum.saturating_add(1);
-                }
-                sums
+                let tally = self.store.tally();
+                let closing = tally.closing.saturating_add(tally.kept);
+                [tally.offered, tally.accepted, tally.active, closing].map(u64::from)
             }
             _ => {
                 let index = page.checked_sub(STATS_VM_PAGES).ok_or(Status::BadArgument)?;

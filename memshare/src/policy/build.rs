@@ -72,7 +72,8 @@ impl Policy {
         if self.pair(rule.owner, rule.peer).is_some() {
             return Err(PolicyError::Duplicate("grant"));
         }
-        fits(self.pairs.push(Some(rule)), "grant")
+        let key = super::pair_key(rule.owner, rule.peer);
+        fits(self.pairs.push(Some(rule)) && self.pair_keys.push(key), "grant")
     }
 
     /// Adds a RAM window; windows that touch become one.

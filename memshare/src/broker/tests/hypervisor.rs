@@ -165,7 +165,7 @@ fn work_that_waited_rings_at_the_registration() {
     assert!(matches!(lab.broker.step(0, event).next(), Next::Retrieve(_)));
     let refused = lab.broker.step(0, Event::Retrieved(Err(causeway_ffa::FfaError::Denied)));
     let ring = Notice::RingHypervisor(Doorbell { sgi: 4, core: 0 });
-    assert!(!refused.notices().any(|n| n == ring), "a refusal rings nobody");
+    assert!(!refused.notices().any(|n| *n == ring), "a refusal rings nobody");
 }
 
 #[test]
