@@ -123,6 +123,12 @@ impl Platform {
         &self.machine
     }
 
+    /// The machine, for whoever keeps it beyond the platform.
+    #[must_use]
+    pub fn shared_machine(&self) -> Arc<Machine> {
+        self.machine.clone()
+    }
+
     /// A call of VM `vm` at its virtual instance; the answer takes the place of the arguments.
     pub fn call(&self, vm: u16, regs: &mut Regs) {
         *regs = self.with(|world| world.vm_call(EndpointId::from_raw(vm), regs));
