@@ -149,11 +149,17 @@ pub(in crate::programs) fn run(boot: &Boot) {
     }
 }
 
+/// The number that the manifest gives to VM 2's disk (link-0). It comes when VM 2 announces it; the
+/// partition's own disk is there from the start, under another number.
+const BACKENDS_DISK: u16 = 0;
+
 /// Waits, with a bound, until VM 2's disk is on the bus.
 fn find_block_device(bus: &Bus<'_>) -> Result<Option<u16>, Error> {
     BOUND.until(&Clock as &dyn Wait, || {
         for dev_num in bus.devices()? {
-            if let Response::GetDeviceInfo(info) = bus.request(dev_num, Request::GetDeviceInfo)?
+            if dev_num == BACKENDS_DISK
+                && let Response::GetDeviceInfo(info) =
+                    bus.request(dev_num, Request::GetDeviceInfo)?
                 && info.device_id == DeviceId::BLOCK.get()
             {
                 return Ok(Some(dev_num));
