@@ -143,6 +143,8 @@ pub(crate) struct RunArgs {
 pub(crate) enum Category {
     /// Format, lints and unit tests; needs no QEMU.
     Host,
+    /// The library crates packed and used by an outside project; other systems compile them.
+    Package,
     /// Every state of the broker in small worlds, and every named defect found.
     Explore,
     /// A minute of each fuzz target.
@@ -157,13 +159,14 @@ pub(crate) enum Category {
 
 impl Category {
     /// Every category, in the order in which they run.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Host, Self::Explore, Self::Fuzz, Self::Miri, Self::Qemu, Self::Image];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Host, Self::Package, Self::Explore, Self::Fuzz, Self::Miri, Self::Qemu, Self::Image];
 
     /// Its name on the command line and before its tests.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Host => "host",
+            Self::Package => "package",
             Self::Explore => "explore",
             Self::Fuzz => "fuzz",
             Self::Miri => "miri",

@@ -7,6 +7,7 @@ mod fuzz;
 mod host;
 mod libtest;
 mod miri;
+mod package;
 mod qemu;
 mod run_command;
 mod tally;
@@ -64,6 +65,7 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
         say::progress(&format!("--- {}", category.name()));
         let outcome = match category {
             Category::Host => host::run(&context, tally),
+            Category::Package => package::run(&context, tally),
             Category::Explore => explore::run(&context, tally),
             Category::Fuzz => fuzz::run(&context, tally),
             Category::Miri => miri::run(&context, tally),

@@ -1,0 +1,206 @@
+//! Owns the part that uses the library crates as an outsider would: packed, unpacked elsewhere, and
+//! depended on by a project that is not of this workspace. Also: they compile for other systems.
+
+use super::tally::Tally;
+use super::{Context, log_name};
+use crate::outcome::{Exit, Stop, files};
+use crate::process::Step;
+use crate::setup::rust;
+use crate::{paths, say};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(900);
+const EXAMPLE: Duration = Duration::from_secs(120);
+
+/// The crates that are published, and what they need. An order in which each comes after its needs.
+const PACKED: [&str; 7] = ["ffa", "abi", "virtio", "memshare", "service", "fake-spmc", "client"];
+
+/// Whose examples an outsider runs. Others' examples measure or explore, and need tools.
+const WITH_EXAMPLES: [&str; 2] = ["fake-spmc", "client"];
+
+/// Other systems that VMM authors work on: the libraries compile there, examples included.
+const ELSEWHERE: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
+
+pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
+    let dir = paths::target().join("outside");
+    for target in ELSEWHERE {
+        check_for(context, target, tally)?;
+    }
+    if let Err(stop) = pack(context, &dir) {
+        return fail("package::the_crates_are_packed", stop, tally);
+    }
+    tally.passed("package::the_crates_are_packed");
+    for name in WITH_EXAMPLES {
+        examples(context, &dir, name, tally)?;
+    }
+    Ok(())
+}
+
+/// Counts a stop as a failure, or hands on an interruption.
+fn fail(name: &str, stop: Stop, tally: &mut Tally) -> Result<(), Stop> {
+    if stop.exit == Exit::Interrupted {
+        return Err(stop);
+    }
+    tally.failed(name, &stop.reason, None);
+    Ok(())
+}
+
+/// Checks the libraries, their features and examples for another system.
+fn check_for(context: &Context<'_>, target: &str, tally: &mut Tally) -> Result<(), Stop> {
+    let name = format!("package::it_compiles_for::{target}");
+    if let Err(stop) = rust::target(target) {
+        tally.skipped(&name, &stop.reason);
+        return Ok(());
+    }
+    say::progress(&name);
+    let log = log_name(context.dir, &name);
+    let step = cargo("cargo check", &log, &paths::root())
+        .args(["check", "--all-features", "--lib", "--examples", "--target", target])
+        .args(WITH_EXAMPLES.iter().flat_map(|name| ["--package".to_owned(), package(name)]))
+        .args(["--target-dir"])
+        .args([paths::target()]);
+    match step.run() {
+        Ok(()) => tally.passed(&name),
+        Err(stop) => fail(&name, stop, tally)?,
+    }
+    Ok(())
+}
+
+/// Packs the crates and unpacks them into `dir`.
+fn pack(context: &Context<'_>, dir: &Path) -> Result<(), Stop> {
+    files::remove_dir(dir)?;
+    files::make_dir(dir)?;
+    let log = log_name(context.dir, "package");
+    let built = dir.join("target");
+    // Unpacked and built below, by the outsider: no second build here.
+    cargo("cargo package", &log, &paths::root())
+        .args(["package", "--no-verify", "--allow-dirty", "--target-dir"])
+        .args([&built])
+        .args(PACKED.iter().flat_map(|name| ["--package".to_owned(), package(name)]))
+        .run()?;
+    for name in PACKED {
+        let file = built.join("package").join(format!("{}.crate", versioned(name)));
+        Step::new("tar", "tar", &log_name(context.dir, &format!("unpack {name}")))
+            .args(["-xzf"])
+            .args([&file])
+            .args(["-C"])
+            .args([dir])
+            .limit(LIMIT)
+            .run()?;
+    }
+    Ok(())
+}
+
+/// Builds and runs each example of a packed crate in a project of its own.
+fn examples(context: &Context<'_>, dir: &Path, name: &str, tally: &mut Tally) -> Result<(), Stop> {
+    let unpacked = dir.join(versioned(name));
+    let found = sources(&unpacked.join("examples"));
+    if found.is_empty() {
+        return Ok(());
+    }
+    let project = dir.join(format!("uses-{name}"));
+    if let Err(stop) = make_project(dir, name, &unpacked, &project, &found) {
+        return fail(&format!("package::{name}::project"), stop, tally);
+    }
+    for example in found {
+        let name = format!("package::{name}::example_{example}");
+        say::progress(&name);
+        let log = log_name(context.dir, &name);
+        let build = cargo("cargo build", &log, &project)
+            .args(["build", "--bin", &example, "--target-dir"])
+            .args([dir.join("target")])
+            .run();
+        let program = dir.join("target/debug").join(&example);
+        let ran = build.and_then(|()| {
+            let log = log_name(context.dir, &format!("{name} run"));
+            Step::new(&example, &program, &log).dir(&project).limit(EXAMPLE).run()
+        });
+        match ran {
+            Ok(()) => tally.passed(&name),
+            Err(stop) => fail(&name, stop, tally)?,
+        }
+    }
+    Ok(())
+}
+
+/// The example programs in a folder.
+fn sources(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut found: Vec<String> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    found.sort();
+    found
+}
+
+/// A project that knows the packed crates only: the crate with all its features, and what its
+/// examples depend on.
+fn make_project(
+    dir: &Path,
+    name: &str,
+    unpacked: &Path,
+    project: &Path,
+    examples: &[String],
+) -> Result<(), Stop> {
+    let text = String::from_utf8_lossy(&files::read(&unpacked.join("Cargo.toml"))?).into_owned();
+    let manifest: toml::Table =
+        text.parse().map_err(|e| Stop::failed(format!("the packed manifest: {e}")))?;
+    let table = |key: &str| manifest.get(key).and_then(toml::Value::as_table).cloned();
+    let features = table("features").unwrap_or_default();
+    let mut depends = BTreeMap::new();
+    for (crate_name, terms) in
+        table("dev-dependencies").into_iter().chain(table("dependencies")).flatten()
+    {
+        let mut terms = terms.clone();
+        if let Some(terms) = terms.as_table_mut() {
+            terms.remove("optional");
+        }
+        depends.entry(crate_name).or_insert(terms);
+    }
+    let mut own = toml::Table::new();
+    own.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+    let all: Vec<toml::Value> = features.keys().map(|name| name.clone().into()).collect();
+    own.insert("features".into(), all.into());
+    depends.insert(package(name), own.into());
+    let mut manifest = toml::Table::new();
+    let depends: toml::Table = depends.into_iter().collect();
+    manifest.insert("dependencies".into(), depends.into());
+    let mut whole = format!(
+        "[package]\nname = \"uses-{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n{manifest}"
+    );
+    whole.push_str("\n[patch.crates-io]\n");
+    for name in PACKED {
+        let path = dir.join(versioned(name));
+        let _written = writeln!(whole, "{} = {{ path = {:?} }}", package(name), path);
+    }
+    let bin = project.join("src/bin");
+    files::make_dir(&bin)?;
+    files::write(&project.join("Cargo.toml"), whole.as_bytes())?;
+    for example in examples {
+        let file = format!("{example}.rs");
+        files::copy(&unpacked.join("examples").join(&file), &bin.join(&file))?;
+    }
+    Ok(())
+}
+
+fn package(name: &str) -> String {
+    format!("causeway-{name}")
+}
+
+/// The name of the packed file, and of the folder in it. All crates have this one's version.
+fn versioned(name: &str) -> String {
+    format!("{}-{}", package(name), env!("CARGO_PKG_VERSION"))
+}
+
+fn cargo(what: &str, log: &Path, dir: &Path) -> Step {
+    Step::new(what, "cargo", log)
+        .dir(dir)
+        .limit(LIMIT)
+        .env("CARGO_TERM_COLOR", "never")
+        .without_env("CARGO_TARGET_DIR")
+}
