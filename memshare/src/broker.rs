@@ -1,6 +1,7 @@
 //! Owns the broker's state and its one entry, `step`; never acts.
 
 mod area;
+mod bell;
 #[cfg(any(test, feature = "explore"))]
 mod canonical;
 mod close;
@@ -13,6 +14,7 @@ mod query;
 mod seal;
 mod vm;
 
+pub use bell::RING_WINDOW_MS;
 pub use query::{STATS_VM_PAGES, features};
 pub use vm::DESTROY_BATCH;
 
@@ -117,11 +119,14 @@ pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> 
     doorbell: Option<Doorbell>,
     /// VMs to ring, bit n for VM n, until the hypervisor polls.
     bells: u64,
+    /// What each VM may still ring in its window of `ring_ticks`.
+    rations: [bell::Ration; MAX_VMS],
+    ring_ticks: u64,
     /// The hypervisor was told that there is work and has not polled since.
     attention: bool,
     /// Where the next poll looks for a grant to unmap, so that each gets its turn.
     poll_from: u16,
-    /// No grant that is releasing has an earlier deadline.
+    /// No grant that is releasing has an earlier deadline, and no ration is full earlier.
     expire_at: u64,
     seal: seal::Seal<GRANTS>,
     joins: join::Halves,
@@ -138,6 +143,15 @@ enum Caller {
     Vm(u8),
 }
 
+impl Caller {
+    const fn vm(self) -> Option<u8> {
+        match self {
+            Self::Hypervisor => None,
+            Self::Vm(vm) => Some(vm),
+        }
+    }
+}
+
 impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS, RANGES, WORDS> {
     /// An empty broker that knows no VM: for a `static`. Call [`Broker::configure`] once.
     #[must_use]
@@ -152,6 +166,8 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             pending: Pending::Nothing,
             doorbell: None,
             bells: 0,
+            rations: [bell::Ration::NEW; MAX_VMS],
+            ring_ticks: 0,
             attention: false,
             poll_from: 0,
             expire_at: u64::MAX,
@@ -178,6 +194,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         self.policy = *policy;
         self.partition = partition;
         self.unmap_ticks = u64::from(policy.unmap_deadline_ms()).saturating_mul(ticks_per_ms);
+        self.ring_ticks = RING_WINDOW_MS.saturating_mul(ticks_per_ms).max(1);
         self.store.reserve(policy);
         for (vm, _) in self.vms.iter_mut().zip(policy.vms()) {
             vm.life = Life::Assumed;
@@ -207,7 +224,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
     /// [`Broker::step`] into a place that the caller keeps: a step is large, and to make and copy
     /// one would cost more than most calls. What `step` held is gone.
     pub fn step_into(&mut self, now_ticks: u64, event: Event<'_>, step: &mut Step) {
-        step.out.clear();
+        step.out.begin(now_ticks, self.sender_of_sequence());
         step.next = self.dispatch(now_ticks, event, &mut step.out);
     }
 
@@ -218,6 +235,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
                 let [number, ..] = first_word(&frame).to_le_bytes();
                 let result = match self.caller(caller) {
                     Ok(who) => {
+                        out.set_sender(who.vm());
                         Call::decode(&frame).and_then(|c| self.call(now, caller, who, c, out))
                     }
                     Err(status) => Err(status),
@@ -227,6 +245,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             Event::Call { caller, call } => {
                 self.expire(now, out);
                 let who = self.caller(caller);
+                out.set_sender(who.ok().and_then(Caller::vm));
                 let result = who.and_then(|who| self.call(now, caller, who, call, out));
                 self.answer(caller, call.id().number(), result, out)
             }
@@ -252,7 +271,8 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
                 let result = self.check_caller(caller).and_then(|()| self.free_for_call());
                 self.answer(caller, number, result.map(|()| Next::BusFrame { vm: caller }), out)
             }
-            Event::BusWaiting { vm } => {
+            Event::BusWaiting { vm, by } => {
+                out.set_sender(by.and_then(|id| self.policy.vm_index(id)));
                 self.bus_waiting(vm, out);
                 Next::Idle
             }
@@ -413,34 +433,6 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             out.push(Notice::Ledger(refusal(caller, 0, status)));
             Next::VmReply(VmVerdict::Refused(status))
         })
-    }
-
-    /// Makes a VM look: sets its doorbell and, if nothing was waiting, the hypervisor's.
-    fn ring(&mut self, vm: u8, out: &mut Out) {
-        let id = self.id_of(vm).get();
-        self.bells |= 1_u64.checked_shl(u32::from(id)).unwrap_or(0);
-        self.call_hypervisor(out);
-    }
-
-    /// Tells a party, if it still lives, that a grant of its changed.
-    fn tell(&mut self, party: Party, out: &mut Out) {
-        if !self.lives(party) {
-            return;
-        }
-        if let Some(vm) = self.vms.get_mut(usize::from(party.vm)) {
-            vm.changed = true;
-        }
-        self.ring(party.vm, out);
-    }
-
-    fn call_hypervisor(&mut self, out: &mut Out) {
-        if self.attention {
-            return;
-        }
-        self.attention = true;
-        if let Some(doorbell) = self.doorbell.filter(|_| !defective!(self, RegisterSilent)) {
-            out.push(Notice::RingHypervisor(doorbell));
-        }
     }
 
     fn log(&self, grant: &Grant, subject: u8, action: Action, out: &mut Out) {

@@ -148,6 +148,10 @@ defects! {
     CopyOutside = "copy-outside", "I5";
     /// COPY does not count.
     CopyUncounted = "copy-uncounted", "I9";
+    /// A VM rings as often as it likes.
+    RingUnlimited = "ring-unlimited", "I7";
+    /// A doorbell beyond the ration is forgotten.
+    RingLost = "ring-lost", "I6";
     /// A second core's call gets in between the steps of a sequence.
     BusyIgnored = "busy-ignored", "I4";
 }

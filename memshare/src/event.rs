@@ -64,6 +64,9 @@ pub enum Event<'a> {
     BusWaiting {
         /// The VM.
         vm: EndpointId,
+        /// The VM whose message led to this, out of whose ration the doorbell is taken; none if it is
+        /// the partition's own doing.
+        by: Option<EndpointId>,
     },
     /// Nothing but the passing of time: on each entry that leads to no other event.
     Tick,
@@ -328,18 +331,34 @@ impl Default for Step {
 pub(crate) struct Out {
     notices: [Option<Notice>; MAX_NOTICES],
     count: usize,
+    now: u64,
+    /// The VM that caused the step, by its place in the policy.
+    sender: Option<u8>,
 }
 
 impl Out {
     pub(crate) const fn new() -> Self {
-        Self { notices: [None; MAX_NOTICES], count: 0 }
+        Self { notices: [None; MAX_NOTICES], count: 0, now: 0, sender: None }
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets the last step.
+    pub(crate) fn begin(&mut self, now: u64, sender: Option<u8>) {
         for place in self.notices.iter_mut().take(self.count) {
             *place = None;
         }
-        self.count = 0;
+        (self.count, self.now, self.sender) = (0, now, sender);
+    }
+
+    pub(crate) const fn now(&self) -> u64 {
+        self.now
+    }
+
+    pub(crate) const fn sender(&self) -> Option<u8> {
+        self.sender
+    }
+
+    pub(crate) const fn set_sender(&mut self, sender: Option<u8>) {
+        self.sender = sender;
     }
 
     pub(crate) fn push(&mut self, notice: Notice) {

@@ -135,6 +135,7 @@ pub struct Policy {
     auditor: Option<EndpointId>,
     sealer: Option<EndpointId>,
     unmap_deadline_ms: u32,
+    ring_limit: u16,
     vms: List<Option<EndpointId>, MAX_VMS>,
     pairs: List<Option<PairRule>, MAX_PAIRS>,
     /// Owner and peer of each pair in one word: what is compared when one is looked for.
@@ -148,6 +149,10 @@ impl Policy {
     /// How long a peer may take to let go, unless the manifest says otherwise.
     pub const DEFAULT_UNMAP_DEADLINE_MS: u32 = 2000;
 
+    /// How many doorbells one VM may cause within [`crate::broker::RING_WINDOW_MS`], unless the
+    /// manifest says otherwise.
+    pub const DEFAULT_RING_LIMIT: u16 = 256;
+
     /// The policy that refuses everything.
     #[must_use]
     pub const fn new() -> Self {
@@ -157,6 +162,7 @@ impl Policy {
             auditor: None,
             sealer: None,
             unmap_deadline_ms: Self::DEFAULT_UNMAP_DEADLINE_MS,
+            ring_limit: Self::DEFAULT_RING_LIMIT,
             vms: List::new(),
             pairs: List::new(),
             pair_keys: List::new(),
@@ -194,6 +200,12 @@ impl Policy {
     #[must_use]
     pub const fn unmap_deadline_ms(&self) -> u32 {
         self.unmap_deadline_ms
+    }
+
+    /// How many doorbells one VM may cause within [`crate::broker::RING_WINDOW_MS`].
+    #[must_use]
+    pub const fn ring_limit(&self) -> u16 {
+        self.ring_limit
     }
 
     /// Which driver sees which backend's device.

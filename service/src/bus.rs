@@ -387,7 +387,8 @@ impl<P: Platform> Partition<P> {
 
     /// Asks the hypervisor to ring a VM.
     fn ring_vm(&mut self, vm: EndpointId) {
-        let Outcome::Nothing = self.drive(BrokerEvent::BusWaiting { vm }) else {
+        let by = self.caller;
+        let Outcome::Nothing = self.drive(BrokerEvent::BusWaiting { vm, by }) else {
             log!(self.platform, "bus: a VM could not be rung");
             return;
         };

@@ -65,6 +65,8 @@ pub struct Partition<P: Platform> {
     /// What the broker said last. Kept here: it is large, and every call has at least one.
     step: Step,
     own_id: EndpointId,
+    /// The VM whose frame is being answered.
+    pub(crate) caller: Option<EndpointId>,
     pub(crate) platform: P,
 }
 
@@ -80,6 +82,7 @@ impl<P: Platform> Partition<P> {
             response: Response::new(),
             step: Step::new(),
             own_id: EndpointId::from_raw(0),
+            caller: None,
             platform,
         }
     }
@@ -140,8 +143,10 @@ impl<P: Platform> Partition<P> {
     /// Answers a frame of `caller`.
     pub fn frame(&mut self, caller: EndpointId, frame: Frame) -> Frame {
         self.bus_tick();
+        self.caller = Some(caller);
         let answer = self.answer(caller, frame);
         self.bus_settle();
+        self.caller = None;
         let [number, ..] = frame[0].to_le_bytes();
         if number == CallId::HypPoll.number() { self.after_poll(answer) } else { answer }
     }

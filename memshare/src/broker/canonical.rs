@@ -1,12 +1,16 @@
 //! Owns what must not tell two states apart in a walk over all states: the clock, how often names
 //! were used, unread doorbells. Never part of the image.
 
+use super::bell::Ration;
 use super::{Broker, Life, Pending};
 use crate::defect::Defect;
 use crate::grant::{Party, Stage};
 use causeway_ffa::EndpointId;
 use core::hash::{Hash, Hasher};
 use std::vec::Vec;
+
+/// Up to this limit a walk counts what is left of a ration.
+const SMALL_RATION: u16 = 2;
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     /// A copy in which the time is 0, deadlines are what is left of them, generations are those of
@@ -38,6 +42,16 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             vm.incarnation = 1;
             (vm.changed, vm.bus) = (false, false);
         }
+        let limit = self.policy.ring_limit();
+        for ration in &mut copy.rations {
+            // What is left of a ration tells states apart only where it is small or used up.
+            let counts = ration.full_at > now && (limit <= SMALL_RATION || ration.left == 0);
+            *ration = if counts {
+                Ration { full_at: ration.full_at.saturating_sub(now), ..*ration }
+            } else {
+                Ration::NEW
+            };
+        }
         (copy.bells, copy.attention, copy.poll_from) = (0, false, 0);
         copy
     }
@@ -51,6 +65,19 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     #[must_use]
     pub fn rings_are_told(&self) -> bool {
         self.bells == 0 || self.attention
+    }
+
+    /// Whether this VM has used up its ration of doorbells.
+    #[must_use]
+    pub fn may_not_ring(&self, vm: EndpointId, now: u64) -> bool {
+        let ration = self.policy.vm_index(vm).and_then(|at| self.rations.get(usize::from(at)));
+        ration.is_some_and(|r| r.left == 0 && r.full_at > now)
+    }
+
+    /// Doorbells that wait for a ration, bit n for VM n.
+    #[must_use]
+    pub fn late_bells(&self) -> u64 {
+        self.rations.iter().fold(0, |all, r| all | r.late)
     }
 
     /// Whether the hypervisor named a doorbell.
@@ -88,6 +115,7 @@ impl<const G: usize, const R: usize, const W: usize> Hash for Broker<G, R, W> {
         self.doorbell.hash(state);
         self.seal.hash(state);
         self.joins.hash(state);
+        self.rations.hash(state);
         (self.bells, self.attention, self.poll_from, self.expire_at).hash(state);
     }
 }

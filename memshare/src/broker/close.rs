@@ -128,6 +128,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if now < self.expire_at || defective!(self, ExpireNever) {
             return;
         }
+        self.refill_rations(now, out);
         for _ in 0..EXPIRE_PER_STEP {
             let overdue = |slot: &u16| {
                 self.store.grant(*slot).is_some_and(|g| match g.stage {
@@ -152,7 +153,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 | Stage::Kept => None,
             })
         });
-        self.expire_at = deadlines.min().unwrap_or(u64::MAX);
+        self.expire_at = deadlines.chain(self.next_refill()).min().unwrap_or(u64::MAX);
     }
 
     /// The deadline has passed: the hypervisor is to unmap the peer, and is asked from `ask_at` on.

@@ -58,7 +58,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         let grants = self.store.closing().iter().filter_map(|slot| self.store.grant(slot));
-        grants.filter_map(look_at).min()
+        grants.filter_map(look_at).chain(self.next_refill()).min()
     }
 
     /// Asked before the stage-2 change: only what the peer accepted may be mapped.

@@ -47,6 +47,13 @@ pub(super) struct CopyJob {
     len: u32,
 }
 
+impl CopyJob {
+    /// Who asked for it.
+    pub(super) const fn vm(self) -> u8 {
+        self.vm
+    }
+}
+
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     /// JOIN: enters the caller's half.
     pub(super) fn join(

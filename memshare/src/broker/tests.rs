@@ -1,6 +1,7 @@
 //! Holds the broker to its transitions and statuses; the names are rows of docs/error-precedence.md.
 
 mod area;
+mod bell;
 mod donate;
 mod full;
 mod hypervisor;

@@ -84,7 +84,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         state.life = Life::Dying;
         state.changed = false;
         state.bus = false;
-        self.bells &= !1_u64.checked_shl(u32::from(vm.get())).unwrap_or(0);
+        self.silence(index);
         Ok(self.destroy_next(now, index, 0, DESTROY_BATCH, out))
     }
 

@@ -454,7 +454,7 @@ impl Node {
             Act::Ask(question, n, caller) => lab.call(caller, question.call(n)).status,
             Act::Seal(caller) => lab.call(caller, Call::Seal).status,
             Act::BusWaiting(id) => {
-                lab.drive(Event::BusWaiting { vm: vm(id) });
+                lab.drive(Event::BusWaiting { vm: vm(id), by: None });
                 return Some(None);
             }
             Act::Garbage(flaw, caller) => garbage(lab, flaw, caller),

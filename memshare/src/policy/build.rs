@@ -25,6 +25,14 @@ impl Policy {
         self
     }
 
+    /// Sets how many doorbells one VM may cause within [`crate::broker::RING_WINDOW_MS`]; none at all
+    /// would leave others unheard, so that 0 counts as 1.
+    #[must_use]
+    pub const fn with_ring_limit(mut self, limit: u16) -> Self {
+        self.ring_limit = if limit == 0 { 1 } else { limit };
+        self
+    }
+
     /// Names the VM that may read the whole ledger.
     #[must_use]
     pub const fn with_auditor(mut self, vm: EndpointId) -> Self {

@@ -58,6 +58,10 @@ impl Policy {
                     let [milliseconds] = cells(value, "unmap-deadline-ms")?;
                     *self = self.with_unmap_deadline_ms(milliseconds);
                 }
+                "ring-limit" => match short(value, "ring-limit")? {
+                    0 => return Err(PolicyError::BadProperty("ring-limit")),
+                    limit => *self = self.with_ring_limit(limit),
+                },
                 "ram-windows" => self.read_windows(value)?,
                 _ => return Err(PolicyError::Unexpected),
             }

@@ -152,14 +152,14 @@ fn a_bound_area_that_nobody_maps_is_lost_with_its_grant() {
 fn waiting_messages_show_until_the_next_kick() {
     let mut lab = lab();
     lab.granted(0, Call::HypRegister { sgi: 0, core: 0 });
-    assert_eq!(lab.drive(Event::BusWaiting { vm: vm(2) }), Outcome::Idle);
+    assert_eq!(lab.drive(Event::BusWaiting { vm: vm(2), by: None }), Outcome::Idle);
     assert_eq!(lab.rings, 1);
     assert_eq!(lab.granted(0, Call::HypPoll)[0], 1 << 2);
     assert_eq!(lab.events(2), 4);
     assert_eq!(lab.events(2), 4);
     lab.granted(2, Call::BusKick);
     assert_eq!(lab.events(2), 0);
-    assert_eq!(lab.drive(Event::BusWaiting { vm: vm(9) }), Outcome::Idle);
+    assert_eq!(lab.drive(Event::BusWaiting { vm: vm(9), by: None }), Outcome::Idle);
     assert_eq!(lab.rings, 1);
 }
 
