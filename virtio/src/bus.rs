@@ -174,6 +174,9 @@ pub struct Bus<
     vms: [Option<Vm>; VMS],
     links: [Option<Link<DEVS, AREAS, QUEUES>>; LINKS],
     last_token: u16,
+    /// Somebody may have been sent something since it last gave a sign of life. Only ever too
+    /// often true: it spares the walk over all links where nobody was.
+    told: bool,
     counters: Counters,
 }
 
@@ -197,6 +200,7 @@ impl<
             vms: [const { None }; VMS],
             links: [const { None }; LINKS],
             last_token: 0,
+            told: false,
             counters,
         }
     }
@@ -303,6 +307,7 @@ impl<
             Touched::Yes => self.settle(out),
             Touched::No => {}
         }
+        self.told |= !out.is_empty();
     }
 
     /// Takes an event that may change anything.
@@ -352,9 +357,13 @@ impl<
     /// A VM gave a sign of life. Reports whether it may be sent more than before.
     fn unstall(&mut self, id: EndpointId) -> Touched {
         let stalled = self.vm_mut(id).is_some_and(|vm| core::mem::replace(&mut vm.stalled, false));
-        let mut unheard = 0;
-        for link in self.links.iter_mut().flatten() {
-            unheard |= link.heard(id);
+        let (mut unheard, mut others) = (0, 0);
+        if self.told {
+            for link in self.links.iter_mut().flatten() {
+                unheard |= link.heard(id);
+                others |= link.unheard_by_backend | link.unheard_by_driver;
+            }
+            self.told = others != 0;
         }
         if stalled || unheard != 0 { Touched::Yes } else { Touched::No }
     }

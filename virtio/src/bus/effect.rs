@@ -130,6 +130,12 @@ impl Effects {
         self.more
     }
 
+    /// Reports whether there is nothing to do.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Returns the effects in order.
     pub fn iter(&self) -> impl Iterator<Item = &Effect> + '_ {
         self.list.iter().take(self.len).flatten()

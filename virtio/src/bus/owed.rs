@@ -117,6 +117,7 @@ impl<
             link.owes_reset = false;
             link.told_backend();
         }
+        self.told = true;
     }
 
     /// Passes kicks on, as many as the device side may be sent now; the others wait as bits.

@@ -126,6 +126,9 @@ impl World {
             rounds += 1;
             assert!(rounds < 100, "the bus never comes to rest");
             let effects = self.bus.step(self.now, event, &self.grants);
+            let unheard = |l: &Link<2, 4, 2>| l.unheard_by_backend | l.unheard_by_driver;
+            let links = self.bus.links.iter().flatten();
+            assert!(self.bus.told || links.map(unheard).all(|count| count == 0));
             if effects.more() {
                 todo.push(Event::Continue);
             } else {
