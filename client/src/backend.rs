@@ -213,6 +213,14 @@ impl<'c, const AREAS: usize> Backend<'c, AREAS> {
         LinkMemory { backend: self, driver }
     }
 
+    /// The areas of one driver that this VM may write, by their ids.
+    #[cfg(feature = "vmm")]
+    pub(crate) fn writable(&self, driver: EndpointId) -> impl Iterator<Item = (AreaId, &Window)> {
+        let mine = self.held.iter().filter(move |held| held.owner() == driver);
+        let writable = mine.filter(|held| held.memory.is_writable());
+        writable.filter_map(|held| Some((held.area?, held.memory.window()?)))
+    }
+
     fn position(&self, driver: EndpointId, area: AreaId) -> Option<usize> {
         self.held.iter().position(|held| held.owner() == driver && held.area == Some(area))
     }

@@ -15,7 +15,7 @@
 //! | an owner | [`grant::Grant`] |
 //! | a peer | [`borrow::Offer`] and what follows from it |
 //! | a driver | [`bus::Bus`], and with feature `guest` a transport and memory for virtio-drivers |
-//! | a device | [`bus::Bus`] and [`backend::Backend`] |
+//! | a device | [`bus::Bus`] and [`backend::Backend`], with feature `vmm` for rust-vmm's queues |
 //! | an auditor | [`ledger::Reader`] |
 //!
 //! [`doorbell::Doorbells`] tell one VM that another has something for it, without the partition.
@@ -29,6 +29,8 @@
 //! # Features
 //! - `guest`: `guest::MsgTransport` and `guest::AreaHal` for
 //!   [virtio-drivers](https://docs.rs/virtio-drivers).
+//! - `vmm`: `vmm::AreaMemory` and `vmm::LazyAreas`, a link's areas as guest memory of
+//!   [vm-memory](https://docs.rs/vm-memory), for VMMs on a host. It needs the standard library.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 #![deny(
@@ -54,7 +56,12 @@ pub mod ledger;
 pub mod memory;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "vmm")]
+pub mod vmm;
 pub mod wait;
+
+#[cfg(feature = "vmm")]
+extern crate std;
 
 pub use connection::{Connection, Mailbox};
 pub use error::{Error, Party, Rule};

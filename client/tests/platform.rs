@@ -1,10 +1,8 @@
 //! Runs the library against the real partition code on each fake SPMC: discover, offer, accept, bus,
 //! a block driver and a block device; and a backend that dies. Never against a made-up partition.
 
-#[cfg(feature = "guest")]
 #[path = "../examples/support/disk.rs"]
 mod disk;
-#[cfg(feature = "guest")]
 #[path = "../examples/support/front.rs"]
 mod front;
 #[path = "../examples/support/vm.rs"]
@@ -82,7 +80,6 @@ fn what_an_spmc_does_not_have_is_a_typed_error_and_leaves_nothing() {
     }
 }
 
-#[cfg(feature = "guest")]
 mod disks {
     use super::{NOTHING, WHOLE, boot};
     use crate::disk::DiskVm;

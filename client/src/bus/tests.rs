@@ -52,13 +52,13 @@ fn an_announced_device_is_found_and_answers() {
         bus.respond(incoming, Body::Response(info())).unwrap();
     };
     with_two_sides(answer, |driving, serving, _| {
-        assert_eq!(driving.devices().unwrap().as_slice(), []);
+        assert_eq!(driving.devices().unwrap().as_slice(), [0_u16; 0]);
         serving.announce(5, DeviceState::Added).unwrap();
         assert_eq!(driving.devices().unwrap().as_slice(), [5]);
         assert_eq!(driving.request(5, Request::GetDeviceInfo), Ok(info()));
         assert_eq!(driving.max_areas(), 16);
         serving.announce(5, DeviceState::Removed).unwrap();
-        assert_eq!(driving.devices().unwrap().as_slice(), []);
+        assert_eq!(driving.devices().unwrap().as_slice(), [0_u16; 0]);
     });
 }
 
@@ -97,7 +97,7 @@ fn silence_ends_at_the_bound_and_a_late_answer_is_dropped() {
         assert_eq!(silent, Err(Error::TimedOut(Awaited::BusAnswer)));
         let incoming = late.lock().take().unwrap();
         serving.respond(&incoming, Body::Response(info())).unwrap();
-        assert_eq!(driving.devices().unwrap().as_slice(), []);
+        assert_eq!(driving.devices().unwrap().as_slice(), [0_u16; 0]);
         assert_eq!(driving.dropped(), 1);
     });
 }

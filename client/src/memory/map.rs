@@ -8,7 +8,9 @@ use core::fmt;
 use core::ptr::{self, NonNull};
 
 /// Makes retrieved memory accessible to this program.
-pub trait Mapper: fmt::Debug {
+///
+/// It may be asked by any thread: a VMM's devices map areas when they first touch them.
+pub trait Mapper: fmt::Debug + Send + Sync {
     /// Maps ranges of the caller's (intermediate physical) address space next to each other, with
     /// no more than `permission`. `None` if this mapper can't.
     fn map(&self, ranges: &[PageRange], permission: Permission) -> Option<Window>;

@@ -15,6 +15,7 @@ use causeway_ffa::{EndpointId, PAGE_SIZE, PageAddr, PageRange};
 use causeway_virtio::device::{DeviceModel, Host, News, Taken};
 use causeway_virtio::msg::{Body, BusRequest, DeviceState, Message};
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) const DRIVER: EndpointId = EndpointId::from_raw(1);
 pub(crate) const BACKEND: EndpointId = EndpointId::from_raw(2);
@@ -25,7 +26,7 @@ pub(crate) const SOON: Bound = Bound::millis(5000);
 pub(crate) struct World {
     pub(crate) platform: Platform,
     vm_pages: u32,
-    next_page: [Cell<u32>; 4],
+    next_page: [AtomicU32; 4],
 }
 
 impl World {
@@ -44,7 +45,7 @@ impl World {
     /// Fresh pages of a VM.
     pub(crate) fn pages(&'static self, vm: EndpointId, count: u32) -> Pages<'static> {
         let next = &self.next_page[usize::from(vm.get())];
-        let first = next.replace(next.get() + count);
+        let first = next.fetch_add(count, Ordering::Relaxed);
         let ram = layout::vm_ram(vm.get(), self.vm_pages);
         assert!(first + count <= self.vm_pages, "the VM has no more pages");
         let start = PageAddr::new(ram.start().get() + u64::from(first) * PAGE_SIZE).unwrap();
@@ -54,7 +55,7 @@ impl World {
 
     /// A VM has just started: all its pages are free.
     pub(crate) fn forget_pages(&self, vm: EndpointId) {
-        self.next_page[usize::from(vm.get())].set(0);
+        self.next_page[usize::from(vm.get())].store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn connect(&'static self, vm: EndpointId) -> &'static Connection<'static> {
