@@ -3,12 +3,14 @@
 
 mod borrow;
 mod discover;
+mod floor;
 mod life;
 mod memory;
 mod policy;
 mod secure;
 mod vm;
 
+pub use floor::Floor;
 pub use policy::standard_policy;
 
 use crate::layout::{self, HYPERVISOR, PARTITION, SERVICE};

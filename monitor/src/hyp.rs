@@ -7,6 +7,9 @@ pub(crate) mod memory;
 pub(crate) mod partition;
 pub(crate) mod state;
 
+#[cfg(test)]
+mod tests;
+
 use crate::arch::uart::say;
 use crate::arch::{boot as entry, gic, phys, smc, vcpu};
 use causeway_monitor::config::BootConfig;

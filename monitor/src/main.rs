@@ -16,7 +16,16 @@
 
 #[cfg(target_os = "none")]
 mod arch;
-#[cfg(target_os = "none")]
+#[cfg(all(test, not(target_os = "none")))]
+#[expect(dead_code, reason = "the fake knows causes that no test brings about")]
+mod fake_arch;
+#[cfg(all(test, not(target_os = "none")))]
+use fake_arch as arch;
+#[cfg(any(test, target_os = "none"))]
+#[cfg_attr(
+    not(target_os = "none"),
+    expect(dead_code, reason = "tests on the host boot no machine and run no core")
+)]
 mod hyp;
 
 #[cfg(not(target_os = "none"))]

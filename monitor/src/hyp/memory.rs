@@ -52,7 +52,7 @@ pub(crate) static MEMORY: Mutex<Memory> = Mutex::new(Memory::new());
 pub(crate) type Outcome = Result<Answer, Refusal>;
 
 impl Memory {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             mailboxes: [const { Mailbox::new() }; VM_COUNT],
             claims: [const { Claims::new() }; VM_COUNT],

@@ -1,0 +1,8 @@
+//! Holds the acting half of the monitor to its claims, on the host: VMs' calls come in as registers,
+//! the fake SPMC and the real partition are below.
+
+mod capacity;
+mod hostile;
+mod life;
+mod machine;
+mod processors;
