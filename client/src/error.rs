@@ -71,6 +71,8 @@ pub enum Rule {
     VersionOne,
     /// The device must not ask for a reset.
     DeviceNeedsReset,
+    /// The device must not be withdrawn while it is in use.
+    DeviceRemoved,
 }
 
 impl Rule {
@@ -102,6 +104,7 @@ impl Rule {
             Self::AreaIdUnknown => "The area id must be bound on this link.",
             Self::BuffersTaken => "Buffers of an area must be back before the area is.",
             Self::VersionOne => "Driver and device must both have VIRTIO_F_VERSION_1.",
+            Self::DeviceRemoved => "A device must not be withdrawn while it is in use.",
             Self::DeviceNeedsReset => "The device must not be in need of a reset.",
         }
     }

@@ -1,6 +1,6 @@
 //! Owns what the driver side asks of the bus and of devices; never a driver's logic.
 
-use super::{Body, Bus, BusRequest, BusResponse, Incoming, Request};
+use super::{Body, Bus, BusRequest, BusResponse, DeviceState, Incoming, Message, Request};
 use crate::error::{Awaited, Error, Rule};
 use crate::grant::Grant;
 use crate::wait::{Bound, Wait};
@@ -124,7 +124,8 @@ impl Bus<'_> {
         there.ok_or(Error::TimedOut(Awaited::Device))
     }
 
-    /// Takes the next event of one device, and leaves everything else for [`Bus::receive`].
+    /// Takes the next event of one device, or the news that it was removed, and leaves everything
+    /// else for [`Bus::receive`].
     ///
     /// # Errors
     /// As [`Bus::receive`].
@@ -133,7 +134,7 @@ impl Bus<'_> {
             let mut state = self.state.lock();
             // Token 0 is never given out, so this only moves what has come in to the inbox.
             state.await_answer(0)?;
-            state.take_kept(|message| message.dev_num == dev_num && is_event(&message.body))
+            state.take_kept(|message| concerns(message, dev_num))
         };
         self.show_life()?;
         Ok(event)
@@ -149,9 +150,13 @@ impl Bus<'_> {
     }
 }
 
-fn is_event(body: &Body) -> bool {
-    match body {
-        Body::Request(request) => request.is_event(),
+/// Reports whether a message is an event of a device, or the news of its removal.
+fn concerns(message: &Message, device: u16) -> bool {
+    match &message.body {
+        Body::Request(request) => request.is_event() && message.dev_num == device,
+        Body::BusRequest(BusRequest::EventDevice { dev_num, state: DeviceState::Removed }) => {
+            *dev_num == device
+        }
         Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => false,
     }
 }

@@ -6,7 +6,7 @@ use crate::doorbell::Doorbells;
 use crate::error::{Error, Rule};
 use causeway_ffa::EndpointId;
 use causeway_virtio::msg::{
-    BlockRange, Body, ConfigBytes, ConfigData, ConfigRange, DeviceInfo, FeatureBlocks,
+    BlockRange, Body, BusRequest, ConfigBytes, ConfigData, ConfigRange, DeviceInfo, FeatureBlocks,
     FeatureWords, Request, Response, SetVqueue, Vqueue, VqueueFlags,
 };
 use causeway_virtio::{BusAddr, Features, Status};
@@ -230,15 +230,7 @@ impl<'b, 'c> MsgTransport<'b, 'c> {
         let mut changed = false;
         loop {
             match self.bus.device_event(self.dev_num) {
-                Ok(Some(event)) => {
-                    if let Body::Request(Request::EventConfig(event)) = event.message.body {
-                        changed = true;
-                        self.config.replace(None);
-                        if event.status().contains(Status::NEEDS_RESET) {
-                            self.health.note(Error::peer(Rule::DeviceNeedsReset));
-                        }
-                    }
-                }
+                Ok(Some(event)) => changed |= self.take_event(&event.message.body),
                 Ok(None) => return changed,
                 Err(error) => {
                     self.health.note(error);
@@ -255,6 +247,26 @@ impl<'b, 'c> MsgTransport<'b, 'c> {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(error) => return self.health.note(error),
+            }
+        }
+    }
+
+    /// Takes one event; reports whether the configuration changed.
+    fn take_event(&self, body: &Body) -> bool {
+        match body {
+            Body::Request(Request::EventConfig(event)) => {
+                self.config.replace(None);
+                if event.status().contains(Status::NEEDS_RESET) {
+                    self.health.note(Error::peer(Rule::DeviceNeedsReset));
+                }
+                true
+            }
+            Body::BusRequest(BusRequest::EventDevice { .. }) => {
+                self.health.note(Error::peer(Rule::DeviceRemoved));
+                true
+            }
+            Body::Request(_) | Body::Response(_) | Body::BusRequest(_) | Body::BusResponse(_) => {
+                false
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The backend VM is killed in the middle of the transfer and comes back: the driver, never restarted,
-//! gets every byte.
+//! gets every byte. And its device crashes, or is withdrawn: the driver hears so at once.
 #![expect(unsafe_code, reason = "virtio-drivers asks for promises about buffers")]
 
 use super::world::{BACKEND, DRIVER, Life, SOON, Turns, Vm, World, kill};
@@ -15,25 +15,30 @@ use causeway_fake_spmc::platform::Setup;
 use causeway_fake_spmc::{Personality, Platform};
 use causeway_virtio::AreaId;
 use causeway_virtio::device::block::{Block, SliceMedium};
+use causeway_virtio::msg::DeviceState;
 use causeway_virtio::types::Features;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, RespStatus, VirtIOBlk};
 
-static POOL: DmaPool = DmaPool::new();
-
-struct Disk;
-
-impl Link for Disk {
-    fn pool() -> &'static DmaPool {
-        &POOL
-    }
+/// A pool of one test, and its name for virtio-drivers.
+macro_rules! link {
+    ($name:ident, $pool:ident) => {
+        static $pool: DmaPool = DmaPool::new();
+        struct $name;
+        impl Link for $name {
+            fn pool() -> &'static DmaPool {
+                &$pool
+            }
+        }
+    };
 }
 
-type Driver<'b> = VirtIOBlk<AreaHal<Disk>, MsgTransport<'b, 'static>>;
+type Driver<'b, L> = VirtIOBlk<AreaHal<L>, MsgTransport<'b, 'static>>;
 
 const TERMS: GrantTerms =
     GrantTerms { peer: Some(BACKEND), kind: GrantKind::Share, permission: Permission::ReadWrite };
 const SECTORS: usize = 40;
 const NEEDS_RESET: Error = Error::Broken { by: Party::Peer, rule: Rule::DeviceNeedsReset };
+const REMOVED: Error = Error::Broken { by: Party::Peer, rule: Rule::DeviceRemoved };
 
 /// Lends one sector's request, buffer and response out of a page, all in place.
 fn parts(page: &mut [u8]) -> (&mut BlkReq, &mut [u8], &mut BlkResp) {
@@ -47,7 +52,7 @@ fn parts(page: &mut [u8]) -> (&mut BlkReq, &mut [u8], &mut BlkResp) {
     (request, data, response)
 }
 
-fn submit(disk: &mut Driver<'_>, buffer: &mut DmaBuffer<'_>, sector: usize) -> u16 {
+fn submit<L: Link>(disk: &mut Driver<'_, L>, buffer: &mut DmaBuffer<'_>, sector: usize) -> u16 {
     // SAFETY: the device writes the page only in this request.
     let (request, data, response) = parts(unsafe { buffer.slice_mut() });
     // SAFETY: the parts are used again only when the request is complete, or its device is dead.
@@ -55,8 +60,8 @@ fn submit(disk: &mut Driver<'_>, buffer: &mut DmaBuffer<'_>, sector: usize) -> u
 }
 
 /// Waits for a request, with a bound; the sector's number if it was read.
-fn finish(
-    disk: &mut Driver<'_>,
+fn finish<L: Link>(
+    disk: &mut Driver<'_, L>,
     buffer: &mut DmaBuffer<'_>,
     token: u16,
     health: &Health,
@@ -76,13 +81,9 @@ fn finish(
     Ok(data[0])
 }
 
-fn open<'b>(
-    bus: &'b Bus<'static>,
-    doorbells: &'b Doorbells<'static>,
-    health: &'b Health,
-) -> Driver<'b> {
-    let kick = Kick::Doorbell(doorbells, BACKEND);
-    let transport = MsgTransport::open(bus, 0, kick, health).unwrap();
+fn open<'s, L: Link>(scene: &'s Scene, health: &'s Health) -> Driver<'s, L> {
+    let kick = Kick::Doorbell(&scene.doorbells, BACKEND);
+    let transport = MsgTransport::open(&scene.bus, 0, kick, health).unwrap();
     VirtIOBlk::new(transport.without(Features::EVENT_IDX)).unwrap()
 }
 
@@ -99,31 +100,108 @@ fn mark(sector: usize) -> u8 {
     u8::try_from(sector).unwrap() ^ 0x5a
 }
 
+/// A backend with the disk, and a driver VM with its bus; the VM and its turns live for ever.
+struct Scene {
+    world: &'static World,
+    vm: &'static Vm<Block<SliceMedium<'static>, 18>>,
+    wait: &'static Turns<'static>,
+    doorbells: Doorbells<'static>,
+    bus: Bus<'static>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let setup = Setup::new(Personality::EL3);
+        let world = World::new(Platform::boot(&setup), setup.vm_pages);
+        let vm: &'static Vm<_> = Box::leak(Box::new(Vm::new(Some(Life::begin(world, medium())))));
+        let wait: &'static Turns<'_> = Box::leak(Box::new(Turns::new(&world.platform, || {
+            if let Some(alive) = vm.borrow_mut().as_mut() {
+                alive.turn();
+            }
+        })));
+        let connection = world.connect(DRIVER);
+        let doorbells = Doorbells::new(connection);
+        doorbells.bind(BACKEND).unwrap();
+        let bus = Bus::open(connection, world.pages(DRIVER, 2), wait, SOON).map_err(|f| f.error);
+        Self { world, vm, wait, doorbells, bus: bus.unwrap() }
+    }
+
+    fn areas(&self, pool: &'static DmaPool) -> [SharedArea<'static>; 2] {
+        [1, 2].map(|id| {
+            let pages = self.world.pages(DRIVER, 8);
+            SharedArea::new(pool, AreaId::new(id).unwrap(), TERMS, pages)
+        })
+    }
+
+    /// Takes everything back, kills the backend, and looks for what is left behind.
+    fn end(self, mut areas: [SharedArea<'static>; 2]) {
+        for area in &mut areas {
+            assert!(area.take_back(&self.bus, self.wait, SOON).unwrap().is_some());
+        }
+        assert_eq!(self.bus.connection().stranded(), 0);
+        self.bus.close().map_err(|failed| failed.error).unwrap();
+        kill(self.world, self.vm);
+        let none: [String; 0] = [];
+        assert_eq!(self.world.platform.leftovers(), none);
+    }
+}
+
+#[test]
+fn a_device_that_crashes_or_is_withdrawn_is_a_typed_error_within_one_look() {
+    link!(Frail, FRAIL);
+    let scene = Scene::new();
+    let mut areas = scene.areas(&FRAIL);
+    scene.bus.wait_for_device(0, scene.wait, SOON).unwrap();
+    areas.iter_mut().for_each(|area| area.share(&scene.bus, scene.wait, SOON).unwrap());
+    let mut buffer = FRAIL.take(1).unwrap();
+    for failure in [NEEDS_RESET, REMOVED] {
+        let health = Health::new();
+        let mut disk = open::<Frail>(&scene, &health);
+        let token = submit(&mut disk, &mut buffer, 3);
+        assert_eq!(finish(&mut disk, &mut buffer, token, &health, scene.wait), Ok(mark(3)));
+        submit(&mut disk, &mut buffer, 4);
+        if let Some(alive) = scene.vm.borrow_mut().as_mut() {
+            match failure {
+                NEEDS_RESET => alive.crash(),
+                _ => alive.announce(DeviceState::Removed),
+            }
+        }
+        let _changed = disk.ack_interrupt();
+        assert_eq!(health.failure(), Some(failure));
+        drop(disk);
+        if failure == REMOVED {
+            let gone = scene.bus.wait_for_device(0, scene.wait, Bound::millis(5));
+            assert_eq!(gone, Err(Error::TimedOut(Awaited::Device)));
+            assert_eq!(scene.bus.devices().unwrap().as_slice(), [0; 0]);
+            if let Some(alive) = scene.vm.borrow().as_ref() {
+                alive.announce(DeviceState::Added);
+            }
+        }
+        scene.bus.wait_for_device(0, scene.wait, SOON).unwrap();
+    }
+    // The areas were never lost: a reset by the next driver is all that it takes.
+    let health = Health::new();
+    let mut disk = open::<Frail>(&scene, &health);
+    let token = submit(&mut disk, &mut buffer, 5);
+    assert_eq!(finish(&mut disk, &mut buffer, token, &health, scene.wait), Ok(mark(5)));
+    drop((disk, buffer));
+    scene.end(areas);
+}
+
 #[test]
 fn every_sector_arrives_although_the_backend_is_killed_and_restarted_on_the_way() {
-    let setup = Setup::new(Personality::EL3);
-    let world = World::new(Platform::boot(&setup), setup.vm_pages);
-    let vm: &'static Vm<_> = Box::leak(Box::new(Vm::new(Some(Life::begin(world, medium())))));
-    let wait: &'static Turns<'_> = Box::leak(Box::new(Turns::new(&world.platform, || {
-        if let Some(alive) = vm.borrow_mut().as_mut() {
-            alive.turn();
-        }
-    })));
-    let connection = world.connect(DRIVER);
-    let doorbells = Doorbells::new(connection);
-    doorbells.bind(BACKEND).unwrap();
-    let bus = Bus::open(connection, world.pages(DRIVER, 2), wait, SOON).map_err(|f| f.error);
-    let bus = bus.unwrap();
-    let area = |id| SharedArea::new(&POOL, AreaId::new(id).unwrap(), TERMS, world.pages(DRIVER, 8));
-    let mut areas = [area(1), area(2)];
+    link!(Reborn, REBORN);
+    let scene = Scene::new();
+    let Scene { world, vm, wait, ref bus, ref doorbells } = scene;
+    let mut areas = scene.areas(&REBORN);
     bus.wait_for_device(0, wait, SOON).unwrap();
-    areas.iter_mut().for_each(|area| area.share(&bus, wait, SOON).unwrap());
+    areas.iter_mut().for_each(|area| area.share(bus, wait, SOON).unwrap());
 
     let mut health = Health::new();
-    let mut buffers = [POOL.take(1).unwrap(), POOL.take(1).unwrap()];
+    let mut buffers = [REBORN.take(1).unwrap(), REBORN.take(1).unwrap()];
     let mut arrived = Vec::new();
     for killed_at in [7, 23, SECTORS] {
-        let mut disk = open(&bus, &doorbells, &health);
+        let mut disk = open::<Reborn>(&scene, &health);
         while arrived.len() < SECTORS {
             // Two requests in flight.
             let first = arrived.len();
@@ -145,7 +223,7 @@ fn every_sector_arrives_although_the_backend_is_killed_and_restarted_on_the_way(
         assert_eq!(health.failure(), Some(NEEDS_RESET));
         assert_eq!(wait.now(), before);
         drop(disk);
-        assert_eq!(POOL.forget_moved(), 0, "everything lay in an area");
+        assert_eq!(REBORN.forget_moved(), 0, "everything lay in an area");
         let nobody = bus.wait_for_device(0, wait, Bound::millis(5));
         assert_eq!(nobody, Err(Error::TimedOut(Awaited::Device)));
 
@@ -153,18 +231,11 @@ fn every_sector_arrives_although_the_backend_is_killed_and_restarted_on_the_way(
         vm.replace(Some(Life::begin(world, medium())));
         bus.wait_for_device(0, wait, SOON).unwrap();
         doorbells.bind(BACKEND).unwrap();
-        areas.iter_mut().for_each(|area| area.share(&bus, wait, SOON).unwrap());
+        areas.iter_mut().for_each(|area| area.share(bus, wait, SOON).unwrap());
         health = Health::new();
     }
     let wanted: Vec<u8> = (0..SECTORS).map(mark).collect();
     assert_eq!(arrived, wanted);
     drop(buffers);
-    for area in &mut areas {
-        assert!(area.take_back(&bus, wait, SOON).unwrap().is_some());
-    }
-    assert_eq!(connection.stranded(), 0);
-    bus.close().map_err(|failed| failed.error).unwrap();
-    kill(world, vm);
-    let none: [String; 0] = [];
-    assert_eq!(world.platform.leftovers(), none);
+    scene.end(areas);
 }

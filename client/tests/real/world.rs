@@ -13,7 +13,7 @@ use causeway_client::{Bound, Wait};
 use causeway_fake_spmc::{Platform, layout};
 use causeway_ffa::{EndpointId, PAGE_SIZE, PageAddr, PageRange};
 use causeway_virtio::device::{DeviceModel, Host, News, Taken};
-use causeway_virtio::msg::{Body, BusRequest, DeviceState, Message};
+use causeway_virtio::msg::{Body, BusRequest, DeviceState, Message, Request};
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -131,6 +131,17 @@ impl<D: DeviceModel> Life<D> {
         let mut devices = Host::new();
         devices.add(DRIVER, 0, device).unwrap();
         Self { bus, doorbells, memory: Backend::new(connection, world), devices }
+    }
+
+    /// Withdraws its device, or offers it again.
+    pub(crate) fn announce(&self, state: DeviceState) {
+        self.bus.announce(0, state).unwrap();
+    }
+
+    /// The device crashes: it says so, and does nothing more until it is reset.
+    pub(crate) fn crash(&mut self) {
+        let event = self.devices.device_mut(DRIVER, 0).unwrap().fail();
+        self.bus.event_to(0, DRIVER, Request::EventConfig(event)).unwrap();
     }
 
     /// What its loop does once.
