@@ -14,8 +14,11 @@ mod kills;
 mod ledger;
 mod lock;
 mod mapped_attrs;
+mod registers;
 mod revoke;
 mod seal;
+mod sequences;
+mod stale_tlb;
 mod third_party;
 mod transfer;
 mod two_cores;
@@ -48,6 +51,9 @@ pub fn frontend(boot: &Boot) {
             "capacity" => capacity::owner,
             "unconfirmed" => unconfirmed::controller,
             "seal" => seal::sealer,
+            "registers" => registers::caller,
+            "sequences" => sequences::long,
+            "stale_tlb" => stale_tlb::owner,
             _ => return None,
         })
     });
@@ -75,6 +81,7 @@ pub fn backend(boot: &Boot) {
             "capacity" => capacity::peer,
             "unconfirmed" => unconfirmed::owner,
             "seal" => seal::owner,
+            "stale_tlb" => stale_tlb::peer,
             _ => return None,
         })
     });
@@ -93,6 +100,7 @@ pub fn hostile(boot: &Boot) {
             "kills" => kills::peer::run,
             "unconfirmed" => unconfirmed::peer,
             "seal" => seal::peer,
+            "sequences" => sequences::short,
             _ => return None,
         })
     });

@@ -6,6 +6,8 @@ pub mod console;
 pub mod hvc;
 pub mod layout;
 pub mod pages;
+pub mod registers;
+pub mod second;
 pub mod signal;
 pub mod time;
 

@@ -9,6 +9,7 @@ mod libtest;
 mod miri;
 mod package;
 mod qemu;
+mod regressions;
 mod run_command;
 mod tally;
 
@@ -17,6 +18,7 @@ use crate::image::{self, Variant};
 use crate::outcome::{Exit, Stop, files};
 use crate::setup::{self, Consent};
 use crate::{paths, say};
+use regressions::Scope;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tally::Tally;
@@ -54,8 +56,10 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
     say::progress(&format!("logs are in {}", dir.display()));
     let chosen = chosen(args);
     let mut machine = Machine::Unknown;
+    let mut whole = args.filter.is_none();
     for category in Category::ALL {
         if !chosen.contains(&category) {
+            whole = false;
             if args.require.contains(&category) {
                 tally.required_but_skipped(category.name(), "it was not asked for");
             }
@@ -76,6 +80,7 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
             Ok(()) => {}
             Err(stop) if stop.exit == Exit::Interrupted => return Err(stop),
             Err(stop) if stop.exit == Exit::Missing => {
+                whole = false;
                 say::stop(&stop);
                 if args.require.contains(&category) {
                     tally.required_but_skipped(category.name(), &stop.reason);
@@ -89,6 +94,9 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
             }
         }
         tally.minutes(category.name(), started.elapsed());
+    }
+    if chosen.contains(&Category::Host) {
+        regressions::run(if whole { Scope::Everything } else { Scope::Part }, tally)?;
     }
     tally.tell_rest();
     Ok(())

@@ -1,6 +1,7 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
 use super::broker::{CAPACITY, CAPACITY_SPMC, KILLS, LEDGER, SEAL, UNCONFIRMED};
+use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::{End, Job, MonitorBuild, MonitorLine, Sabotage, Verdict};
 use crate::cases;
 
@@ -364,4 +365,7 @@ pub const JOBS: &[Job] = &[
     UNCONFIRMED,
     CAPACITY,
     CAPACITY_SPMC,
+    REGISTERS,
+    SEQUENCES,
+    STALE_TLB,
 ];

@@ -13,18 +13,21 @@ pub(super) struct Tally {
     skipped: u32,
     failures: Vec<String>,
     minutes: Vec<String>,
+    ran: Vec<String>,
 }
 
 impl Tally {
     /// Counts and tells a test that passed.
     pub(super) fn passed(&mut self, name: &str) {
         self.passed += 1;
+        self.ran.push(name.to_owned());
         say::line(&format!("test {name} ... ok"));
     }
 
     /// Counts and tells a test that failed; `log` is named in the end.
     pub(super) fn failed(&mut self, name: &str, why: &str, log: Option<&Path>) {
         self.failed += 1;
+        self.ran.push(name.to_owned());
         let why = say::printable(why);
         say::line(&format!("test {name} ... FAILED ({why})"));
         let log = log.map_or_else(String::new, |log| format!("\n    log: {}", log.display()));
@@ -45,6 +48,11 @@ impl Tally {
     /// Notes how long a part took.
     pub(super) fn minutes(&mut self, part: &str, time: Duration) {
         self.minutes.push(format!("{part} {:.1}", time.as_secs_f32() / 60.0));
+    }
+
+    /// The names of the tests that ran, whatever came of them.
+    pub(super) fn ran(&self) -> &[String] {
+        &self.ran
     }
 
     /// How many failed.

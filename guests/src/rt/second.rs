@@ -1,0 +1,99 @@
+//! Owns this VM's second processor: a few instructions that read one address when they are told to,
+//! and otherwise never leave the core. Never runs Rust.
+
+use super::{access, hvc, pages, time};
+use core::arch::global_asm;
+
+/// PSCI CPU_ON, SMC64.
+const CPU_ON: u64 = 0xc400_0003;
+/// What a register holds that a skipped load did not write.
+const UNTOUCHED: u64 = 0x0bad_c0de_5ca1_ab1e;
+
+/// Words of the page by which it is told what to do.
+const ADDRESS: u64 = 0;
+const ORDER: u64 = 8;
+const DONE: u64 = 16;
+const VALUE: u64 = 24;
+const SENTINEL: u64 = 32;
+/// The order that ends it.
+const STOP: u64 = u64::MAX;
+
+// x0 is the page. MMU off, no stack: loads and stores of this page, one load of the address for
+// each new order, and CPU_OFF (PSCI 0x84000002) at the end.
+global_asm!(
+    ".global causeway_second_processor",
+    "causeway_second_processor:",
+    "mov x6, #0",
+    "2: ldr x2, [x0, #8]",
+    "cmp x2, x6",
+    "b.eq 2b",
+    "mov x6, x2",
+    "cmn x2, #1",
+    "b.eq 3f",
+    "ldr x1, [x0]",
+    "ldr x3, [x0, #32]",
+    "ldr x3, [x1]",
+    "str x3, [x0, #24]",
+    "dmb sy",
+    "str x2, [x0, #16]",
+    "b 2b",
+    "3: mov w0, #0x0002",
+    "movk w0, #0x8400, lsl #16",
+    "hvc #0",
+    "b 3b",
+);
+
+unsafe extern "C" {
+    fn causeway_second_processor();
+}
+
+/// The second processor, which waits for orders.
+pub struct Second {
+    page: u64,
+    orders: u64,
+}
+
+impl Second {
+    /// Switches it on; it will read `address`. `None` if the monitor refuses.
+    #[must_use]
+    pub fn start(address: u64) -> Option<Self> {
+        let page = pages::take(1);
+        access::write_u64(page + ADDRESS, address);
+        access::write_u64(page + SENTINEL, UNTOUCHED);
+        let entry = (causeway_second_processor as *const ()).expose_provenance();
+        let entry = u64::try_from(entry).ok()?;
+        let [answer, ..] = hvc::call([CPU_ON, 1, entry, page, 0, 0, 0, 0]);
+        (answer == 0).then_some(Self { page, orders: 0 })
+    }
+
+    /// It will read `address` from the next order on.
+    pub fn look_at(&mut self, address: u64) {
+        access::write_u64(self.page + ADDRESS, address);
+    }
+
+    /// Makes it read once; `None` if it does not answer within `millis`, or its load was skipped.
+    pub fn read(&mut self, millis: u64) -> Option<u64> {
+        self.orders += 1;
+        access::write_u64(self.page + ORDER, self.orders);
+        let end = time::now_micros() + millis * 1000;
+        while access::read_u64(self.page + DONE) != self.orders {
+            if time::now_micros() > end {
+                return None;
+            }
+            core::hint::spin_loop();
+        }
+        let value = access::read_u64(self.page + VALUE);
+        (value != UNTOUCHED).then_some(value)
+    }
+
+    /// Whether it has answered every order.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        access::read_u64(self.page + DONE) == self.orders
+    }
+
+    /// Switches it off.
+    pub fn stop(self) {
+        access::write_u64(self.page + ORDER, STOP);
+    }
+}
