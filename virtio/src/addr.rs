@@ -95,6 +95,25 @@ impl BusAddr {
     }
 }
 
+impl BusAddr {
+    /// [`BusAddr::holds`] for the length of a buffer: what a queue asks for every descriptor. The
+    /// offset is moved to the top of the word, so that leaving the area carries.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) fn holds_buffer(self, len: u32) -> bool {
+        match (self.0 << 16).checked_add(u64::from(len) << 16) {
+            Some(_) => true,
+            None => self.ends_with_area(len),
+        }
+    }
+
+    /// The one sum that may carry.
+    #[cold]
+    fn ends_with_area(self, len: u32) -> bool {
+        self.holds(u64::from(len))
+    }
+}
+
 impl fmt::Display for BusAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#018x}", self.0)
@@ -122,5 +141,12 @@ mod tests {
         assert_eq!(last.checked_add(1), None);
         assert_eq!(last.checked_add(u64::MAX), None);
         assert!(last.holds(1) && !last.holds(2) && !last.holds(u64::MAX));
+        let limit = (1_u64 << 48) - (1 << 32);
+        for offset in [0, 1, 0x1000, limit - 1, limit, limit + 1, (1 << 48) - 2, (1 << 48) - 1] {
+            for len in [0, 1, 2, 0x1000, u32::MAX - 1, u32::MAX] {
+                let at = BusAddr::new(area, offset).unwrap();
+                assert_eq!(at.holds_buffer(len), at.holds(u64::from(len)), "{at} {len}");
+            }
+        }
     }
 }

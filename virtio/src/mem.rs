@@ -27,6 +27,15 @@ pub enum MemError {
     Unaligned,
 }
 
+/// How a walk through a table ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Walked {
+    /// Where the visitor ended it.
+    ToEnd,
+    /// At a record that the table does not have: it was not read.
+    BeyondTable,
+}
+
 /// The areas of one link: the only way in which this crate touches shared memory.
 ///
 /// The other side may change any byte at any time, so an implementor copies with volatile or
@@ -69,6 +78,39 @@ pub trait AreaMap {
     #[inline]
     fn full_fence(&self) {
         fence(Ordering::SeqCst);
+    }
+
+    /// Copies records of 16 bytes out of the table of `entries` records at `table`: record `first`, then
+    /// whichever `visit` names, until it names none. Each is read once per visit.
+    ///
+    /// Provided, with a lookup for each record. An implementor whose lookup costs something does it
+    /// once.
+    ///
+    /// # Errors
+    /// The rule that is broken by the table as a whole.
+    #[inline]
+    fn walk_records<V>(
+        &self,
+        table: BusAddr,
+        entries: u32,
+        first: u32,
+        mut visit: V,
+    ) -> Result<Walked, MemError>
+    where
+        V: FnMut([u8; 16]) -> Option<u32>,
+    {
+        self.check(table, u64::from(entries).saturating_mul(16), Access::Read)?;
+        let mut next = Some(first);
+        while let Some(index) = next {
+            if index >= entries {
+                return Ok(Walked::BeyondTable);
+            }
+            let mut record = [0; 16];
+            let offset = u64::from(index).saturating_mul(16);
+            self.read(table.checked_add(offset).ok_or(MemError::Outside)?, &mut record)?;
+            next = visit(record);
+        }
+        Ok(Walked::ToEnd)
     }
 
     /// Reads a little-endian 16-bit value. At an even address it is one access, so that it is never
@@ -169,6 +211,20 @@ impl<M: AreaMap + ?Sized> AreaMap for &M {
     #[inline]
     fn full_fence(&self) {
         (**self).full_fence();
+    }
+
+    #[inline]
+    fn walk_records<V>(
+        &self,
+        table: BusAddr,
+        entries: u32,
+        first: u32,
+        visit: V,
+    ) -> Result<Walked, MemError>
+    where
+        V: FnMut([u8; 16]) -> Option<u32>,
+    {
+        (**self).walk_records(table, entries, first, visit)
     }
 
     #[inline]

@@ -12,7 +12,7 @@
 //! there in both. What each side checks, and what that costs: docs/queue-cost.md.
 //!
 //! # Sizes
-//! A device side is 72 bytes at most in either layout, plus the [`Chain`] that all queues of a device
+//! A device side is 64 bytes at most in either layout, plus the [`Chain`] that all queues of a device
 //! may share. A driver side is 96 bytes at most plus 8 per entry. Both are checked by a test.
 
 pub mod chain;

@@ -1,8 +1,8 @@
 //! Owns one descriptor of any layout, copied out of shared memory once; never follows it.
 
-use super::{Chain, QueueError, Segment};
+use super::{QueueError, Segment};
 use crate::addr::BusAddr;
-use crate::mem::AreaMap;
+use crate::mem::{AreaMap, Walked};
 
 /// Bytes of a descriptor in both layouts.
 pub(super) const DESC_BYTES: u64 = 16;
@@ -25,18 +25,22 @@ pub(super) struct Desc {
 }
 
 impl Desc {
-    /// Copies a descriptor, each byte once.
     #[inline]
-    pub(super) fn read<M: AreaMap + ?Sized>(mem: &M, at: BusAddr) -> Result<Self, QueueError> {
-        let mut bytes = [0; 16];
-        mem.read(at, &mut bytes)?;
+    pub(super) const fn from_bytes(bytes: [u8; 16]) -> Self {
         let [a0, a1, a2, a3, a4, a5, a6, a7, l0, l1, l2, l3, t0, t1, f0, f1] = bytes;
-        Ok(Self {
+        Self {
             addr: BusAddr::from_raw(u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7])),
             len: u32::from_le_bytes([l0, l1, l2, l3]),
             third: u16::from_le_bytes([t0, t1]),
             fourth: u16::from_le_bytes([f0, f1]),
-        })
+        }
+    }
+
+    /// Copies a descriptor, each byte once.
+    pub(super) fn read<M: AreaMap + ?Sized>(mem: &M, at: BusAddr) -> Result<Self, QueueError> {
+        let mut bytes = [0; 16];
+        mem.read(at, &mut bytes)?;
+        Ok(Self::from_bytes(bytes))
     }
 
     #[inline]
@@ -45,19 +49,6 @@ impl Desc {
         let [l0, l1, l2, l3] = self.len.to_le_bytes();
         let ([t0, t1], [f0, f1]) = (self.third.to_le_bytes(), self.fourth.to_le_bytes());
         [a0, a1, a2, a3, a4, a5, a6, a7, l0, l1, l2, l3, t0, t1, f0, f1]
-    }
-
-    /// Checks the buffer that the descriptor names and puts it into the chain.
-    #[inline]
-    pub(super) fn append<const N: usize>(
-        self,
-        flags: u16,
-        chain: &mut Chain<N>,
-    ) -> Result<(), QueueError> {
-        if !self.addr.holds(u64::from(self.len)) {
-            return Err(QueueError::WildAddress);
-        }
-        chain.push(Segment { addr: self.addr, len: self.len }, flags & WRITE != 0)
     }
 
     /// Returns the entries of the table that this descriptor names. Whether it may name one is
@@ -71,6 +62,29 @@ impl Desc {
             return Err(QueueError::WildAddress);
         }
         Ok(self.len / 16)
+    }
+}
+
+/// Walks the descriptors of a table from `first` on. `visit` says which one comes next, if any.
+#[inline(always)]
+pub(super) fn walk<M: AreaMap + ?Sized>(
+    mem: &M,
+    (table, entries, first): (BusAddr, u32, u16),
+    mut visit: impl FnMut(Desc) -> Result<Option<u16>, QueueError>,
+) -> Result<(), QueueError> {
+    let mut result = Ok(());
+    let walked = mem.walk_records(table, entries, u32::from(first), |record| {
+        match visit(Desc::from_bytes(record)) {
+            Ok(next) => next.map(u32::from),
+            Err(error) => {
+                result = Err(error);
+                None
+            }
+        }
+    })?;
+    match walked {
+        Walked::ToEnd => result,
+        Walked::BeyondTable => Err(QueueError::DescriptorIndex),
     }
 }
 

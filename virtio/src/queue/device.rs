@@ -51,7 +51,7 @@ impl DeviceQueue {
     ///
     /// # Errors
     /// What the driver broke; final.
-    #[inline]
+    #[inline(always)]
     pub fn take<M: AreaMap + ?Sized, const N: usize>(
         &mut self,
         mem: &M,
@@ -69,7 +69,7 @@ impl DeviceQueue {
     /// # Errors
     /// [`QueueError::Completed`] for more than was taken; [`QueueError::OutOfOrder`];
     /// [`QueueError::Mem`]. Final.
-    #[inline]
+    #[inline(always)]
     pub fn complete<M: AreaMap + ?Sized>(
         &mut self,
         mem: &M,
@@ -87,7 +87,7 @@ impl DeviceQueue {
     ///
     /// # Errors
     /// [`QueueError::Mem`].
-    #[inline]
+    #[inline(always)]
     pub fn should_notify<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<bool, QueueError> {
         match self {
             Self::Split(queue) => queue.should_notify(mem),

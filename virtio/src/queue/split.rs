@@ -18,17 +18,18 @@ const NO_NOTIFY: u16 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Places {
     config: QueueConfig,
+    /// A split ring's size is a power of two: this makes an index of its slots.
+    mask: u16,
 }
 
 impl Places {
-    #[inline]
-    const fn size(&self) -> u16 {
-        self.config.size.get()
+    const fn new(config: QueueConfig) -> Self {
+        Self { config, mask: config.size.get().wrapping_sub(1) }
     }
 
     #[inline]
-    const fn mask(&self) -> u16 {
-        self.size().wrapping_sub(1)
+    const fn size(&self) -> u16 {
+        self.config.size.get()
     }
 
     #[inline]
@@ -63,7 +64,7 @@ impl Places {
 
     #[inline]
     fn avail_entry(&self, index: u16) -> BusAddr {
-        up(self.config.driver, u64::from(index & self.mask()).wrapping_mul(2).wrapping_add(4))
+        up(self.config.driver, u64::from(index & self.mask).wrapping_mul(2).wrapping_add(4))
     }
 
     /// Written by the driver: the used index at which it wants an interrupt.
@@ -84,7 +85,7 @@ impl Places {
 
     #[inline]
     fn used_entry(&self, index: u16) -> BusAddr {
-        up(self.config.device, u64::from(index & self.mask()).wrapping_mul(8).wrapping_add(4))
+        up(self.config.device, u64::from(index & self.mask).wrapping_mul(8).wrapping_add(4))
     }
 
     /// Written by the device: the available index at which it wants a kick.

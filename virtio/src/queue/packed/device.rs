@@ -1,6 +1,7 @@
 //! Owns the device side of packed rings. Never trusts a flag, a descriptor or a length of the driver.
 
-use super::super::desc::{DESC_BYTES, Desc, INDIRECT, NEXT, WRITE, up};
+use super::super::chain::Progress;
+use super::super::desc::{Desc, INDIRECT, NEXT, WRITE, up, walk};
 use super::super::{Chain, Head, QueueConfig, QueueError};
 use super::{Places, Position};
 use crate::mem::AreaMap;
@@ -59,65 +60,95 @@ impl PackedDevice {
         if self.failed {
             return Err(QueueError::Failed);
         }
-        let result = run(self);
-        self.failed = result.is_err();
-        result
+        run(self).map_err(|error| self.end(error))
     }
 
-    #[inline]
+    #[cold]
+    const fn end(&mut self, error: QueueError) -> QueueError {
+        self.failed = true;
+        error
+    }
+
+    // Its own function, so that the split path of `DeviceQueue` stays small where it is used.
+    #[inline(never)]
     pub(crate) fn take<M: AreaMap + ?Sized, const N: usize>(
         &mut self,
         mem: &M,
         chain: &mut Chain<N>,
     ) -> Result<Option<Head>, QueueError> {
-        self.step(|queue| {
+        if self.failed {
             chain.clear();
-            let first = queue.avail;
-            let flags = mem.load_acquire_u16(queue.at.flags(first.slot))?;
-            if !first.is_available(flags) {
-                return Ok(None);
-            }
-            if queue.busy >= queue.at.size() {
-                return Err(QueueError::IndexJump);
-            }
-            let (id, slots) = queue.walk(mem, flags, chain)?;
-            queue.avail = first.after(slots, queue.at.size());
-            queue.busy = queue.busy.wrapping_add(slots);
-            queue.in_flight = queue.in_flight.wrapping_add(1);
-            Ok(Some(Head::new(id, slots, first.slot)))
+            return Err(QueueError::Failed);
+        }
+        self.try_take(mem, chain).map_err(|error| {
+            chain.clear();
+            self.end(error)
         })
+    }
+
+    #[inline(always)]
+    fn try_take<M: AreaMap + ?Sized, const N: usize>(
+        &mut self,
+        mem: &M,
+        chain: &mut Chain<N>,
+    ) -> Result<Option<Head>, QueueError> {
+        let first = self.avail;
+        let flags = mem.load_acquire_u16(self.at.flags(first.slot))?;
+        if !first.is_available(flags) {
+            chain.clear();
+            return Ok(None);
+        }
+        if self.busy >= self.at.size() {
+            return Err(QueueError::IndexJump);
+        }
+        let (id, slots) = self.walk(mem, flags, chain)?;
+        self.avail = first.after(slots, self.at.size());
+        self.busy = self.busy.wrapping_add(slots);
+        self.in_flight = self.in_flight.wrapping_add(1);
+        Ok(Some(Head::new(id, slots, first.slot)))
     }
 
     /// Copies the chain at the ring's head; returns its buffer id, which stands in its last
     /// descriptor (virtio 1.3, 2.8.6), and its slots. Each descriptor is read once, but for the first
     /// one's flags, of which only what was read first counts; a chain has no more slots than are free.
-    #[inline]
+    #[inline(always)]
     fn walk<M: AreaMap + ?Sized, const N: usize>(
         &self,
         mem: &M,
         first_flags: u16,
         chain: &mut Chain<N>,
     ) -> Result<(u16, u16), QueueError> {
-        let free = self.at.size().wrapping_sub(self.busy);
-        let mut at = self.avail;
-        for slots in 1..=free {
-            let desc = Desc::read(mem, self.at.desc(at.slot))?;
-            let flags = if slots == 1 { first_flags } else { desc.fourth };
+        let size = self.at.size();
+        let free = usize::from(size.wrapping_sub(self.busy));
+        let mut filling = chain.fill(Progress::NOTHING, free);
+        let (mut slot, mut slots, mut id) = (self.avail.slot, 0_u16, 0);
+        let mut table = None;
+        walk(mem, (self.at.config.desc, u32::from(size), slot), |desc| {
+            let flags = if slots == 0 { first_flags } else { desc.fourth };
+            id = desc.third;
             if flags & INDIRECT != 0 {
                 // A table stands alone (2.8.7).
-                if slots != 1 || flags & NEXT != 0 {
+                if slots != 0 || flags & NEXT != 0 {
                     return Err(QueueError::Indirect);
                 }
-                self.walk_table(mem, desc, chain)?;
-                return Ok((desc.third, slots));
+                slots = 1;
+                table = Some(desc);
+                return Ok(None);
             }
-            desc.append(flags, chain)?;
-            if flags & NEXT == 0 {
-                return Ok((desc.third, slots));
+            filling.push(desc, flags)?;
+            slots = slots.wrapping_add(1);
+            slot = slot.wrapping_add(1);
+            if slot >= size {
+                slot = 0;
             }
-            at = at.after(1, self.at.size());
+            Ok((flags & NEXT != 0).then_some(slot))
+        })?;
+        let mut done = filling.done();
+        if let Some(link) = table {
+            done = self.walk_table(mem, link, chain)?;
         }
-        Err(QueueError::Loop)
+        chain.show(done)?;
+        Ok((id, slots))
     }
 
     /// Copies an indirect table: all of its descriptors, one after the other; only WRITE means
@@ -127,23 +158,26 @@ impl PackedDevice {
         mem: &M,
         link: Desc,
         chain: &mut Chain<N>,
-    ) -> Result<(), QueueError> {
+    ) -> Result<Progress, QueueError> {
         if !self.at.indirect() {
             return Err(QueueError::Indirect);
         }
-        let mut place = link.addr;
-        for _ in 0..link.table_entries()? {
-            let desc = Desc::read(mem, place)?;
+        let entries = link.table_entries()?;
+        let mut filling = chain.fill(Progress::NOTHING, usize::try_from(entries).unwrap_or(0));
+        let mut next: u16 = 0;
+        walk(mem, (link.addr, entries, 0), |desc| {
             if desc.fourth & INDIRECT != 0 {
                 return Err(QueueError::Indirect);
             }
-            desc.append(desc.fourth, chain)?;
-            place = up(place, DESC_BYTES);
-        }
-        Ok(())
+            filling.push(desc, desc.fourth)?;
+            next = next.checked_add(1).ok_or(QueueError::TooLong)?;
+            Ok((u32::from(next) < entries).then_some(next))
+        })?;
+        Ok(filling.done())
     }
 
-    #[inline]
+    // Its own function, so that the split path of `DeviceQueue` stays small where it is used.
+    #[inline(never)]
     pub(crate) fn complete<M: AreaMap + ?Sized>(
         &mut self,
         mem: &M,
@@ -160,8 +194,11 @@ impl PackedDevice {
             }
             let [w0, w1, w2, w3] = written.to_le_bytes();
             let [i0, i1] = head.index().to_le_bytes();
-            // The slot was taken and copied: nothing of the driver's is lost.
-            mem.write(up(queue.at.desc(used.slot), 8), &[w0, w1, w2, w3, i0, i1])?;
+            // The slot was taken and copied: nothing of the driver's is lost. One aligned word is
+            // cheaper than its first six bytes; its last two say that the slot is not used yet.
+            let [f0, f1] = used.available().to_le_bytes();
+            let word = [w0, w1, w2, w3, i0, i1, f0, f1];
+            mem.write(up(queue.at.desc(used.slot), 8), &word)?;
             // The length counts only with WRITE (2.8.6).
             let flags = used.used() | if written == 0 { 0 } else { WRITE };
             mem.store_release_u16(queue.at.flags(used.slot), flags)?;
@@ -173,7 +210,8 @@ impl PackedDevice {
         })
     }
 
-    #[inline]
+    // Its own function, so that the split path of `DeviceQueue` stays small where it is used.
+    #[inline(never)]
     pub(crate) fn should_notify<M: AreaMap + ?Sized>(
         &mut self,
         mem: &M,

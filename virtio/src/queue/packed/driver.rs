@@ -84,9 +84,13 @@ impl<const N: usize> PackedDriver<N> {
         if self.failed {
             return Err(QueueError::Failed);
         }
-        let result = run(self);
-        self.failed = result.is_err();
-        result
+        run(self).map_err(|error| self.end(error))
+    }
+
+    #[cold]
+    const fn end(&mut self, error: QueueError) -> QueueError {
+        self.failed = true;
+        error
     }
 
     /// Checks what can be refused without harm: nothing has been changed.

@@ -1,6 +1,7 @@
 //! Owns the device side of split rings. Never trusts an index, a descriptor or a length of the driver.
 
-use super::super::desc::{DESC_BYTES, Desc, INDIRECT, NEXT, passes, up};
+use super::super::chain::Progress;
+use super::super::desc::{Desc, INDIRECT, NEXT, passes, walk};
 use super::super::{Chain, Head, QueueConfig, QueueError};
 use super::{NO_NOTIFY, Places};
 use crate::mem::AreaMap;
@@ -26,7 +27,7 @@ impl SplitDevice {
         config: QueueConfig,
     ) -> Result<Self, QueueError> {
         config.check(mem)?;
-        let at = Places { config };
+        let at = Places::new(config);
         Ok(Self { at, next_avail: 0, seen_avail: 0, next_used: 0, notified: 0, failed: false })
     }
 
@@ -43,7 +44,7 @@ impl SplitDevice {
     }
 
     /// Runs one step; an error ends the queue.
-    #[inline]
+    #[inline(always)]
     fn step<T>(
         &mut self,
         run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
@@ -51,32 +52,50 @@ impl SplitDevice {
         if self.failed {
             return Err(QueueError::Failed);
         }
-        let result = run(self);
-        self.failed = result.is_err();
-        result
+        run(self).map_err(|error| self.end(error))
     }
 
-    #[inline]
+    #[cold]
+    const fn end(&mut self, error: QueueError) -> QueueError {
+        self.failed = true;
+        error
+    }
+
+    #[inline(always)]
     pub(crate) fn take<M: AreaMap + ?Sized, const N: usize>(
         &mut self,
         mem: &M,
         chain: &mut Chain<N>,
     ) -> Result<Option<Head>, QueueError> {
-        self.step(|queue| {
+        if self.failed {
             chain.clear();
-            if !queue.refill(mem)? {
-                return Ok(None);
-            }
-            let position = queue.next_avail;
-            let head = mem.read_u16(queue.at.avail_entry(position))?;
-            queue.walk(mem, head, chain)?;
-            queue.next_avail = position.wrapping_add(1);
-            Ok(Some(Head::new(head, 1, position)))
+            return Err(QueueError::Failed);
+        }
+        self.try_take(mem, chain).map_err(|error| {
+            chain.clear();
+            self.end(error)
         })
     }
 
+    #[inline(always)]
+    fn try_take<M: AreaMap + ?Sized, const N: usize>(
+        &mut self,
+        mem: &M,
+        chain: &mut Chain<N>,
+    ) -> Result<Option<Head>, QueueError> {
+        if !self.refill(mem)? {
+            chain.clear();
+            return Ok(None);
+        }
+        let position = self.next_avail;
+        let head = mem.read_u16(self.at.avail_entry(position))?;
+        self.walk(mem, head, chain)?;
+        self.next_avail = position.wrapping_add(1);
+        Ok(Some(Head::new(head, 1, position)))
+    }
+
     /// Reports whether a chain waits, reading the index if none is known of.
-    #[inline]
+    #[inline(always)]
     fn refill<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<bool, QueueError> {
         if self.seen_avail == self.next_avail {
             self.look(mem)?;
@@ -86,7 +105,7 @@ impl SplitDevice {
 
     /// Reads the available index. It may only move forward, and what the driver has offered and
     /// not yet got back is never more than the queue has entries.
-    #[inline]
+    #[inline(always)]
     fn look<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<(), QueueError> {
         let index = mem.load_acquire_u16(self.at.avail_index())?;
         let ahead = index.wrapping_sub(self.next_used);
@@ -99,30 +118,30 @@ impl SplitDevice {
 
     /// Copies the chain that begins at `head`. Each descriptor is read once; the number of reads
     /// is bounded by the queue's size whatever the `next` fields say.
-    #[inline]
+    #[inline(always)]
     fn walk<M: AreaMap + ?Sized, const N: usize>(
         &self,
         mem: &M,
         head: u16,
         chain: &mut Chain<N>,
     ) -> Result<(), QueueError> {
-        let mut index = head;
-        while chain.count() < usize::from(self.at.size()) {
-            if index >= self.at.size() {
-                return Err(QueueError::DescriptorIndex);
-            }
-            let desc = Desc::read(mem, self.at.desc(index))?;
+        let size = self.at.size();
+        let mut filling = chain.fill(Progress::NOTHING, usize::from(size));
+        let mut table = None;
+        walk(mem, (self.at.config.desc, u32::from(size), head), |desc| {
             let (flags, next) = (desc.third, desc.fourth);
             if flags & INDIRECT != 0 {
-                return self.walk_table(mem, desc, chain);
+                table = Some(desc);
+                return Ok(None);
             }
-            desc.append(flags, chain)?;
-            if flags & NEXT == 0 {
-                return Ok(());
-            }
-            index = next;
+            filling.push(desc, flags)?;
+            Ok((flags & NEXT != 0).then_some(next))
+        })?;
+        let mut done = filling.done();
+        if let Some(link) = table {
+            done = self.walk_table(mem, link, done, chain)?;
         }
-        Err(QueueError::Loop)
+        chain.show(done)
     }
 
     /// Copies the descriptors of an indirect table: the last link of a chain (2.7.5.3). A table may
@@ -132,32 +151,26 @@ impl SplitDevice {
         &self,
         mem: &M,
         link: Desc,
+        done: Progress,
         chain: &mut Chain<N>,
-    ) -> Result<(), QueueError> {
+    ) -> Result<Progress, QueueError> {
         if !self.at.indirect() || link.third & NEXT != 0 {
             return Err(QueueError::Indirect);
         }
         let entries = link.table_entries()?;
-        let mut index: u16 = 0;
-        for _ in 0..entries {
-            let at = up(link.addr, u64::from(index).wrapping_mul(DESC_BYTES));
-            let desc = Desc::read(mem, at)?;
+        let more = usize::try_from(entries).unwrap_or(usize::MAX);
+        let mut filling = chain.fill(done, done.count().saturating_add(more));
+        walk(mem, (link.addr, entries, 0), |desc| {
             if desc.third & INDIRECT != 0 {
                 return Err(QueueError::Indirect);
             }
-            desc.append(desc.third, chain)?;
-            if desc.third & NEXT == 0 {
-                return Ok(());
-            }
-            index = desc.fourth;
-            if u32::from(index) >= entries {
-                return Err(QueueError::DescriptorIndex);
-            }
-        }
-        Err(QueueError::Loop)
+            filling.push(desc, desc.third)?;
+            Ok((desc.third & NEXT != 0).then_some(desc.fourth))
+        })?;
+        Ok(filling.done())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete<M: AreaMap + ?Sized>(
         &mut self,
         mem: &M,
@@ -182,7 +195,7 @@ impl SplitDevice {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn should_notify<M: AreaMap + ?Sized>(
         &mut self,
         mem: &M,

@@ -39,7 +39,7 @@ impl<const N: usize> SplitDriver<N> {
             return Err(QueueError::Size);
         }
         config.check(mem)?;
-        let at = Places { config };
+        let at = Places::new(config);
         mem.write_u32(at.avail_flags(), 0)?;
         mem.write_u16(at.used_event(), 0)?;
         mem.write_u32(at.used_flags(), 0)?;
@@ -81,9 +81,13 @@ impl<const N: usize> SplitDriver<N> {
         if self.failed {
             return Err(QueueError::Failed);
         }
-        let result = run(self);
-        self.failed = result.is_err();
-        result
+        run(self).map_err(|error| self.end(error))
+    }
+
+    #[cold]
+    const fn end(&mut self, error: QueueError) -> QueueError {
+        self.failed = true;
+        error
     }
 
     /// Checks what can be refused without harm: nothing has been changed.
@@ -200,7 +204,7 @@ impl<const N: usize> SplitDriver<N> {
             let entry = *queue.entry(head)?;
             let is_last = head == batch.last.0;
             let used = queue.take_back(head, if is_last { batch.written } else { entry.room })?;
-            queue.oldest = head.wrapping_add(entry.len) & queue.at.mask();
+            queue.oldest = head.wrapping_add(entry.len) & queue.at.mask;
             queue.batch = if is_last { None } else { Some(batch) };
             Ok(Some(used))
         })
@@ -246,7 +250,7 @@ impl<const N: usize> SplitDriver<N> {
             if head == last && entry.len != 0 && written <= entry.room {
                 return Ok(Some(Batch { last: Token(last), written }));
             }
-            head = head.wrapping_add(entry.len) & self.at.mask();
+            head = head.wrapping_add(entry.len) & self.at.mask;
         }
         Err(QueueError::Used)
     }

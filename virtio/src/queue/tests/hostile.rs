@@ -31,7 +31,7 @@ fn offered<const N: usize>(
 
 #[test]
 fn looping_chains_end_the_queue() {
-    let words = memory();
+    let words = large_memory();
     let mem = map(&words);
     let mut chain = Chain::<64>::new();
     desc(&mem, 0, at(DATA).get(), 1, 1, 1);
@@ -207,7 +207,7 @@ fn lying_devices_end_the_driver_side() {
 
 #[test]
 fn a_table_longer_than_the_queue_is_taken_if_there_is_room() {
-    let words = memory();
+    let words = large_memory();
     let mem = map(&words);
     desc(&mem, 0, at(TABLES).get(), 16 * 12, 4, 0);
     for index in 0..12_u16 {

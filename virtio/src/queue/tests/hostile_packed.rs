@@ -87,7 +87,7 @@ fn only_the_flags_of_this_lap_hand_a_chain_over() {
 
 #[test]
 fn wild_addresses_and_wrapping_lengths_end_the_queue() {
-    let words = memory();
+    let words = large_memory();
     let mem = map(&words);
     let mut chain = Chain::<64>::new();
     let wild = Err(QueueError::WildAddress);
@@ -110,7 +110,7 @@ fn wild_addresses_and_wrapping_lengths_end_the_queue() {
 
 #[test]
 fn indirect_rules_are_enforced() {
-    let words = memory();
+    let words = large_memory();
     let mem = map(&words);
     let mut chain = Chain::<64>::new();
     let broken = Err(QueueError::Indirect);

@@ -163,7 +163,7 @@ fn indirect_tables_are_those_of_linux() {
     let split = layout(SPLIT, Features::INDIRECT_DESC);
     let mut driver = DriverQueue::<4>::new(&mem, split).unwrap();
     driver.submit_indirect(&mem, at(TABLES), &r, &w).unwrap();
-    let entry = [0, 0x10, 0, 0, 0, 0, 1, 0, 48, 0, 0, 0, 4, 0, 0, 0];
+    let entry = [0, 4, 0, 0, 0, 0, 1, 0, 48, 0, 0, 0, 4, 0, 0, 0];
     assert_eq!(image(&mem, SPLIT.0), entry);
     let mut table = SPLIT_DESC;
     table[46] = 0;
@@ -172,7 +172,7 @@ fn indirect_tables_are_those_of_linux() {
     let packed = layout(PACKED, Features::INDIRECT_DESC | Features::RING_PACKED);
     let mut driver = DriverQueue::<4>::new(&mem, packed).unwrap();
     driver.submit_indirect(&mem, at(TABLES), &r, &w).unwrap();
-    let entry = [0, 0x10, 0, 0, 0, 0, 1, 0, 48, 0, 0, 0, 0, 0, 0x84, 0];
+    let entry = [0, 4, 0, 0, 0, 0, 1, 0, 48, 0, 0, 0, 0, 0, 0x84, 0];
     assert_eq!(image(&mem, PACKED.0), entry);
     for (index, golden) in (0_u64..).zip(PACKED_DESC) {
         let mut golden = golden;

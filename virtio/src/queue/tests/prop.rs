@@ -142,7 +142,7 @@ proptest! {
         features in features(),
         acts in proptest::collection::vec(act(), 1..400),
     ) {
-        let words = memory();
+        let words = large_memory();
         let mut line = Line::new(map(&words), features);
         for act in acts {
             line.run(act);
@@ -156,7 +156,7 @@ proptest! {
         features in features(),
         acts in proptest::collection::vec(act(), 1..200),
     ) {
-        let (split, packed) = (memory(), memory());
+        let (split, packed) = (large_memory(), large_memory());
         let plain = Features::from_raw(features.get() & !Features::RING_PACKED.get());
         let mut split = Line::new(map(&split), plain);
         let mut packed = Line::new(map(&packed), plain | Features::RING_PACKED);
@@ -172,7 +172,7 @@ proptest! {
         packed in any::<bool>(),
         batches in proptest::collection::vec((1_usize..5, 1_usize..4, 1_u16..6), 1..100),
     ) {
-        let words = memory();
+        let words = large_memory();
         let layout = if packed { Features::RING_PACKED } else { Features::NONE };
         let mut line = Line::new(map(&words), layout | Features::EVENT_IDX);
         prop_assert!(!line.device.arm(&line.mem).unwrap());
@@ -201,10 +201,10 @@ proptest! {
     #[test]
     fn hostile_drivers_never_panic(
         seed in proptest::collection::vec(any::<u8>(), 256),
-        writes in proptest::collection::vec((0_u64..0x900, any::<u8>(), 0_u8..5), 1..200),
+        writes in proptest::collection::vec((0_u64..0x280, any::<u8>(), 0_u8..5), 1..200),
         features in features(),
     ) {
-        let words = memory();
+        let words = large_memory();
         let mem = map(&words);
         AreaMap::write(&mem, at(DESC), &seed).unwrap();
         let mut queue = DeviceQueue::new(&mem, config(8, features)).unwrap();
@@ -245,10 +245,10 @@ proptest! {
     /// A device that writes anything anywhere makes errors of the driver side.
     #[test]
     fn hostile_devices_never_panic(
-        writes in proptest::collection::vec((0_u64..0x900, any::<u8>(), 0_u8..5), 1..200),
+        writes in proptest::collection::vec((0_u64..0x280, any::<u8>(), 0_u8..5), 1..200),
         features in features(),
     ) {
-        let words = memory();
+        let words = large_memory();
         let mem = map(&words);
         let (mut driver, _) = pair(&mem, 8, features);
         for (place, value, call) in writes {
