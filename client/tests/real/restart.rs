@@ -161,9 +161,10 @@ fn a_device_that_crashes_or_is_withdrawn_is_a_typed_error_within_one_look() {
         assert_eq!(finish(&mut disk, &mut buffer, token, &health, scene.wait), Ok(mark(3)));
         submit(&mut disk, &mut buffer, 4);
         if let Some(alive) = scene.vm.borrow_mut().as_mut() {
-            match failure {
-                NEEDS_RESET => alive.crash(),
-                _ => alive.announce(DeviceState::Removed),
+            if failure == REMOVED {
+                alive.announce(DeviceState::Removed);
+            } else {
+                alive.crash();
             }
         }
         let _changed = disk.ack_interrupt();
