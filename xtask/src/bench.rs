@@ -20,14 +20,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(crate) fn bench(args: &BenchArgs, consent: Consent) -> Result<(), Stop> {
     json::reported(args.json.as_deref(), |fields| {
         setup::for_images(consent)?;
-        image::make_bench()?;
         let dir = paths::runs().join(paths::stamp("bench"));
-        let ours = boot_with(Measured::Causeway, args, &dir.join("causeway"))?;
-        let empty = boot_with(Measured::Empty, args, &dir.join("empty"))?;
-        let lines = |logs: &'_ Logs| logs.normal.clone();
-        let (ours, empty) = (lines(&ours), lines(&empty));
-        let report = Report::new(ours.iter().map(String::as_str), empty.iter().map(String::as_str))
-            .map_err(|e| Stop::failed(format!("{e} (logs: {})", dir.display())))?;
+        let report = measure(args.full, &dir)?;
         files::write(&dir.join("costs.md"), report.markdown())?;
         tell(&report, args, fields);
         say::line(&report.markdown());
@@ -48,10 +42,19 @@ pub(crate) fn bench(args: &BenchArgs, consent: Consent) -> Result<(), Stop> {
     })
 }
 
-fn boot_with(which: Measured, args: &BenchArgs, dir: &Path) -> Result<Logs, Stop> {
+/// Builds the images, boots both, and joins what they said.
+pub(crate) fn measure(full: bool, dir: &Path) -> Result<Report, Stop> {
+    image::make_bench()?;
+    let ours = boot_with(Measured::Causeway, full, &dir.join("causeway"))?.normal;
+    let empty = boot_with(Measured::Empty, full, &dir.join("empty"))?.normal;
+    Report::new(ours.iter().map(String::as_str), empty.iter().map(String::as_str))
+        .map_err(|e| Stop::failed(format!("{e} (logs: {})", dir.display())))
+}
+
+fn boot_with(which: Measured, full: bool, dir: &Path) -> Result<Logs, Stop> {
     say::progress(&format!("measuring with the partition of {}", which.dir().display()));
     files::make_dir(dir)?;
-    let config = args.full.then(|| dir.join("boot.txt"));
+    let config = full.then(|| dir.join("boot.txt"));
     if let Some(config) = &config {
         files::write(config, FULL_CONFIG)?;
     }
