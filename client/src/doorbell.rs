@@ -9,7 +9,7 @@ use crate::connection::{Connection, exchange};
 use crate::error::{Error, Rule};
 use causeway_ffa::call::{BitmapSet, Scope, Signal};
 use causeway_ffa::{Answer, Call, EndpointId};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How many VMs have a number of their own.
 const NUMBERS: u16 = 8;
@@ -40,6 +40,41 @@ impl Rung {
     #[must_use]
     pub const fn by(self, vm: EndpointId) -> bool {
         self.vms & bit_of(vm) != 0
+    }
+}
+
+/// Rings of one peer that are gathered, so that a batch of requests costs one.
+///
+/// A driver notifies its device for each request while the device sleeps. With this the first such
+/// wish is noted, and [`Gathered::ring_due`] rings when the batch is complete.
+#[derive(Debug)]
+pub struct Gathered<'c> {
+    doorbells: &'c Doorbells<'c>,
+    peer: EndpointId,
+    due: AtomicBool,
+}
+
+impl<'c> Gathered<'c> {
+    /// Gathers rings of `peer`.
+    #[must_use]
+    pub const fn new(doorbells: &'c Doorbells<'c>, peer: EndpointId) -> Self {
+        Self { doorbells, peer, due: AtomicBool::new(false) }
+    }
+
+    /// Notes that the peer is to be rung.
+    pub fn note(&self) {
+        self.due.store(true, Ordering::Relaxed);
+    }
+
+    /// Rings the peer if that was noted. Call it before waiting for the peer: nothing else will.
+    ///
+    /// # Errors
+    /// As [`Doorbells::ring`]; the wish is forgotten then as well.
+    pub fn ring_due(&self) -> Result<(), Error> {
+        if self.due.swap(false, Ordering::Relaxed) {
+            self.doorbells.ring(self.peer)?;
+        }
+        Ok(())
     }
 }
 

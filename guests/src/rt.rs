@@ -3,6 +3,7 @@
 pub mod access;
 pub mod client;
 pub mod console;
+pub mod heap;
 pub mod hvc;
 pub mod layout;
 pub mod pages;
@@ -16,12 +17,8 @@ mod panic;
 use crate::cmdline::CommandLine;
 use alloc::string::String;
 use alloc::vec::Vec;
-use linked_list_allocator::LockedHeap;
 
 pub use aarch64_rt;
-
-#[global_allocator]
-static HEAP: LockedHeap = LockedHeap::empty();
 
 /// What a program learns at its start.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +60,7 @@ macro_rules! guest {
 
 /// Sets up the heap, reads the command line, runs the program and switches the VM off.
 pub fn run(command_line: u64, program: fn(&Boot)) -> ! {
-    let start: *mut u8 = core::ptr::with_exposed_provenance_mut(layout::HEAP_START);
-    // SAFETY: `layout` gives this range to the heap alone: the image ends below it (guest.ld), the
-    // pages allocator begins above it, and this function runs once.
-    unsafe { HEAP.lock().init(start, layout::HEAP_LEN) };
+    heap::init();
     let text: &'static str = String::leak(read_command_line(command_line));
     let line = CommandLine::new(text);
     let vm = line.number("vm").and_then(|n| u16::try_from(n).ok()).unwrap_or(0);

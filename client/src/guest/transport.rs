@@ -2,7 +2,7 @@
 
 use super::health::Health;
 use crate::bus::Bus;
-use crate::doorbell::Doorbells;
+use crate::doorbell::{Doorbells, Gathered};
 use crate::error::{Error, Rule};
 use causeway_ffa::EndpointId;
 use causeway_virtio::msg::{
@@ -30,6 +30,9 @@ const CONFIG_TRIES: u32 = 8;
 pub enum Kick<'c> {
     /// It rings the VM that serves the device; the partition has no part in it.
     Doorbell(&'c Doorbells<'c>, EndpointId),
+    /// It notes that this VM is to be rung; the guest rings when it has made all its requests
+    /// ([`Gathered::ring_due`]). Not for drivers whose calls block.
+    Gathered(&'c Gathered<'c>),
     /// It sends EVENT_AVAIL: for devices in the partition.
     Message,
 }
@@ -324,6 +327,10 @@ impl Transport for MsgTransport<'_, '_> {
         }
         let rung = match self.kick {
             Kick::Doorbell(doorbells, peer) => doorbells.ring(peer),
+            Kick::Gathered(gathered) => {
+                gathered.note();
+                Ok(())
+            }
             Kick::Message => {
                 let event = Request::EventAvail { index: u32::from(queue), next_offset: 0 };
                 self.bus.event(self.dev_num, event)

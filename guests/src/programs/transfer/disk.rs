@@ -3,17 +3,20 @@
 
 use super::payload::{Payload, Place};
 use super::{DEVICE, DiskHal, POOL};
-use crate::rt::{signal, time};
+use crate::rt::{heap, signal, time};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use causeway_client::doorbell::bit_of;
+use causeway_client::doorbell::{Gathered, bit_of};
 use causeway_client::guest::{DmaBuffer, Health, MsgTransport};
 use causeway_client::memory::OutOfWindow;
 use core::fmt;
+use core::sync::atomic::{Ordering, fence};
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 
-/// Requests that virtio-drivers' queue of 16 descriptors holds, at three descriptors each.
-pub(super) const SLOTS: usize = 5;
+/// Requests that virtio-drivers' queue of 16 descriptors holds, with an indirect table each.
+pub(super) const SLOTS: usize = 16;
+/// Requests that are made together: a ring of the doorbell for each such batch.
+const BATCH: usize = SLOTS / 2;
 /// Bytes in a sector.
 pub(super) const SECTOR: u64 = 512;
 /// Without an answer for so long the device counts as dead.
@@ -129,21 +132,47 @@ impl Slots {
     }
 }
 
+/// The page in which the tables of descriptors lie.
+pub(super) struct Tables(
+    #[expect(dead_code, reason = "held until it is dropped")] DmaBuffer<'static>,
+);
+
+impl Tables {
+    /// Takes a page of the pool, and has the heap put tables there. `None` if the pool has none.
+    pub(super) fn lend() -> Option<Self> {
+        let page = POOL.take(heap::SLOTS_BYTES.div_ceil(4096))?;
+        // SAFETY: the page is the buffer's, which `drop` gives back only after the heap.
+        unsafe { heap::lend_slots(page.raw().addr().get()) };
+        Some(Self(page))
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        // SAFETY: the frontend drops its drivers first, and nothing else allocates `in_slots`.
+        unsafe { heap::end_slots() };
+    }
+}
+
 /// The block driver with its requests in flight.
 pub(super) struct Disk<'b, 'c> {
     driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
     health: &'b Health,
+    kicks: &'b Gathered<'b>,
     held: Slots,
 }
 
 impl<'b, 'c> Disk<'b, 'c> {
     /// Takes the driver, and the memory for its requests.
-    pub(super) const fn new(
-        driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
+    pub(super) fn new(
+        mut driver: VirtIOBlk<DiskHal, MsgTransport<'b, 'c>>,
         health: &'b Health,
+        kicks: &'b Gathered<'b>,
         held: Slots,
     ) -> Self {
-        Self { driver, health, held }
+        // Only while this VM rests does it want to be rung.
+        driver.disable_interrupts();
+        Self { driver, health, kicks, held }
     }
 
     /// Drops the driver and keeps the requests: its device is gone.
@@ -151,6 +180,9 @@ impl<'b, 'c> Disk<'b, 'c> {
         let Self { driver, held, .. } = self;
         drop(driver);
         POOL.forget_moved();
+        // SAFETY: the driver is gone; the tables of what it had in flight, which it does not free,
+        // belong to nobody.
+        unsafe { heap::free_slots() };
         held
     }
 
@@ -181,6 +213,16 @@ impl<'b, 'c> Disk<'b, 'c> {
     /// Returns how many requests were made.
     pub(super) const fn requests(&self) -> u64 {
         self.held.requests
+    }
+
+    /// Tells the device of the requests that were made, if it wants to know.
+    pub(super) fn ring(&self) -> Result<(), Failed> {
+        self.kicks.ring_due().map_err(Failed::Transport)
+    }
+
+    /// Reports whether another batch of requests can be made now.
+    pub(super) fn has_room_for_a_batch(&self) -> bool {
+        self.held.free.len() >= BATCH
     }
 
     /// Reports whether another request can be made now.
@@ -221,13 +263,14 @@ impl<'b, 'c> Disk<'b, 'c> {
         let (request, response) = unsafe { parts(header) };
         // SAFETY: the slice goes to virtio-drivers, which shares its address.
         let data = unsafe { payload.slice(len) }.ok_or(Failed::TooShort)?;
-        let token = match way {
+        // The table of the request's descriptors goes where the device reads it.
+        let token = heap::in_slots(|| match way {
             // SAFETY: the slot is not touched until `complete` has popped its token, and its
             // buffers stay where they are: pages of the pool, or a vector that is not resized.
             Way::Read => unsafe { self.driver.read_blocks_nb(block, request, data, response) },
             // SAFETY: as for the read.
             Way::Write => unsafe { self.driver.write_blocks_nb(block, request, data, response) },
-        }?;
+        })?;
         *flight = Some(Flight { token, offset, len, way, done: false });
         Ok(())
     }
@@ -249,8 +292,8 @@ impl<'b, 'c> Disk<'b, 'c> {
             if now.saturating_sub(last) > DEAD_MICROS {
                 return Err(Failed::NoAnswer);
             }
-            time::rest();
-            signal::fetch();
+            self.ring()?;
+            self.rest();
             // A doorbell only says "look again", and the loop does.
             let _looked = signal::take_from_vms(bit_of(DEVICE));
             if signal::take_from_partition() {
@@ -264,6 +307,19 @@ impl<'b, 'c> Disk<'b, 'c> {
         take(&mut slot.payload, len)?;
         self.held.free.push(index);
         Ok(())
+    }
+
+    /// Asks the device to ring, and rests unless it has answered meanwhile.
+    fn rest(&mut self) {
+        self.driver.enable_interrupts();
+        // Between the wish and this look nothing can be missed: the device looks at the wish after
+        // it has answered.
+        fence(Ordering::SeqCst);
+        if self.driver.peek_used().is_none() {
+            time::rest();
+        }
+        self.driver.disable_interrupts();
+        signal::fetch();
     }
 
     /// Takes one used buffer from the queue; false if there is none.
@@ -297,7 +353,7 @@ impl<'b, 'c> Disk<'b, 'c> {
     /// Asks the device to make durable what was written. virtio-drivers puts this request's
     /// header on the stack, so its 17 bytes are moved; it has no payload.
     pub(super) fn flush(&mut self) -> Result<(), Failed> {
-        self.driver.flush()?;
+        heap::in_slots(|| self.driver.flush())?;
         self.check()
     }
 }

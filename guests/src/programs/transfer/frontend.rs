@@ -3,7 +3,7 @@
 //! begin and MARK end, unless a test asks for just that.
 
 use super::digest::Digest;
-use super::disk::{Disk, Failed, SECTOR, Slots, Way};
+use super::disk::{Disk, Failed, SECTOR, Slots, Tables, Way};
 use super::killer;
 use super::link::Areas;
 use super::payload::{Payload, Place};
@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 use causeway_abi::{Call, VERSION_MINOR};
 use causeway_client::bus::Bus;
 use causeway_client::conduit::Hvc;
-use causeway_client::doorbell::Doorbells;
-use causeway_client::guest::{Bounce, Health, Kick, PoolStats};
+use causeway_client::doorbell::{Doorbells, Gathered};
+use causeway_client::guest::{Bounce, Health, PoolStats};
 use causeway_client::memory::OutOfWindow;
 use causeway_client::{Connection, Error, Wait};
 use causeway_virtio::msg::{Request, Response};
@@ -123,15 +123,17 @@ pub(in crate::programs) fn run(boot: &Boot) {
     check!("transfer/areas_granted", true);
 
     let length = usize::try_from(wishes.batch).expect("64-bit");
+    let tables = Tables::lend().expect("room");
     let slots = Slots::take(length, wishes.place).expect("room");
     let healths = [Health::new(), Health::new()];
-    let kick = Kick::Doorbell(&doorbells, DEVICE);
-    let opener = Opener { bus: &bus, dev_num, kick };
+    let kicks = Gathered::new(&doorbells, DEVICE);
+    let opener = Opener { bus: &bus, dev_num, kicks: &kicks };
     let disk = opener.open(&healths[0], slots).expect("block driver");
     let mut successor =
         Successor { opener, areas: &mut areas, doorbells: &doorbells, health: &healths[1] };
     let outcome = transfer(disk, wishes, &connection, &mut successor);
     let (grants, pages) = (areas.grants() + 1, areas.page_count() + 2);
+    drop(tables);
 
     let areas = areas.take_back(&bus);
     let closed = bus.close().map(|_| ()).map_err(|failed| failed.error);
@@ -271,12 +273,16 @@ struct Reading {
     digest: Digest,
     asked: u64,
     digested: u64,
-    /// What is still to be done once.
+    todo: Todo,
+    /// Whether the monitor took note of what this made it note.
+    marked: bool,
+}
+
+/// What is still to be done once.
+struct Todo {
     flip: bool,
     call: bool,
     tell: bool,
-    /// Whether the monitor took note of what this made it note.
-    marked: bool,
 }
 
 impl Reading {
@@ -287,9 +293,11 @@ impl Reading {
             digest: Digest::new(),
             asked: 0,
             digested: 0,
-            flip: wishes.flip == Flip::Buffer,
-            call: wishes.call_partition,
-            tell: wishes.restart,
+            todo: Todo {
+                flip: wishes.flip == Flip::Buffer,
+                call: wishes.call_partition,
+                tell: wishes.restart,
+            },
             marked: true,
         }
     }
@@ -301,20 +309,23 @@ impl Reading {
         connection: &Connection<'_>,
     ) -> Result<(), Failed> {
         while self.digested < self.total {
-            while self.asked < self.total && disk.has_room() {
+            // A batch at a time, for one ring of the doorbell.
+            let more = disk.has_room_for_a_batch();
+            while more && self.asked < self.total && disk.has_room() {
                 let len = self.wishes.batch.min(self.total - self.asked);
                 let bytes = usize::try_from(len).map_err(|_| Failed::TooShort)?;
                 disk.submit(Way::Read, self.asked, bytes, |_| Ok(()))?;
                 self.asked += len;
             }
-            if self.tell && 2 * self.digested >= self.total {
-                self.tell = false;
+            disk.ring()?;
+            if self.todo.tell && 2 * self.digested >= self.total {
+                self.todo.tell = false;
                 // Between the marks is the steady state alone: a death and a new backend are not.
                 self.marked &= mark(0);
                 killer::tell_half();
             }
             disk.finish_oldest(|payload, len| self.take(payload, len))?;
-            if core::mem::take(&mut self.call) {
+            if core::mem::take(&mut self.todo.call) {
                 let version = Call::Version { minor: VERSION_MINOR };
                 connection.call(version).map_err(Failed::Transport)?;
             }
@@ -323,7 +334,7 @@ impl Reading {
     }
 
     fn take(&mut self, payload: &mut Payload, len: usize) -> Result<(), OutOfWindow> {
-        if core::mem::take(&mut self.flip) {
+        if core::mem::take(&mut self.todo.flip) {
             payload.flip();
         }
         self.digested += u64::try_from(len).unwrap_or(0);

@@ -11,8 +11,9 @@ use causeway_client::bus::Bus;
 use causeway_client::guest::SharedArea;
 use causeway_virtio::AreaId;
 
-/// Pages of the first area: rings, and a page for each request's header.
-const RING_PAGES: u32 = 16;
+/// Pages of the first area: rings, a page for each request's header, one for the tables of
+/// descriptors, and some for what is moved.
+const RING_PAGES: u32 = 32;
 
 /// The areas.
 pub(super) struct Areas<'c> {
@@ -22,7 +23,7 @@ pub(super) struct Areas<'c> {
 }
 
 impl<'c> Areas<'c> {
-    /// Grants an area for the rings and one for each request in flight, `pages` pages each, waits
+    /// Grants an area for the rings and one for all requests in flight, `pages` pages each, waits
     /// until the backend has accepted them, and binds their ids.
     ///
     /// # Errors
@@ -37,7 +38,8 @@ impl<'c> Areas<'c> {
             let id = AreaId::new(number).expect("ids begin at 1");
             SharedArea::new(&POOL, id, terms, take_pages(count))
         };
-        let counts = [RING_PAGES].into_iter().chain([pages; SLOTS]);
+        let slots = u32::try_from(SLOTS).unwrap_or(u32::MAX);
+        let counts = [RING_PAGES, pages.saturating_mul(slots)];
         let mut areas = Self { held: (1..).zip(counts).map(area).collect(), grants: 0 };
         areas.share(bus)?;
         Ok(areas)

@@ -7,7 +7,7 @@ use super::link::Areas;
 use crate::rt::client::Clock;
 use causeway_client::Bound;
 use causeway_client::bus::Bus;
-use causeway_client::doorbell::Doorbells;
+use causeway_client::doorbell::{Doorbells, Gathered};
 use causeway_client::guest::{Health, Kick, MsgTransport};
 use causeway_virtio::types::Features;
 use virtio_drivers::device::blk::VirtIOBlk;
@@ -20,7 +20,7 @@ const ABSENCE: Bound = Bound::millis(30_000);
 pub(super) struct Opener<'b, 'c> {
     pub(super) bus: &'b Bus<'c>,
     pub(super) dev_num: u16,
-    pub(super) kick: Kick<'b>,
+    pub(super) kicks: &'b Gathered<'b>,
 }
 
 impl<'b, 'c> Opener<'b, 'c> {
@@ -29,12 +29,15 @@ impl<'b, 'c> Opener<'b, 'c> {
     /// # Errors
     /// What the transport or the driver says.
     pub(super) fn open(&self, health: &'b Health, slots: Slots) -> Result<Disk<'b, 'c>, Failed> {
-        let transport = MsgTransport::open(self.bus, self.dev_num, self.kick, health)
-            .map_err(Failed::Transport)?
-            // virtio-drivers 0.13 compares the event index without wrapping, and would leave out a
-            // kick.
-            .without(Features::EVENT_IDX);
-        let disk = Disk::new(VirtIOBlk::new(transport)?, health, slots);
+        let transport =
+            MsgTransport::open(self.bus, self.dev_num, Kick::Gathered(self.kicks), health)
+                .map_err(Failed::Transport)?
+                // virtio-drivers 0.13 compares the event index without wrapping, and would leave out a
+                // kick.
+                .without(Features::EVENT_IDX)
+                // `heap` keeps the tables where the device reads them.
+                .with_indirect_tables();
+        let disk = Disk::new(VirtIOBlk::new(transport)?, health, self.kicks, slots);
         disk.check()?;
         Ok(disk)
     }
@@ -72,6 +75,7 @@ impl<'b, 'c> Successor<'_, 'b, 'c> {
         self.areas.share(bus).map_err(Failed::Transport)?;
         let mut disk = self.opener.open(self.health, slots)?;
         let again = disk.submit_again()?;
+        self.opener.kicks.ring_due().map_err(Failed::Transport)?;
         Ok((disk, again))
     }
 }
