@@ -12,6 +12,7 @@
 //! | [`fifo`] | the message FIFO in shared memory |
 //! | [`queue`] | virtqueues, device side and driver side |
 //! | [`device`] | device models, and the server that turns messages into calls of a model |
+//! | [`driver`] | drivers of devices over a queue: block |
 //! | [`bus`] | the routing core of a partition that serves several VMs |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@
 pub mod addr;
 pub mod bus;
 pub mod device;
+pub mod driver;
 pub mod fifo;
 pub mod mem;
 pub mod msg;
