@@ -6,6 +6,7 @@ mod discover;
 mod floor;
 mod life;
 mod memory;
+mod parts;
 mod policy;
 mod secure;
 mod vm;

@@ -24,6 +24,7 @@
 mod areas;
 pub mod boot;
 mod bus;
+mod copy;
 pub mod devices;
 pub mod dispatch;
 mod facts;

@@ -3,6 +3,7 @@
 
 use crate::areas::Areas;
 use crate::bus::BusGlue;
+use crate::copy::Place;
 use crate::devices::Devices;
 use crate::dispatch::{self, Task, VmEvent};
 use crate::facts;
@@ -249,8 +250,11 @@ impl<P: Platform> Partition<P> {
                     let result = self.areas.unmap(&mut self.platform, grant);
                     self.feed(Event::Unmapped(result))
                 }
-                // Not carried out yet: the caller is told that there is no room.
-                Next::Copy { .. } => self.feed(Event::Copied(Err(MapFailed))),
+                Next::Copy { from, from_offset, to, to_offset, len } => {
+                    let source = Place { grant: from, offset: from_offset };
+                    let result = self.copy(source, Place { grant: to, offset: to_offset }, len);
+                    self.feed(Event::Copied(result))
+                }
                 Next::Continue => self.feed(Event::Continue),
                 Next::Reply(frame) => return Outcome::Frame(frame),
                 Next::VmReply(verdict) => return Outcome::Vm(verdict),

@@ -1,6 +1,7 @@
 //! Owns the partition's machine: its calls go to the fake SPMC, its windows into the fake memory,
 //! where the page model watches. Never decides.
 
+use super::parts::{Disk, Numbers};
 use crate::layout::{self, PARTITION};
 use crate::machine::{Machine, TICKS_PER_MS};
 use crate::spmc::Spmc;
@@ -13,8 +14,6 @@ use causeway_service::platform::{
     Parts,
 };
 use causeway_service::{Partition, spmc as calls};
-use causeway_virtio::device::block::RamDisk;
-use causeway_virtio::device::rng::{EntropySource, NoEntropy};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -219,37 +218,17 @@ impl Log for Logged {
     }
 }
 
-/// Bytes of the block device's disk.
-const DISK_BYTES: usize = 64 * 1024;
-
-/// The same numbers in every run.
-#[derive(Debug)]
-pub struct Numbers(u64);
-
-impl EntropySource for Numbers {
-    fn fill(&mut self, into: &mut [u8]) -> Result<(), NoEntropy> {
-        for byte in into {
-            // Knuth's MMIX generator; its upper bits are good enough for a fake.
-            let seed = self.0.wrapping_mul(6_364_136_223_846_793_005);
-            self.0 = seed.wrapping_add(1_442_695_040_888_963_407);
-            let [.., top] = self.0.to_le_bytes();
-            *byte = top;
-        }
-        Ok(())
-    }
-}
-
 impl Parts for Secure {
     type Entropy = Numbers;
-    type Disk = RamDisk<DISK_BYTES>;
+    type Disk = Disk;
     type Console = Logged;
 
     fn entropy(&self) -> Option<Numbers> {
-        Some(Numbers(1))
+        Some(Numbers::default())
     }
 
     fn disk(&mut self, _driver: EndpointId) -> Option<Self::Disk> {
-        Some(RamDisk::new())
+        Some(Disk::default())
     }
 
     fn console(&self) -> Logged {

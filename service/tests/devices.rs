@@ -1,0 +1,379 @@
+//! Holds the partition's own devices and its counted copy to their promises, on an SPMC in this
+//! process: what a driver VM writes and reads goes through real grants, FIFOs and rings.
+
+use causeway_abi::{
+    Call as Service, CopyDirection, GrantKind, GrantTerms, JoinName, Permission,
+    Status as StatusCode,
+};
+use causeway_fake_spmc::{Guest, Personality, Platform, Refusal, Setup};
+use causeway_ffa::{EndpointId, MemHandle, PageRange};
+use causeway_memshare::policy::{CopyRule, Link};
+use causeway_virtio::fifo::{self, Fifo, FifoMemory, OutOfFifo, Side, Slot};
+use causeway_virtio::mem::{Access, AreaMap, MemError};
+use causeway_virtio::msg::{
+    AreaAttrs, AreaShare, Body, BusRequest, BusResponse, BusResult, Encoded, FeatureBlocks,
+    FeatureWords, Message, Request, Response, SetVqueue, VqueueFlags, frame_bytes,
+};
+use causeway_virtio::queue::{DriverQueue, QueueConfig, QueueSize, Segment};
+use causeway_virtio::{AreaId, BusAddr, DeviceId, Features, Status};
+
+const PAGES: u32 = 64;
+const LOCAL: GrantTerms =
+    GrantTerms { peer: None, kind: GrantKind::Share, permission: Permission::ReadWrite };
+/// The numbers under which VM 1 sees the devices.
+const RNG: u16 = 1;
+const CONSOLE: u16 = 2;
+const DISK: u16 = 3;
+/// The id of the area with the rings and buffers.
+const AREA: u16 = 7;
+
+fn boot() -> (Platform, [Guest; 2]) {
+    let mut policy = causeway_fake_spmc::platform::standard_policy(3, PAGES);
+    let (one, two) = (EndpointId::from_raw(1), EndpointId::from_raw(2));
+    for (driver_device, kind) in
+        [(RNG, DeviceId::ENTROPY), (CONSOLE, DeviceId::CONSOLE), (DISK, DeviceId::BLOCK)]
+    {
+        let backend_device = u16::try_from(kind.get()).unwrap();
+        policy
+            .add_link(Link { driver: one, backend: None, backend_device, driver_device })
+            .unwrap();
+    }
+    policy.add_copy(CopyRule { from: one, to: two, joins: 1 }).unwrap();
+    let setup = Setup { vm_pages: PAGES, policy: Some(policy), ..Setup::new(Personality::EL3) };
+    let platform = Platform::boot(&setup);
+    let guests = [1, 2].map(|vm| Guest::new(&platform, vm, PAGES));
+    (platform, guests)
+}
+
+/// Pages of a VM as its FIFO and as the area of its rings.
+struct Memory<'g> {
+    guest: &'g Guest,
+    pages: PageRange,
+}
+
+impl Memory<'_> {
+    fn at(&self, offset: u64, len: usize) -> Option<u64> {
+        let end = offset.checked_add(u64::try_from(len).ok()?)?;
+        (end <= self.pages.len_bytes()).then(|| self.pages.start().get() + offset)
+    }
+}
+
+impl FifoMemory for Memory<'_> {
+    fn len_bytes(&self) -> usize {
+        usize::try_from(self.pages.len_bytes()).unwrap()
+    }
+
+    fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), OutOfFifo> {
+        let at = self.at(u64::try_from(offset).unwrap(), into.len()).ok_or(OutOfFifo)?;
+        into.copy_from_slice(&self.guest.read(at, into.len()).ok_or(OutOfFifo)?);
+        Ok(())
+    }
+
+    fn write(&self, offset: usize, from: &[u8]) -> Result<(), OutOfFifo> {
+        let at = self.at(u64::try_from(offset).unwrap(), from.len()).ok_or(OutOfFifo)?;
+        if self.guest.write(at, from) { Ok(()) } else { Err(OutOfFifo) }
+    }
+
+    fn load_acquire_u16(&self, offset: usize) -> Result<u16, OutOfFifo> {
+        let mut bytes = [0; 2];
+        FifoMemory::read(self, offset, &mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    fn store_release_u16(&self, offset: usize, value: u16) -> Result<(), OutOfFifo> {
+        FifoMemory::write(self, offset, &value.to_le_bytes())
+    }
+}
+
+impl AreaMap for Memory<'_> {
+    fn check(&self, at: BusAddr, len: u64, _: Access) -> Result<(), MemError> {
+        let len = usize::try_from(len).unwrap();
+        let inside = at.area().is_some_and(|area| area.get() == AREA);
+        inside.then_some(()).and(self.at(at.offset(), len)).map(|_| ()).ok_or(MemError::Outside)
+    }
+
+    fn read(&self, at: BusAddr, into: &mut [u8]) -> Result<(), MemError> {
+        let offset = usize::try_from(at.offset()).unwrap();
+        FifoMemory::read(self, offset, into).map_err(|_| MemError::Outside)
+    }
+
+    fn write(&self, at: BusAddr, from: &[u8]) -> Result<(), MemError> {
+        let offset = usize::try_from(at.offset()).unwrap();
+        FifoMemory::write(self, offset, from).map_err(|_| MemError::Outside)
+    }
+
+    fn load_acquire_u16(&self, at: BusAddr) -> Result<u16, MemError> {
+        let mut bytes = [0; 2];
+        AreaMap::read(self, at, &mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    fn store_release_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
+        AreaMap::write(self, at, &value.to_le_bytes())
+    }
+}
+
+/// VM 1 with its FIFO open and one area given to the partition's devices.
+struct Driver<'g> {
+    guest: &'g Guest,
+    ring: Fifo,
+    messages: Memory<'g>,
+    area: Memory<'g>,
+    handle: MemHandle,
+    token: u16,
+}
+
+impl<'g> Driver<'g> {
+    fn open(platform: &'g Platform, guest: &'g Guest) -> Self {
+        let messages = Memory { guest, pages: guest.pages(0, 2) };
+        let area = Memory { guest, pages: guest.pages(8, 8) };
+        fifo::format(&messages).unwrap();
+        let handle = guest.grant(LOCAL, &[messages.pages]).unwrap();
+        let configure = BusRequest::FifoConfigure { handle, page_count: 2, driver_notif_id: 0 };
+        let asked = Message { dev_num: 0, token: 1, body: Body::BusRequest(configure) };
+        let words = platform.frame(1, asked.encode().to_frame().unwrap()).unwrap();
+        let answer = Message::decode(&frame_bytes(&words)).unwrap();
+        let opened = BusResponse::FifoConfigure { result: BusResult::Ok, device_notif_id: 0 };
+        assert_eq!(answer.body, Body::BusResponse(opened));
+        let ring = Fifo::attach(&messages, Side::Driver).unwrap();
+        let handle = guest.grant(LOCAL, &[guest.pages(8, 3), guest.pages(11, 5)]).unwrap();
+        let mut driver = Self { guest, ring, messages, area, handle, token: 1 };
+        let share = BusRequest::AreaShare(AreaShare {
+            area: AreaId::new(AREA).unwrap(),
+            handle,
+            tag: 0,
+            page_count: 8,
+            attrs: AreaAttrs::SHARED_READ_WRITE,
+        });
+        let result = BusResult::Ok;
+        let shared = BusResponse::AreaShare { area: AreaId::new(AREA).unwrap(), result };
+        assert_eq!(driver.ask(0, Body::BusRequest(share)), Some(Body::BusResponse(shared)));
+        driver
+    }
+
+    fn send(&mut self, message: &Encoded) {
+        self.ring.push(&self.messages, &Slot::new(message, EndpointId::from_raw(0))).unwrap();
+        self.guest.ask(Service::BusKick).unwrap();
+    }
+
+    fn receive(&mut self) -> Option<Message> {
+        let slot = self.ring.pop(&self.messages).unwrap()?;
+        Some(Message::decode(slot.message_bytes()).unwrap())
+    }
+
+    /// Sends a request; returns the answer to it.
+    fn ask(&mut self, dev_num: u16, body: Body) -> Option<Body> {
+        self.token += 1;
+        self.send(&Message { dev_num, token: self.token, body }.encode());
+        let answer = self.receive()?;
+        assert_eq!(answer.token, self.token);
+        Some(answer.body)
+    }
+
+    fn request(&mut self, dev_num: u16, request: Request) -> Response {
+        match self.ask(dev_num, Body::Request(request)) {
+            Some(Body::Response(response)) => response,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sets a device up with one queue of eight, whose rings begin at `page` of the area.
+    fn set_up(&mut self, dev_num: u16, index: u32, page: u64) -> DriverQueue<8> {
+        let area = AreaId::new(AREA).unwrap();
+        let at = |offset| BusAddr::new(area, page * 4096 + offset).unwrap();
+        let features = Features::VERSION_1 | Features::ACCESS_PLATFORM;
+        let size = QueueSize::new(8).unwrap();
+        let config = QueueConfig { size, desc: at(0), driver: at(512), device: at(1024), features };
+        let mut status = Status::ACKNOWLEDGE | Status::DRIVER;
+        self.request(dev_num, Request::SetDeviceStatus(status));
+        let words = {
+            let raw = features.get();
+            let half = |shift: u32| u32::try_from(raw >> shift & 0xffff_ffff).unwrap();
+            FeatureWords::collect([half(0), half(32)]).unwrap()
+        };
+        self.request(dev_num, Request::SetDriverFeatures(FeatureBlocks { index: 0, words }));
+        status = status | Status::FEATURES_OK;
+        self.request(dev_num, Request::SetDeviceStatus(status));
+        let queue = DriverQueue::new(&self.area, config).unwrap();
+        self.request(
+            dev_num,
+            Request::SetVqueue(SetVqueue {
+                index,
+                flags: VqueueFlags::ENABLE,
+                size: 8,
+                desc: config.desc,
+                driver: config.driver,
+                device: config.device,
+            }),
+        );
+        self.request(dev_num, Request::SetDeviceStatus(status | Status::DRIVER_OK));
+        queue
+    }
+
+    /// Offers a chain, kicks the device, and takes what comes back: bytes written.
+    fn run(
+        &mut self,
+        (dev_num, index): (u16, u32),
+        queue: &mut DriverQueue<8>,
+        readable: &[Segment],
+        writable: &[Segment],
+    ) -> u32 {
+        queue.submit(&self.area, readable, writable).unwrap();
+        let body = Body::Request(Request::EventAvail { index, next_offset: 0 });
+        self.send(&Message { dev_num, token: 0, body }.encode());
+        let told = self.receive().unwrap();
+        assert_eq!(told.body, Body::Request(Request::EventUsed { index }));
+        queue.pop_used(&self.area).unwrap().unwrap().written
+    }
+
+    fn segment(&self, offset: u64, len: u32) -> Segment {
+        Segment { addr: BusAddr::new(AreaId::new(AREA).unwrap(), offset).unwrap(), len }
+    }
+}
+
+#[test]
+fn entropy_reaches_the_drivers_buffer() {
+    let (platform, [one, _]) = boot();
+    let mut driver = Driver::open(&platform, &one);
+    let mut queue = driver.set_up(RNG, 0, 0);
+    let buffer = driver.segment(8192, 64);
+    assert_eq!(driver.run((RNG, 0), &mut queue, &[], &[buffer]), 64);
+    let mut bytes = [0; 80];
+    AreaMap::read(&driver.area, buffer.addr, &mut bytes).unwrap();
+    assert!(bytes[..64].iter().any(|byte| *byte != 0));
+    assert_eq!(bytes[64..], [0; 16]);
+}
+
+#[test]
+fn console_lines_are_logged_with_their_writer_and_without_control_characters() {
+    let (platform, [one, _]) = boot();
+    let mut driver = Driver::open(&platform, &one);
+    let mut queue = driver.set_up(CONSOLE, 1, 0);
+    let text = driver.segment(8192, 25);
+    AreaMap::write(&driver.area, text.addr, b"hello\n[sp] PANIC\x1b[2J\nrest").unwrap();
+    driver.run((CONSOLE, 1), &mut queue, &[text], &[]);
+    let log = platform.log();
+    let lines: Vec<_> = log.iter().filter(|line| line.starts_with("vm1: ")).collect();
+    assert_eq!(lines, ["vm1: hello", "vm1: [sp] PANIC.[2J"]);
+}
+
+#[test]
+fn the_disk_keeps_what_was_written_until_its_driver_asks_again() {
+    let (platform, [one, _]) = boot();
+    let mut driver = Driver::open(&platform, &one);
+    let mut queue = driver.set_up(DISK, 0, 0);
+    let (header, data, status) =
+        (driver.segment(8192, 16), driver.segment(8704, 512), driver.segment(9300, 1));
+    let request = |kind: u32, sector: u64| {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&kind.to_le_bytes());
+        bytes[8..].copy_from_slice(&sector.to_le_bytes());
+        bytes
+    };
+    let pattern: Vec<u8> = (0..512_u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    AreaMap::write(&driver.area, header.addr, &request(1, 127)).unwrap();
+    AreaMap::write(&driver.area, data.addr, &pattern).unwrap();
+    assert_eq!(driver.run((DISK, 0), &mut queue, &[header, data], &[status]), 1);
+    AreaMap::write(&driver.area, header.addr, &request(0, 127)).unwrap();
+    AreaMap::write(&driver.area, data.addr, &[0; 512]).unwrap();
+    assert_eq!(driver.run((DISK, 0), &mut queue, &[header], &[data, status]), 513);
+    let mut back = vec![0; 512];
+    AreaMap::read(&driver.area, data.addr, &mut back).unwrap();
+    assert_eq!(back, pattern);
+    // One sector beyond the end: an error status, and nothing moved.
+    AreaMap::write(&driver.area, header.addr, &request(0, 128)).unwrap();
+    driver.run((DISK, 0), &mut queue, &[header], &[data, status]);
+    let mut byte = [9];
+    AreaMap::read(&driver.area, status.addr, &mut byte).unwrap();
+    assert_eq!(byte, [1]);
+}
+
+#[test]
+fn more_work_than_one_call_may_do_is_finished_by_the_polls_of_the_hypervisor() {
+    let (platform, [one, _]) = boot();
+    let mut driver = Driver::open(&platform, &one);
+    let mut queue = driver.set_up(RNG, 0, 0);
+    for chain in 0..8 {
+        let buffer = driver.segment(8192 + chain * 64, 64);
+        queue.submit(&driver.area, &[], &[buffer]).unwrap();
+    }
+    let body = Body::Request(Request::EventAvail { index: 0, next_offset: 0 });
+    driver.send(&Message { dev_num: RNG, token: 0, body }.encode());
+    let mut served = 0;
+    while queue.pop_used(&driver.area).unwrap().is_some() {
+        served += 1;
+    }
+    // Four in the kick; the doorbell brings the hypervisor, whose polls do the rest.
+    assert_eq!(served, 8);
+}
+
+#[test]
+fn an_area_in_which_a_device_works_cannot_be_revoked_before_it_is_unshared() {
+    let (platform, [one, _]) = boot();
+    let mut driver = Driver::open(&platform, &one);
+    let _queue = driver.set_up(RNG, 0, 0);
+    assert_eq!(one.revoke(driver.handle), Err(Refusal::Service(StatusCode::InUse)));
+    driver.request(RNG, Request::SetDeviceStatus(Status::RESET));
+    let unshare = BusRequest::AreaUnshare { area: AreaId::new(AREA).unwrap() };
+    let result = BusResult::Ok;
+    let done = BusResponse::AreaUnshare { area: AreaId::new(AREA).unwrap(), result };
+    assert_eq!(driver.ask(0, Body::BusRequest(unshare)), Some(Body::BusResponse(done)));
+    one.revoke(driver.handle).unwrap();
+    one.reclaim(driver.handle).unwrap();
+}
+
+#[test]
+fn a_driver_that_dies_leaves_nothing_mapped_and_its_next_life_starts_anew() {
+    let (platform, [one, _]) = boot();
+    let mut driver = Driver::open(&platform, &one);
+    let _queue = driver.set_up(RNG, 0, 0);
+    assert!(platform.kill(1));
+    assert_eq!(platform.leftovers(), Vec::<String>::new());
+    assert!(platform.restart(1));
+    let one = Guest::new(&platform, 1, PAGES);
+    let mut driver = Driver::open(&platform, &one);
+    let mut queue = driver.set_up(RNG, 0, 0);
+    let buffer = driver.segment(8192, 16);
+    assert_eq!(driver.run((RNG, 0), &mut queue, &[], &[buffer]), 16);
+}
+
+#[test]
+fn a_copy_moves_bytes_between_joined_areas_of_any_shape_and_leaves_nothing_mapped() {
+    let (platform, [one, two]) = boot();
+    // Pages in reverse order and one by one: as many runs as pages.
+    let mine: Vec<_> = (8..16).rev().map(|page| one.pages(page, 1)).collect();
+    let (source, target) =
+        (one.grant(LOCAL, &mine).unwrap(), two.grant(LOCAL, &[two.pages(4, 8)]).unwrap());
+    let named = |peer: &Guest| JoinName { peer: peer.id(), number: 3 };
+    one.ask(Service::Join { handle: source, name: named(&two) }).unwrap();
+    two.ask(Service::Join { handle: target, name: named(&one) }).unwrap();
+    for (index, page) in mine.iter().enumerate() {
+        let bytes = [u8::try_from(index).unwrap() + 1; 4096];
+        assert!(one.write(page.start().get(), &bytes));
+    }
+    let copy = |from_offset, to_offset, length| {
+        let (name, direction) = (named(&two), CopyDirection::ToPeer);
+        one.ask(Service::Copy { name, direction, from_offset, to_offset, length })
+    };
+    // Unaligned, over four runs of the source.
+    assert_eq!(copy(4000, 100, 10_000).unwrap()[0], 10_000);
+    let start = two.pages(4, 8).start().get();
+    let found = two.read(start, 12_000).unwrap();
+    let expected = |at: usize| match at.checked_sub(100) {
+        Some(offset) if offset < 10_000 => u8::try_from((offset + 4000) / 4096).unwrap() + 1,
+        _ => 0,
+    };
+    assert!(found.iter().enumerate().all(|(at, byte)| *byte == expected(at)));
+    assert!(copy(8 * 4096 - 10, 0, 11).is_err(), "beyond the source");
+    assert!(copy(0, 8 * 4096 - 10, 11).is_err(), "beyond the target");
+    // The other way is not in the policy.
+    let back = Service::Copy {
+        name: named(&two),
+        direction: CopyDirection::FromPeer,
+        from_offset: 0,
+        to_offset: 0,
+        length: 1,
+    };
+    assert!(one.ask(back).is_err());
+    assert!(!platform.log().iter().any(|line| line.contains("could not")));
+}
