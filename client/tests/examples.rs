@@ -12,6 +12,9 @@ mod front_end;
 #[path = "../examples/grant.rs"]
 #[expect(dead_code, reason = "main is the example's own")]
 mod grant;
+#[path = "../examples/hypervisor.rs"]
+#[expect(dead_code, reason = "main is the example's own")]
+mod hypervisor;
 
 use std::error::Error;
 
@@ -60,4 +63,12 @@ fn the_block_backend_serves_a_real_file_with_rust_vmm_parts() {
     assert!(lines[2].starts_with("rust-vmm's queue has served 41 requests"), "{lines:?}");
     let (kept, last) = after.split_at(39 * 512);
     assert_eq!((kept, last), (&bytes[..39 * 512], [0x5a; 512].as_slice()));
+}
+
+#[test]
+fn the_hypervisor_registers_polls_and_kills() {
+    let lines = said(hypervisor::run).unwrap();
+    assert!(lines.contains(&"the partition rang: doorbells of VMs 0b100".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"after the deadline the partition asks: unmap VM 2".to_owned()));
+    assert_eq!(lines.last().unwrap(), "a new VM has the id 1");
 }

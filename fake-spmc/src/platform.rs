@@ -14,19 +14,19 @@ mod vm;
 pub use floor::Floor;
 pub use policy::standard_policy;
 
-use crate::layout::{self, HYPERVISOR, PARTITION, SERVICE};
+use crate::layout::{self, HYPERVISOR, PARTITION};
 use crate::machine::Machine;
 use crate::personality::Personality;
 use crate::ram::range;
-use crate::spmc::{Left, Routed, SPMC_ID, Spmc};
+use crate::spmc::Spmc;
 use causeway_abi::{Frame, Reply};
 use causeway_ffa::call::{DirectMessage, Width};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, PageAddr, Regs, Version};
 use causeway_memshare::Policy;
 use causeway_service::Partition;
 use memory::Share;
-use secure::{Bell, Logged, Secure};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use secure::Secure;
+use std::sync::{Arc, Mutex, PoisonError};
 use vm::Vm;
 
 /// How the hypervisor treats memory calls of VMs.
@@ -73,14 +73,10 @@ pub struct Platform {
 /// Everything that is not a VM's program.
 pub(crate) struct World {
     machine: Arc<Machine>,
-    spmc: Arc<Mutex<Spmc>>,
-    partition: Box<Partition<Secure>>,
-    bell: Bell,
-    logged: Logged,
+    floor: Floor,
     mediation: Mediation,
     vms: Vec<Vm>,
     shares: Vec<Share>,
-    partition_calls: u64,
 }
 
 impl Platform {
@@ -91,26 +87,18 @@ impl Platform {
     #[must_use]
     pub fn boot(setup: &Setup) -> Self {
         let machine = Arc::new(layout::machine(setup.vm_count, setup.vm_pages));
-        let mut spmc = Spmc::new(setup.personality.clone(), machine.clone());
-        spmc.load(PARTITION, SERVICE, Version::V1_1);
-        let spmc = Arc::new(Mutex::new(spmc));
-        let (bell, logged) = (Bell::default(), Logged::default());
-        let secure = Secure::new(spmc.clone(), machine.clone(), bell.clone(), logged.clone());
         let standard = || standard_policy(setup.vm_count, setup.vm_pages);
         let policy = setup.policy.unwrap_or_else(standard);
-        let partition = secure::start(secure, policy).expect("the partition starts");
+        let floor = Floor::boot(setup.personality.clone(), machine.clone(), policy);
+        let floor = floor.expect("the partition starts");
         let rams = (1..=setup.vm_count).map(|id| layout::vm_ram(id, setup.vm_pages));
         let vms = (1u16..).zip(rams).map(|(id, ram)| Vm::new(EndpointId::from_raw(id), ram));
         let mut world = World {
             machine: machine.clone(),
-            spmc,
-            partition,
-            bell,
-            logged,
+            floor,
             mediation: setup.mediation,
             vms: vms.collect(),
             shares: Vec::new(),
-            partition_calls: 0,
         };
         world.register();
         Self { world: Arc::new(Mutex::new(world)), machine }
@@ -176,24 +164,24 @@ impl Platform {
 
     /// Looks at the SPMC.
     pub fn spmc<R>(&self, look: impl FnOnce(&mut Spmc) -> R) -> R {
-        self.with(|world| look(&mut world.spmc()))
+        self.with(|world| look(&mut world.floor.spmc()))
     }
 
     /// Looks at the partition.
     pub fn partition<R>(&self, look: impl FnOnce(&Partition<Secure>) -> R) -> R {
-        self.with(|world| look(&world.partition))
+        self.with(|world| look(world.floor.partition()))
     }
 
     /// Messages that reached the partition, those of the hypervisor included.
     #[must_use]
     pub fn partition_calls(&self) -> u64 {
-        self.with(|world| world.partition_calls)
+        self.with(|world| world.floor.partition_calls())
     }
 
     /// What the partition has printed.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
-        self.with(|world| world.logged.lines())
+        self.with(|world| world.floor.log())
     }
 
     /// Transactions that VMs began and the hypervisor still knows.
@@ -223,8 +211,10 @@ impl Platform {
         let mut left = Vec::new();
         self.with(|world| {
             left.extend(world.shares.iter().map(|share| format!("share {}", share.handle)));
-            left.extend(world.partition.broker().grants().map(|grant| format!("{grant:?}")));
-            let sent = world.spmc().transactions();
+            left.extend(
+                world.floor.partition().broker().grants().map(|grant| format!("{grant:?}")),
+            );
+            let sent = world.floor.spmc().transactions();
             left.extend((sent > 0).then(|| format!("{sent} transactions in the SPMC")));
         });
         self.machine.pages(|pages| {
@@ -244,33 +234,9 @@ impl core::fmt::Debug for Platform {
 }
 
 impl World {
-    pub(crate) fn spmc(&self) -> MutexGuard<'_, Spmc> {
-        self.spmc.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A call of the hypervisor's at the physical instance, carried through the partition if it is
-    /// for the partition.
+    /// A call of the hypervisor's at the physical instance.
     fn physical(&mut self, regs: &Regs) -> Regs {
-        let routed = self.spmc().normal_world(regs);
-        match routed {
-            Routed::Answer(answer) => answer,
-            Routed::Deliver { to, regs } => self.run_partition(to, regs),
-        }
-    }
-
-    /// Runs the partition with what was delivered, until the SPMC lets it go.
-    fn run_partition(&mut self, to: EndpointId, mut given: Regs) -> Regs {
-        self.partition_calls += 1;
-        for _ in 0..8 {
-            let sent = self.partition.handle(&given, SPMC_ID);
-            let sent = sent.unwrap_or_else(|| Call::MsgWait.encode());
-            let left = self.spmc().leave(to, &sent);
-            match left {
-                Left::Answered(answer) => return answer,
-                Left::Refused(refusal) => given = refusal,
-            }
-        }
-        Answer::Error(FfaError::Aborted).encode()
+        self.floor.call(regs)
     }
 
     /// A typed call of the hypervisor's.

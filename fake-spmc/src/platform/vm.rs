@@ -116,7 +116,7 @@ impl World {
             Err(_) if Call::direct_parties(regs).is_some() => self.direct(id, regs),
             Err(refusal) => Answer::Error(refusal.status()).encode(),
         };
-        if self.bell.take() {
+        if self.floor.take_bell() {
             self.poll();
         }
         answer
