@@ -5,6 +5,8 @@
 
 #[path = "real/local.rs"]
 mod local;
+#[path = "real/long_messages.rs"]
+mod long_messages;
 #[path = "real/restart.rs"]
 mod restart;
 #[path = "real/world.rs"]

@@ -10,7 +10,7 @@ use causeway_abi::{CallId, Frame, LifeState, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, MemHandle};
 use causeway_memshare::{Event as BrokerEvent, GrantId, Policy};
 use causeway_virtio::bus::{
-    BusConfig, Effect, Effects, Event, GrantFacts, GrantView, LinkPolicy, Opened,
+    BusConfig, Effect, Effects, Event, GrantFacts, GrantView, LinkPolicy, LongWords, Opened,
 };
 use causeway_virtio::fifo::{DEPTH, Fifo, FifoError, Side, Slot};
 use causeway_virtio::msg::BusFeatures;
@@ -47,6 +47,8 @@ pub(crate) struct BusGlue {
     /// What the bus has yet to hear.
     lost: [Option<Lost>; LOST],
     lost_count: usize,
+    /// The answer to a message of fourteen words.
+    long_reply: Option<LongWords>,
     /// When the bus has something to do by itself, as of its last step.
     deadline: Option<u64>,
 }
@@ -59,6 +61,7 @@ impl BusGlue {
             fifos: [const { None }; FIFOS],
             lost: [None; LOST],
             lost_count: 0,
+            long_reply: None,
             deadline: None,
         }
     }
@@ -181,6 +184,20 @@ impl<P: Platform> Partition<P> {
             self.devices_work(vm);
         }
         words.unwrap_or_else(|| dispatch::refused_frame(&frame, Status::PartitionFailed))
+    }
+
+    /// Answers a virtio-msg message of fourteen words.
+    pub(crate) fn bus_long_frame(&mut self, vm: EndpointId, words: LongWords) -> LongWords {
+        self.bus.long_reply = None;
+        self.bus_event(Event::LongFrame { vm, words });
+        if self.devices.is_busy() {
+            self.devices_work(vm);
+        }
+        let refused = || {
+            let frame = dispatch::narrow(words);
+            dispatch::widen(dispatch::refused_frame(&frame, Status::PartitionFailed))
+        };
+        self.bus.long_reply.take().unwrap_or_else(refused)
     }
 
     /// Answers BUS_KICK: takes what the VM has written, as many messages as a ring has slots.
@@ -307,8 +324,7 @@ impl<P: Platform> Partition<P> {
             }
             Effect::AreaFree { owner, handle } => self.end_use(*owner, *handle),
             Effect::Notify { vm, .. } => self.ring_vm(*vm),
-            // No message of fourteen words is handed to the bus yet.
-            Effect::LongReply { .. } => log!(self.platform, "bus: an answer that is too long"),
+            Effect::LongReply { words } => self.bus.long_reply = Some(*words),
             Effect::CallLocal { driver, message } => {
                 if let Some(event) = self.call_local(*driver, message) {
                     waiting.push(event, &self.platform);

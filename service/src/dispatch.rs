@@ -3,8 +3,9 @@
 
 use crate::platform::Outgoing;
 use causeway_abi::{Frame, Reply, Status};
-use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage, Width};
-use causeway_ffa::{Call, EndpointId, FfaError, Regs, Version};
+use causeway_ffa::call::{DirectMessage, DirectMessage2, Framework, FrameworkMessage, Width};
+use causeway_ffa::{Call, EndpointId, FfaError, FuncId, Regs, Uuid, Version};
+use causeway_virtio::bus::LongWords;
 
 /// The version that the manifest names and the partition negotiates.
 pub const VERSION: Version = Version::V1_1;
@@ -22,6 +23,8 @@ pub enum Task {
     Answer(Regs),
     /// A frame of the service interface or of the bus.
     Frame(DirectMessage),
+    /// A direct message of fourteen words: where the SPMC has FFA_MSG_SEND_DIRECT_REQ2.
+    Long(DirectMessage2),
     /// A framework message about a VM, not yet judged by its sender.
     Vm(Framework, VmEvent),
 }
@@ -38,6 +41,9 @@ pub enum VmEvent {
 /// Finds the task of a message. `spmc` is the SPMC's own id: only from there power messages count.
 #[must_use]
 pub fn task(regs: &Regs, spmc: EndpointId) -> Task {
+    if regs.func() == Some(FuncId::DirectReq2) {
+        return long_task(regs);
+    }
     match Call::decode(regs, VERSION) {
         Ok(Call::DirectReq(message)) => match message.width {
             Width::Bits64 => Task::Frame(message),
@@ -59,6 +65,17 @@ pub fn task(regs: &Regs, spmc: EndpointId) -> Task {
 #[must_use]
 pub fn frame(regs: &Regs) -> Option<DirectMessage> {
     DirectMessage::request64(regs)
+}
+
+/// A message of the second kind. An SPMC that delivers one has it, whatever version we agreed on.
+fn long_task(regs: &Regs) -> Task {
+    match Call::decode(regs, Version::V1_2) {
+        Ok(Call::DirectReq2(message)) => Task::Long(message),
+        Ok(_) | Err(_) => Call::direct_parties(regs).map_or(Task::Wait, |(sender, receiver, _)| {
+            let message = DirectMessage2 { sender, receiver, uuid: Uuid::NIL, words: [0; 14] };
+            Task::Answer(answer_long(&message, [0; 14]))
+        }),
+    }
 }
 
 /// A direct request that makes no sense still has somebody waiting for its answer.
@@ -108,6 +125,25 @@ fn framework_task(request: Framework, spmc: EndpointId) -> Task {
 #[must_use]
 pub fn answer(message: &DirectMessage, words: Frame) -> Outgoing {
     message.reply8(words)
+}
+
+/// Answers a message of the second kind.
+#[must_use]
+pub fn answer_long(message: &DirectMessage2, words: LongWords) -> Regs {
+    let (sender, receiver) = (message.receiver, message.sender);
+    Call::DirectResp2(DirectMessage2 { sender, receiver, uuid: Uuid::NIL, words }).encode()
+}
+
+/// A frame at the beginning of fourteen words.
+#[must_use]
+pub const fn widen([a, b, c, d, e]: Frame) -> LongWords {
+    [a, b, c, d, e, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// The frame at the beginning of fourteen words.
+#[must_use]
+pub const fn narrow([a, b, c, d, e, ..]: LongWords) -> Frame {
+    [a, b, c, d, e]
 }
 
 /// Answers a framework message about a VM.
@@ -160,6 +196,10 @@ pub fn answer_of_crashed(regs: &Regs, spmc: EndpointId) -> Option<Regs> {
         Task::Wait | Task::Interrupt | Task::Refused(_) => None,
         Task::Answer(answer) => Some(answer),
         Task::Frame(message) => Some(refuse(&message, CRASHED)),
+        Task::Long(message) => {
+            let refused = refused_frame(&narrow(message.words), CRASHED);
+            Some(answer_long(&message, widen(refused)))
+        }
         Task::Vm(request, event) => Some(answer_vm(&request, event, Err(FfaError::Aborted))),
     }
 }

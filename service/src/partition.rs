@@ -12,11 +12,13 @@ use crate::platform::{Log, Platform, log};
 use crate::sizes::{Broker, LEDGER_ROOM};
 use crate::transactions::{self, Response};
 use causeway_abi::{CallId, Frame, NO_HANDLE, Permission, Reply, Status};
-use causeway_ffa::{EndpointId, FfaError, Regs};
+use causeway_ffa::{EndpointId, FfaError, Regs, Uuid};
 use causeway_memshare::{
     Event, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy, RetrieveRequest, Step,
     VmVerdict,
 };
+use causeway_virtio::bus::LongWords;
+use causeway_virtio::msg::dialect::DEVICE_ROLE_UUID;
 
 /// How a sequence of events ended.
 pub(crate) enum Outcome {
@@ -134,6 +136,10 @@ impl<P: Platform> Partition<P> {
                 let words = self.frame(message.sender, message.words);
                 Some(Regs::from_smc8(dispatch::answer(&message, words)))
             }
+            Task::Long(message) => {
+                let words = self.long_message(message.sender, message.uuid, message.words);
+                Some(dispatch::answer_long(&message, words))
+            }
             Task::Vm(request, event) => {
                 let status = self.vm_event(request.sender, event);
                 Some(dispatch::answer_vm(&request, event, status))
@@ -150,6 +156,35 @@ impl<P: Platform> Partition<P> {
         self.caller = None;
         let [number, ..] = frame[0].to_le_bytes();
         if number == CallId::HypPoll.number() { self.after_poll(answer) } else { answer }
+    }
+
+    /// Answers a message of fourteen words: to the service a frame at its beginning, to the device
+    /// role of the virtio-msg bus one message of the bus. Another UUID is nobody here.
+    pub fn long_message(&mut self, caller: EndpointId, uuid: Uuid, words: LongWords) -> LongWords {
+        let frame = dispatch::narrow(words);
+        if uuid == Uuid::from_bytes(causeway_abi::SERVICE_UUID) {
+            return dispatch::widen(self.frame(caller, frame));
+        }
+        if uuid != Uuid::from_bytes(DEVICE_ROLE_UUID) || !dispatch::is_bus_message(&frame) {
+            return dispatch::widen(dispatch::refused_frame(&frame, Status::BadArgument));
+        }
+        self.bus_tick();
+        self.caller = Some(caller);
+        let answer = match self.drive(Event::BusFrame { caller, frame }) {
+            Outcome::Bus(vm) => self.bus_long_frame(vm, words),
+            Outcome::Frame(refusal) => dispatch::widen(refusal),
+            other @ (Outcome::Vm(_)
+            | Outcome::Kick(_)
+            | Outcome::Ledger(_)
+            | Outcome::Used(_)
+            | Outcome::Nothing) => {
+                let status = other.out_of_place(&self.platform);
+                dispatch::widen(dispatch::refused_frame(&frame, status))
+            }
+        };
+        self.bus_settle();
+        self.caller = None;
+        answer
     }
 
     /// HYP_POLL returns the next moment at which somebody must look: the bus has one as well. And

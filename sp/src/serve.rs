@@ -70,6 +70,8 @@ fn other(received: &Regs, refusals: &mut u32) -> Outgoing {
         }
         Task::Answer(answer) => answer.smc8(),
         Task::Frame(message) => frame(&message, received),
+        // The EL3 SPMC that this image runs under has no such message, and answers of eight words.
+        Task::Long(_) => wait(),
         Task::Vm(request, event) => match partition::with(|p| p.vm_event(request.sender, event)) {
             Ok(status) => dispatch::answer_vm(&request, event, status).smc8(),
             Err(crashed) => join_in(crashed, received),

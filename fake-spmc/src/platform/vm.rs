@@ -185,7 +185,10 @@ impl World {
     fn direct(&mut self, id: EndpointId, regs: &Regs) -> Regs {
         let parties = Call::direct_parties(regs);
         let is_own = parties.is_some_and(|(from, to, _)| from == id && to == PARTITION);
-        let is_framework = regs.w(2) & (1 << 31) != 0 && self.mediation == Mediation::Checked;
+        // In a message of the second kind, x2 and x3 hold a UUID.
+        let is_long = regs.func() == Some(FuncId::DirectReq2);
+        let is_framework =
+            !is_long && regs.w(2) & (1 << 31) != 0 && self.mediation == Mediation::Checked;
         if !is_own || is_framework {
             return Answer::Error(FfaError::InvalidParameters).encode();
         }

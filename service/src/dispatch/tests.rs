@@ -30,6 +30,26 @@ fn a_32_bit_frame_is_refused_and_answered_to_its_sender() {
 }
 
 #[test]
+fn a_message_of_fourteen_words_keeps_all_of_them_and_is_answered_in_kind() {
+    // x2 and x3 hold a UUID, whose bit 31 says nothing of a framework message.
+    let mut regs = Regs([0; 18]);
+    let head = [0xC400_008D, 0x0002_8001, 0xa14a_9824_b528_60c6, 0xf0ab_2261_da77_e79d];
+    for (register, value) in regs.0.iter_mut().zip(head.into_iter().chain(1..)) {
+        *register = value;
+    }
+    let Task::Long(message) = task(&regs, SPMC) else { panic!("no long message") };
+    assert_eq!(message.sender.get(), 2);
+    assert_eq!(message.words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+    let uuid = Uuid::from_bytes(causeway_virtio::msg::dialect::DEVICE_ROLE_UUID);
+    assert_eq!(message.uuid, uuid);
+    let answer = answer_long(&message, [9; 14]);
+    assert_eq!((answer.x(0), answer.x(1), answer.x(2)), (0xC400_008E, 0x8001_0002, 0));
+    assert_eq!((answer.x(4), answer.x(17)), (9, 9));
+    let crashed = answer_of_crashed(&regs, SPMC).expect("somebody waits");
+    assert_eq!(crashed.x(0), 0xC400_008E);
+}
+
+#[test]
 fn power_messages_count_only_from_the_spmc() {
     for (sender, status) in [(0x8000_u64, 0), (0, u64::from(u32::MAX - 2)), (1, 0xffff_fffd)] {
         let parties = sender << 16 | 0x8001;
@@ -82,6 +102,7 @@ fn whoever_waits_gets_an_answer_whatever_else_the_registers_hold() {
                         }
                         Task::Frame(_) => assert_eq!((id, x2), (0xC400_006F, 0)),
                         Task::Vm(..) => assert!(x2 >> 31 != 0),
+                        Task::Long(_) => panic!("no message of fourteen words: {regs:x?}"),
                         Task::Wait | Task::Interrupt | Task::Refused(_) => {
                             panic!("unanswered: {regs:x?}")
                         }
