@@ -340,7 +340,10 @@ impl<
         let Some(link) = self.links.get(index).and_then(Option::as_ref) else { return false };
         let reachable = link.backend.is_none_or(|backend| self.reachable(backend));
         let heard = link.unheard_by_backend < MOST_UNHEARD;
-        link.flight.is_none() && !link.owes_reset && reachable && heard
+        // An answer that nobody fetched makes way for the next request of its link.
+        let unfetched = |flight: &Flight| flight.via.is_direct() && flight.phase != Phase::Sent;
+        let idle = link.flight.as_ref().is_none_or(unfetched);
+        idle && !link.owes_reset && reachable && heard
     }
 
     /// Makes a token that no request in flight has; never 0, so that an event's is none.
@@ -419,29 +422,23 @@ impl<
         self.respond(asked.vm, asked.channel, &message, out);
     }
 
-    /// A direct message that was answered "not ready" comes again: it gets what there is. A
-    /// different one takes the place of an answer that nobody fetched.
+    /// A direct message that was answered "not ready" comes again: it gets what there is. False if
+    /// this one was not asked before.
     fn asked_again(&mut self, asked: &Asked, out: &mut Effects) -> bool {
+        let same = |flight: &Flight| flight.via.is_direct() && flight.ask == asked.message;
         let mine = |link: &&mut super::Link<DEVS, AREAS, QUEUES>| {
-            link.driver == asked.vm && link.flight.is_some_and(|f| f.via.is_direct())
+            link.driver == asked.vm && link.flight.as_ref().is_some_and(same)
         };
         let Some(link) = self.links.iter_mut().flatten().find(mine) else { return false };
         let Some(flight) = link.flight else { return false };
-        let again = flight.ask == asked.message;
         match flight.phase {
-            Phase::Sent if again => {
-                Self::not_ready(asked.channel, out);
-                return true;
+            Phase::Sent => Self::not_ready(asked.channel, out),
+            Phase::Answered(message) => {
+                link.flight = None;
+                self.respond(asked.vm, asked.channel, &message, out);
             }
-            Phase::Sent => return false,
-            Phase::Failed | Phase::Answered(_) => link.flight = None,
-        }
-        if !again {
-            return false;
-        }
-        match flight.phase {
-            Phase::Answered(message) => self.respond(asked.vm, asked.channel, &message, out),
-            Phase::Sent | Phase::Failed => {
+            Phase::Failed => {
+                link.flight = None;
                 self.refuse(asked.vm, asked.channel, &asked.header, out);
             }
         }

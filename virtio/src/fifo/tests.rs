@@ -201,3 +201,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn two_threads_lose_nothing_and_see_whole_slots() {
+    const COUNT: u32 = 3_000;
+    let words = memory();
+    let (mem, mut vm, mut partition) = pair(&words);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut sent = 0;
+            while sent < COUNT {
+                match vm.push(&mem, &slot(sent)) {
+                    Ok(()) => sent += 1,
+                    Err(FifoError::Full) => std::thread::yield_now(),
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        for expected in 0..COUNT {
+            let got = loop {
+                if let Some(got) = partition.pop(&mem).unwrap() {
+                    break got;
+                }
+                std::thread::yield_now();
+            };
+            assert_eq!(got, slot(expected));
+        }
+    });
+    assert_eq!(partition.pop(&mem), Ok(None));
+}

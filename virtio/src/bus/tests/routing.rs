@@ -346,3 +346,34 @@ fn the_generation_of_the_last_answer_is_told_with_a_status() {
     let Body::Request(Request::EventConfig(event)) = world.read_one(1).body else { panic!() };
     assert_eq!(event.config().generation, 77);
 }
+
+#[test]
+fn direct_requests_on_two_links_wait_for_their_answers_side_by_side() {
+    let mut world = World::ready();
+    let policy = LinkPolicy { driver: vm(1), backend: Some(vm(3)), backend_dev: 1, driver_dev: 6 };
+    world.bus.add_link(policy).unwrap();
+    let state = DeviceState::Added;
+    world.send(3, 0, 0, Body::BusRequest(BusRequest::EventDevice { dev_num: 1, state }));
+    let ask =
+        |dev_num| Message { dev_num, token: 5, body: Body::Request(Request::GetDeviceStatus) };
+    for dev_num in [0, 6] {
+        assert_eq!(world.direct(1, &ask(dev_num)), [0; 5]);
+    }
+    for (backend, dev_num, raw) in [(2, 7, 1), (3, 1, 3)] {
+        let token = world.read_one(backend).token;
+        let status = Response::GetDeviceStatus(Status::from_raw(raw));
+        world.send(backend, dev_num, token, Body::Response(status));
+    }
+    for (dev_num, raw) in [(6, 3), (0, 1)] {
+        let answer = Message::decode(&frame_bytes(&world.direct(1, &ask(dev_num)))).unwrap();
+        let status = Response::GetDeviceStatus(Status::from_raw(raw));
+        assert_eq!((answer.dev_num, answer.body), (dev_num, Body::Response(status)));
+    }
+    // An answer that nobody fetches does not keep the link from the next request, however it comes.
+    assert_eq!(world.direct(1, &ask(0)), [0; 5]);
+    let token = world.read_one(2).token;
+    let status = Response::GetDeviceStatus(Status::from_raw(1));
+    world.send(2, 7, token, Body::Response(status));
+    world.send(1, 0, 9, Body::Request(Request::GetDeviceStatus));
+    assert_eq!(world.read_one(2).body, Body::Request(Request::GetDeviceStatus));
+}
