@@ -212,6 +212,24 @@ mod tests {
         assert_eq!(list.find(Uuid::NIL), None);
     }
 
+    /// DEN0077A 1.2, table 6.2: the bits of the properties field.
+    #[test]
+    fn each_property_is_its_bit_of_the_table() {
+        let named = [
+            (Properties::DIRECT_REQ_RECEIVE, 0),
+            (Properties::DIRECT_REQ_SEND, 1),
+            (Properties::NOTIFICATIONS, 3),
+            (Properties::VM_CREATED, 6),
+            (Properties::VM_DESTROYED, 7),
+            (Properties::AARCH64, 8),
+            (Properties::DIRECT_REQ2_RECEIVE, 9),
+            (Properties::DIRECT_REQ2_SEND, 10),
+        ];
+        for (property, bit) in named {
+            assert_eq!(property, Properties::from_word(1 << bit), "bit {bit}");
+        }
+    }
+
     #[test]
     fn kb_03_the_stride_is_the_callees() {
         let vm = PartitionInfo { id: EndpointId::from_raw(1), uuid: Uuid::NIL, ..sp() };

@@ -451,3 +451,12 @@ fn console_text_is_bounded_and_shown_escaped() {
     let text = ConsoleText::new(b"a\x1b\n").unwrap();
     assert_eq!(format!("{text:?}"), r#"ConsoleText("a\x1b\n")"#);
 }
+
+#[test]
+fn the_version_of_a_version_request_is_the_one_in_it() {
+    let asked = |requested| FrameworkMessage::VersionReq { requested }.requested_version();
+    assert_eq!(asked(0x1_0001), Some(Version::V1_1));
+    assert_eq!(asked(0x1_0002), Some(Version::V1_2));
+    assert_eq!(asked(0x8001_0001), None);
+    assert_eq!(FrameworkMessage::VersionResp { reply: 0x1_0001 }.requested_version(), None);
+}

@@ -213,6 +213,31 @@ fn flags_survive_and_reserved_ones_are_refused() {
     assert_eq!(error(1 << 5, Role::RetrieveRequest), DescriptorError::Flags);
 }
 
+/// DEN0140 1.2, table 1.22: which flags each descriptor may have, each alone with the kind LEND.
+#[test]
+fn each_flag_is_taken_where_the_table_has_it() {
+    let lend = 2 << 3;
+    let cases = [
+        (Role::Send(Transfer::Lend), 0, 0b0000_0000_0011),
+        (Role::Send(Transfer::Share), 0, 0b0000_0000_0010),
+        (Role::RetrieveResponse, lend, 0b0000_0000_0111),
+        (Role::RetrieveRequest, lend, 0b0110_0000_0111),
+    ];
+    for (role, kind, expected) in cases {
+        let taken = (0..12)
+            .map(|bit| 1 << bit)
+            .filter(|flag| lend & flag == 0 && (1 << 3) & flag == 0)
+            .filter(|flag| Flags::check_word(kind | flag, role).is_ok())
+            .fold(0, |all, flag| all | flag);
+        assert_eq!(taken, expected, "{role:?}");
+    }
+    // The alignment hint goes with the bit that says that it is valid.
+    for hint in 0..16_u32 {
+        assert_eq!(Flags::check_word(lend | 1 << 9 | hint << 5, Role::RetrieveRequest), Ok(()));
+        assert!(Flags::check_word(lend | 1 << 9 | hint << 5, Role::RetrieveResponse).is_err());
+    }
+}
+
 #[test]
 fn every_rule_has_a_sentence_and_a_status() {
     for error in DescriptorError::ALL {

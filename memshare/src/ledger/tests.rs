@@ -272,3 +272,23 @@ fn chaining_is_bounded_and_starts_by_itself_at_the_mark() {
     let chained = u64::from(LINKS_PER_CALL) + u64::from(LINKS_PER_TEND);
     assert_eq!(head.unchained, 96 - chained);
 }
+
+#[test]
+fn as_many_vms_as_there_can_be_the_hypervisor_and_strangers_have_a_room_each() {
+    let mut policy = Policy::new().with_hypervisor(EndpointId::from_raw(0));
+    let mut last = 0;
+    while policy.add_vm(EndpointId::from_raw(last + 1)).is_ok() {
+        last += 1;
+    }
+    assert_eq!(usize::from(last), crate::policy::MAX_VMS);
+    let mut ledger = Ledger::<4>::new();
+    ledger.configure(&policy);
+    for subject in 0..=last + 2 {
+        ledger.append(1, record(subject, Action::Mapped));
+    }
+    // The two strangers share a room.
+    assert_eq!(dump(&ledger, None).len(), usize::from(last) + 3);
+    for subject in 0..=last {
+        assert_eq!(dump(&ledger, Some(subject)).len(), 1, "{subject}");
+    }
+}

@@ -169,3 +169,14 @@ fn a_slot_whose_generation_is_used_up_is_retired() {
     assert_eq!(store.insert(&mut grant(2, 0, extent(2))).unwrap().slot, 1);
     assert!(store.by_id(last).is_none());
 }
+
+#[test]
+fn a_pair_whose_names_are_used_up_has_no_room_and_another_has() {
+    let mut store = Small::new();
+    store.reserve(&policy());
+    assert!(store.has_room(0) && store.has_room(1));
+    if let Some(serial) = store.serials.get_mut(0) {
+        *serial = u32::MAX;
+    }
+    assert!(!store.has_room(0) && store.has_room(1));
+}

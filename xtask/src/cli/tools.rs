@@ -62,8 +62,8 @@ pub(crate) struct FuzzArgs {
     cargo xtask mutants --package causeway-memshare\n  \
     cargo xtask mutants --shard 0/8               every eighth change of both packages\n  \
     cargo xtask mutants --file memshare/src/broker/accept.rs\n\n\
-    Changes the code in one place at a time (in a copy) and runs the package's unit tests: a change\n\
-    that no test notices is a survivor. Takes hours; nothing runs it but you. docs/mutants.md holds\n\
+    Changes the code in one place at a time (in a copy) and runs the package's tests, but for the\n\
+    walks over all states: a change that no test notices is a survivor. Takes hours; nothing runs it but you. docs/mutants.md holds\n\
     the last results with the reason of each survivor. cargo-mutants is installed into target/tools/.")]
 pub(crate) struct MutantsArgs {
     /// Whose code is changed; may be given more than once (default: memshare and ffa)

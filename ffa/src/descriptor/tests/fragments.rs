@@ -125,6 +125,16 @@ fn mixed_order_is_noticed_across_fragments() {
 }
 
 #[test]
+fn ranges_that_touch_are_in_order() {
+    let receivers = receivers();
+    let ranges = [range(0x8000_0000, 2), range(0x8000_2000, 1), range(0x8000_3000, 1)];
+    let spec = Spec::send(Version::V1_1, Transfer::Share, id(1), 0, &receivers, &ranges);
+    let whole = build(spec);
+    let (stream, _) = first(&whole, 144).unwrap().stream();
+    assert!(stream.is_complete() && stream.is_ascending());
+}
+
+#[test]
 fn the_builder_refuses_offsets_and_buffers_that_make_no_fragment() {
     let (receivers, ranges) = (receivers(), many(4));
     let spec = Spec::send(Version::V1_1, Transfer::Share, id(1), 0, &receivers, &ranges);
