@@ -280,7 +280,7 @@ fn as_many_vms_as_there_can_be_the_hypervisor_and_strangers_have_a_room_each() {
     while policy.add_vm(EndpointId::from_raw(last + 1)).is_ok() {
         last += 1;
     }
-    assert_eq!(usize::from(last), crate::policy::MAX_VMS);
+    assert_eq!(usize::from(last), MAX_VMS);
     let mut ledger = Ledger::<4>::new();
     ledger.configure(&policy);
     for subject in 0..=last + 2 {
