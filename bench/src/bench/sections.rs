@@ -36,6 +36,8 @@ pub(crate) fn run() {
         idle::calls(&mut clock, "idle");
         idle::ledger(&mut clock);
         bus::fifo(&mut clock);
+    } else {
+        idle::refused_offer(&mut clock, "idle");
     }
     cycle(&mut clock);
     ranges(&mut clock, extent);

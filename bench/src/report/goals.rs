@@ -12,13 +12,13 @@ pub(super) fn reaches_partition(call: &str) -> bool {
 
 /// The goal of a call's own share, if it has one.
 ///
-/// The calls of the ledger, the end of a VM and areas of many ranges are a class of their own: each
+/// The calls of the ledger, the end of a VM, SEAL and areas of many ranges are a class of their own: each
 /// is bounded by its own figure.
 pub(super) fn goal(section: &str, size: u64, call: &str) -> Option<u64> {
     if !reaches_partition(call) {
         return None;
     }
-    let is_long = matches!(section, "floor" | "ledger") || call == "vm_destroyed";
+    let is_long = matches!(section, "floor" | "ledger") || matches!(call, "vm_destroyed" | "seal");
     let many_ranges = section == "ranges" && size > 1;
     match call {
         _ if is_long => None,

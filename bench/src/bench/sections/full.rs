@@ -1,7 +1,7 @@
 //! Owns the calls while many grants live, and the end of all of them with their peer. Never leaves
 //! one behind.
 
-use super::idle::calls;
+use super::idle::{calls, refused_offer};
 use super::{LIVES, RAM, RAM_END};
 use crate::arch::{Regs, smc};
 use crate::calls::{HYPERVISOR, framework, message, must, reply};
@@ -42,10 +42,17 @@ pub(super) fn live_grants(clock: &mut Clock, size: u64) {
     worst.print(clock, "live", size);
     if size == MAX_LIVE && clock.partition == Partition::Causeway {
         calls(clock, "full");
+        // The last that is measured: afterwards nothing new can be offered.
+        let mut sample = Sample::default();
+        timed(clock, &mut sample, &message(HYPERVISOR, &Call::Seal));
+        clock.print("full", size, "seal", sample);
     }
     match clock.partition {
         Partition::Causeway => destroy_peer(clock, size),
         Partition::Empty => {
+            if size == MAX_LIVE {
+                refused_offer(clock, "full");
+            }
             for handle in handles.iter() {
                 let call = Call::Revoke { handle: named(*handle) };
                 must(clock.partition, "revoke", &smc(&message(OWNER, &call)));

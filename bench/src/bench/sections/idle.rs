@@ -34,10 +34,16 @@ pub(super) fn floor(clock: &mut Clock) {
     repeated(clock, "floor", "message", &message(OWNER, &Call::Version { minor: 0 }));
 }
 
+/// OFFER of a handle that never was: the one refusal for which the SPMC must be asked, so that its
+/// share is measured too.
+pub(super) fn refused_offer(clock: &mut Clock, section: &str) {
+    let offer = Call::Offer { handle: named(INVENTED), terms: terms(Some(PEER)), tag: 0 };
+    repeated(clock, section, "refused_offer", &message(OWNER, &offer));
+}
+
 /// Each call that changes nothing, at whatever tables there are.
 pub(super) fn calls(clock: &mut Clock, section: &str) {
     let handle = named(INVENTED);
-    let offer = Call::Offer { handle, terms: terms(Some(PEER)), tag: 0 };
     let inspect = Call::Inspect { handle, range_index: 0 };
     let mapping = Call::HypMapping { handle, vm: PEER };
     let unmapped = Call::HypUnmapped { handle, vm: PEER };
@@ -52,7 +58,6 @@ pub(super) fn calls(clock: &mut Clock, section: &str) {
         ("hyp_poll", HYPERVISOR, Call::HypPoll),
         ("bus_kick_no_bus", EndpointId::from_raw(3), Call::BusKick),
         ("refused_state", OWNER, Call::State { handle }),
-        ("refused_offer", OWNER, offer),
         ("refused_inspect", PEER, inspect),
         ("refused_release", PEER, Call::Release { handle }),
         ("refused_revoke", OWNER, Call::Revoke { handle }),
@@ -64,6 +69,7 @@ pub(super) fn calls(clock: &mut Clock, section: &str) {
     for (name, from, call) in list {
         repeated(clock, section, name, &message(from, &call));
     }
+    refused_offer(clock, section);
     repeated(clock, section, "refused_garbage", &framed(OWNER, [u64::MAX, 1, 2, 3, 4]));
     let register = Call::HypRegister { sgi: 3, core: 0 };
     let answer = repeated(clock, section, "hyp_register", &message(HYPERVISOR, &register));
