@@ -5,6 +5,7 @@
 //! expected names cannot drift from the printed ones. docs/qemu-tests.md is the same in prose.
 
 mod broker;
+mod demos;
 mod known_bugs;
 mod table;
 pub use table::{JOBS, TRANSFER};
@@ -60,10 +61,10 @@ pub enum Sabotage {
     CopiedBytes,
 }
 
-/// A line that the monitor must print: it contains `text`, at least `at_least` times.
+/// A line that the monitor (or the partition) must print: it contains `text`, at least `at_least` times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MonitorLine {
-    /// What the line contains, after the `[mon] ` prefix.
+    /// What the line contains, after its prefix.
     pub text: &'static str,
     /// How many such lines there must be.
     pub at_least: u32,
@@ -82,6 +83,8 @@ pub struct Job {
     pub tests: [&'static [&'static str]; 3],
     /// Lines that the monitor must print.
     pub monitor_lines: &'static [MonitorLine],
+    /// Lines that the partition must print on the secure UART, after its prefix.
+    pub partition_lines: &'static [MonitorLine],
     /// Which monitor it boots.
     pub monitor: MonitorBuild,
     /// Further lines of the boot configuration, for the monitor.

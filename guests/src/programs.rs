@@ -5,6 +5,7 @@ mod bystander;
 mod capacity;
 mod control;
 mod deadline;
+mod devices;
 mod fault;
 mod fifo;
 mod fragments;
@@ -48,6 +49,8 @@ pub fn frontend(boot: &Boot) {
             "mapped_attrs" => mapped_attrs::owner,
             "ledger" => ledger::auditor,
             "kills" => kills::controller,
+            "rng" => devices::rng::run,
+            "console" => devices::console::run,
             "capacity" => capacity::owner,
             "unconfirmed" => unconfirmed::controller,
             "seal" => seal::sealer,
@@ -78,6 +81,7 @@ pub fn backend(boot: &Boot) {
             "mapped_attrs" => mapped_attrs::peer,
             "ledger" => ledger::owner,
             "kills" => kills::owner::run,
+            "console" => devices::backend::run,
             "capacity" => capacity::peer,
             "unconfirmed" => unconfirmed::owner,
             "seal" => seal::owner,

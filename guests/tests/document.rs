@@ -48,10 +48,12 @@ fn tests_table(out: &mut String) {
             let names: Vec<_> = tests.iter().map(|name| format!("`{name}`")).collect();
             writeln!(out, "| `{}` | {} | {} |", job.name, index + 1, names.join("<br>")).unwrap();
         }
-        for line in job.monitor_lines {
+        let monitor = job.monitor_lines.iter().map(|line| ("monitor", line));
+        let partition = job.partition_lines.iter().map(|line| ("partition", line));
+        for (who, line) in monitor.chain(partition) {
             writeln!(
                 out,
-                "| `{}` | monitor | {} times or more: a line with `{}` |",
+                "| `{}` | {who} | {} times or more: a line with `{}` |",
                 job.name,
                 line.at_least,
                 line.text.trim()

@@ -28,8 +28,8 @@ pub(crate) enum Broken {
     Status(&'static str, String),
     /// A test that did not pass: its name, and why.
     Test(String, String),
-    /// A line of the monitor that should be there more often: text, wanted, seen.
-    MonitorLine(String, u32, usize),
+    /// A line that should be there more often: whose, text, wanted, seen.
+    Line(&'static str, String, u32, usize),
     /// Not the whole image was read: wanted, read.
     Bytes(u64, u64),
     /// The digest differs: the file's, the guest's.
@@ -78,8 +78,8 @@ impl fmt::Display for Broken {
             Self::SaidTwice(what) => write!(f, "{what} is in the logs more than once"),
             Self::Status(who, status) => write!(f, "{who} ended with status {status}"),
             Self::Test(name, why) => write!(f, "test {name}: {why}"),
-            Self::MonitorLine(text, wanted, seen) => {
-                write!(f, "the monitor printed {text:?} {seen} times, not {wanted}")
+            Self::Line(who, text, wanted, seen) => {
+                write!(f, "the {who} printed {text:?} {seen} times, not {wanted}")
             }
             Self::Bytes(wanted, read) => write!(f, "the frontend read {read} of {wanted} bytes"),
             Self::Digest(host, guest) => {
@@ -124,10 +124,16 @@ pub(crate) fn of_job(job: &Job, report: &Report) -> Vec<Broken> {
             }
         }
     }
-    for line in job.monitor_lines {
-        let seen = report.monitor_lines.iter().filter(|said| said.contains(line.text)).count();
-        if seen < usize::try_from(line.at_least).unwrap_or(usize::MAX) {
-            broken.push(Broken::MonitorLine(line.text.to_owned(), line.at_least, seen));
+    let lines = [
+        ("monitor", job.monitor_lines, &report.monitor_lines),
+        ("partition", job.partition_lines, &report.partition_lines),
+    ];
+    for (who, wanted, said) in lines {
+        for line in wanted {
+            let seen = said.iter().filter(|said| said.contains(line.text)).count();
+            if seen < usize::try_from(line.at_least).unwrap_or(usize::MAX) {
+                broken.push(Broken::Line(who, line.text.to_owned(), line.at_least, seen));
+            }
         }
     }
     broken.extend(report.maps.iter().cloned());

@@ -1,6 +1,7 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
 use super::broker::{CAPACITY, CAPACITY_SPMC, KILLS, LEDGER, SEAL, UNCONFIRMED};
+use super::demos::{DEMO_CONSOLE, DEMO_RNG};
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::{End, Job, MonitorBuild, MonitorLine, Sabotage, Verdict};
 use crate::cases;
@@ -24,6 +25,7 @@ pub const TRANSFER: Job = Job {
         &[],
     ],
     monitor_lines: &[],
+    partition_lines: &[],
     monitor: MonitorBuild::Checked,
     config: &[],
     prints_ledger: false,
@@ -40,6 +42,7 @@ pub(super) const PLAIN: Job = Job {
     command_lines: ["job=idle", "job=idle", "job=idle"],
     tests: [&[], &[], &[]],
     monitor_lines: &[],
+    partition_lines: &[],
     monitor: MonitorBuild::Checked,
     config: &[],
     prints_ledger: false,
@@ -368,4 +371,6 @@ pub const JOBS: &[Job] = &[
     REGISTERS,
     SEQUENCES,
     STALE_TLB,
+    DEMO_RNG,
+    DEMO_CONSOLE,
 ];

@@ -29,7 +29,7 @@ fn the_shipped_manifest_is_read_whole() {
     // Killed and restarted by VM 1 in the tests of deaths and of sealing, which it also audits.
     assert_eq!((policy.auditor(), policy.sealer()), (Some(vm(1)), Some(vm(1))));
     let local = policy.links().filter(|link| link.backend.is_none());
-    assert_eq!((policy.links().count(), local.count()), (6, 5));
+    assert_eq!((policy.links().count(), local.count()), (7, 5));
     assert_eq!(policy.check(1152, 6144), Ok(()));
 }
 

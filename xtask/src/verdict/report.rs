@@ -25,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) ends: [Option<String>; 4],
     /// What the monitor printed.
     pub(crate) monitor_lines: Vec<String>,
+    /// What the partition printed on the secure UART.
+    pub(crate) partition_lines: Vec<String>,
     /// What is wrong with the partition's MAP lines in any run.
     pub(crate) maps: Vec<Broken>,
     /// What is wrong with them where the VMs name the areas.
@@ -65,6 +67,9 @@ impl Report {
         }
         let (during, after) = logs.secure.split_at(last_of_partition(logs));
         for line in during.iter().map(|line| Line::secure(line)) {
+            if line.source == Source::Partition {
+                report.partition_lines.push(line.text.to_owned());
+            }
             report.note_crash(line);
         }
         // TF-A panics where QEMU does not power off fast enough (plat/qemu, system_off): a crash

@@ -240,7 +240,7 @@ fn the_monitors_lines_are_counted() {
     lines.push("[mon] FAULT vm=2 ipa=0x1 write=1".into());
     lines.push("[vm2] FAULT vm=2 ipa=0x1 write=1".into());
     let broken = judged(&job, lines.clone(), &[]);
-    assert_eq!(broken, [Broken::MonitorLine("FAULT vm=2 ".into(), 2, 1)]);
+    assert_eq!(broken, [Broken::Line("monitor", "FAULT vm=2 ".into(), 2, 1)]);
     lines.push("[mon] FAULT vm=2 ipa=0x2 write=0".into());
     assert_eq!(judged(&job, lines, &[]), []);
 }
