@@ -12,12 +12,13 @@
 )]
 
 mod action;
+mod apply;
 mod check;
 mod fingerprint;
 mod walk;
 mod world;
 
-pub use action::{Act, Action, Fault, Kind, Question};
+pub use action::{Act, Action, Fault, Kind, Question, Reach, Side};
 pub use walk::{Report, Violation};
 pub use world::{Flaw, Special, Transaction, WORLDS, World};
 
@@ -44,6 +45,17 @@ pub struct Node {
     pub left: BTreeSet<u64>,
     /// Handles of the grants that lived when the set was frozen.
     pub frozen: Option<BTreeSet<u64>>,
+    /// The sides of joins that must be there.
+    pub joins: BTreeMap<Side, Joined>,
+}
+
+/// What one side of a join must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Joined {
+    /// Its area.
+    pub area: u64,
+    /// Whether the other VM still has the life that was meant.
+    pub meant: bool,
 }
 
 /// How to walk.

@@ -65,6 +65,8 @@ pub struct Faults {
     pub late: bool,
     /// Whether, in the middle of each sequence, another core tries every call.
     pub second_core: bool,
+    /// A call that, in the middle of each sequence, another core makes for good.
+    pub meanwhile: Option<(EndpointId, Call)>,
 }
 
 /// A broker among the things that it decides about.
@@ -326,6 +328,15 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
         if self.faults.second_core {
             self.intrusions += 1;
             self.intruder = self.intruder.or_else(|| intruder::intrude(&self.broker, self.now));
+        }
+        if let Some((caller, call)) = self.faults.meanwhile {
+            self.intrusions += 1;
+            let step = self.broker.step(self.now, Event::Call { caller, call });
+            self.take_notices(&step);
+            let busy = Reply::refused(call.id().number(), Status::Busy).encode();
+            if step.next() != Next::Reply(busy) {
+                self.intruder = Some("the other call");
+            }
         }
         if self.faults.late {
             self.now = self.now.max(self.broker.next_deadline().unwrap_or(0));

@@ -10,6 +10,8 @@ mod extent;
 use crate::grant::{Extent, Grant, GrantId, Party, Stage};
 use crate::policy::{MAX_PAIRS, MAX_VMS, Policy};
 use crate::table::{Bits, List};
+#[cfg(any(test, feature = "explore"))]
+use causeway_abi::GrantKind;
 use causeway_ffa::{MemHandle, PageRange};
 
 /// A range after the first of its grant.
@@ -357,10 +359,16 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         self.generations = [0; G];
         self.serials = [0; MAX_PAIRS];
         for (grant, generation) in self.slots.iter_mut().zip(&mut self.generations) {
-            if let Some(grant) = grant {
-                (grant.generation, grant.serial) = (1, 1);
-                *generation = 1;
+            let Some(grant) = grant else { continue };
+            // A donation's name holds its serial, and no later name must be the same.
+            let donated = grant.kind == GrantKind::Donate;
+            if let Some(serial) = self.serials.get_mut(usize::from(grant.pair)).filter(|_| donated)
+            {
+                let name = u32::try_from(grant.handle.get() & u64::from(u32::MAX)).unwrap_or(0);
+                *serial = name.max(*serial);
             }
+            (grant.generation, grant.serial) = (1, 1);
+            *generation = 1;
         }
     }
 }

@@ -21,10 +21,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         copy.store.forget_generations();
         copy.expire_at =
             if self.expire_at == u64::MAX { u64::MAX } else { self.expire_at.saturating_sub(now) };
+        let lives = |party: Party| u32::from(self.party(party.vm) == party);
         let slots: Vec<_> = self.store.live_slots().collect();
         for slot in slots {
             let Some(grant) = self.store.grant(slot).copied() else { continue };
-            let lives = |party: Party| u32::from(self.party(party.vm) == party);
             copy.store.update(slot, |g| {
                 g.owner.incarnation = lives(grant.owner);
                 if let (Some(to), Some(from)) = (&mut g.peer, grant.peer) {
@@ -38,6 +38,12 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 }
             });
         }
+        for half in copy.joins.iter_mut().flatten() {
+            half.owner.incarnation = lives(half.owner);
+            half.peer.incarnation = lives(half.peer);
+            (half.sent, half.received) = (0, 0);
+        }
+        copy.joins.sort_unstable_by_key(|half| half.map_or([u32::MAX; 4], |h| h.sort_key()));
         for vm in &mut copy.vms {
             vm.incarnation = 1;
             (vm.changed, vm.bus) = (false, false);

@@ -28,6 +28,12 @@ pub(super) struct Half {
 }
 
 impl Half {
+    /// Tells any two halves apart, for comparing states.
+    #[cfg(any(test, feature = "explore"))]
+    pub(super) fn sort_key(&self) -> [u32; 4] {
+        [self.owner.vm.into(), self.peer.vm.into(), self.number.into(), self.peer.incarnation]
+    }
+
     /// Whether this VM knows the half under this name.
     const fn is_named(&self, vm: u8, peer: u8, number: u16) -> bool {
         self.owner.vm == vm && self.peer.vm == peer && self.number == number

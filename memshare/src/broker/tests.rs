@@ -2,6 +2,7 @@
 
 mod area;
 mod bell;
+mod bounds;
 mod donate;
 mod full;
 mod hypervisor;
@@ -12,6 +13,7 @@ mod names;
 mod offer;
 mod query;
 mod seal;
+mod vcpus;
 mod vm;
 
 use crate::lab::{HYPERVISOR, Lab, PARTITION, handle, pages, terms};

@@ -1,13 +1,10 @@
-//! Owns what can happen in a walk's world: each action is one sequence, carried out to its end.
+//! Owns what can happen in a walk's world: each action is one sequence. `apply` carries it out.
 
-use super::{Node, SmallLab, Special, Transaction, World};
-use crate::event::{Event, MapFailed, VmVerdict};
-use crate::grant::GrantView;
-use crate::lab::{HYPERVISOR, Outcome, handle, vm};
-use causeway_abi::{
-    Call, CallId, DigestHalf, Frame, GrantSummary, LedgerScope, LifeState, NO_HANDLE, Reply, Status,
-};
-use causeway_ffa::{EndpointId, FfaError};
+use super::{Node, Special, Transaction, World};
+use crate::lab::HYPERVISOR;
+use causeway_abi::{CopyDirection, LedgerScope, Status};
+use causeway_ffa::EndpointId;
+use std::string::String;
 use std::vec::Vec;
 
 macro_rules! kinds {
@@ -34,7 +31,7 @@ kinds! {
     Send, Reclaim, Offer, Accept, AcceptOther, Reject, Release, Revoke, Map, Unmap, ForgeUnmapped,
     Use, Unuse, Destroy, Create, ForgeDestroyed, Poll, Register, Wait, Version, Features, Events,
     Stats, State, List, Inspect, BusKick, BusWaiting, Garbage, Seal, LedgerHead, LedgerRead,
-    SecondCore,
+    SecondCore, Join, Part, Joined, Copy,
 }
 
 /// A call that only looks.
@@ -51,6 +48,7 @@ pub enum Question {
     BusKick,
     LedgerHead(LedgerScope),
     LedgerRead(LedgerScope),
+    Joined(u16, u16),
 }
 
 /// One thing that happens. Handles are named by number, VMs by id.
@@ -102,6 +100,42 @@ pub enum Act {
     Seal(u16),
     /// A VM sends a frame that is no call.
     Garbage(u8, u16),
+    /// A VM joins an area, its own or not, with another VM's under a number.
+    Join(Side, u64),
+    /// A VM ends its side of a join.
+    Part(Side),
+    /// A VM has bytes copied.
+    Copy(Side, CopyDirection, Reach),
+}
+
+/// A VM's side of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Side {
+    /// Whose.
+    pub vm: u16,
+    /// The other VM.
+    pub peer: u16,
+    /// The join's number.
+    pub number: u16,
+}
+
+impl Side {
+    /// The other side.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        Self { vm: self.peer, peer: self.vm, number: self.number }
+    }
+}
+
+/// Whether the bytes of a copy lie in the areas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// They do.
+    Inside,
+    /// They lie behind the source.
+    BeyondSource,
+    /// They would lie behind the destination.
+    BeyondDestination,
 }
 
 /// What goes wrong in the middle of a sequence.
@@ -155,6 +189,8 @@ pub(super) struct Done {
     pub(super) action: Action,
     /// The status, where a call or message has one.
     pub(super) status: Option<Status>,
+    /// What the action itself found wrong.
+    pub(super) wrong: Option<String>,
 }
 
 impl World {
@@ -164,6 +200,7 @@ impl World {
         for id in self.mortals.iter().copied() {
             acts.extend([Act::Destroy(id), Act::Create(id)]);
         }
+        acts.extend(self.of_joins());
         acts.extend([Act::Poll, Act::Wait]);
         if self.is(Special::Sealing) {
             acts.push(Act::Seal(HYPERVISOR.get()));
@@ -206,6 +243,20 @@ impl World {
             ]);
         }
         acts.remove(2);
+        acts
+    }
+
+    fn of_joins(&self) -> Vec<Act> {
+        let mut acts = Vec::new();
+        for (side, area) in self.joins.iter().copied() {
+            acts.extend([Act::Join(side, area), Act::Part(side)]);
+            acts.push(Act::Ask(Question::Joined(side.peer, side.number), 0, side.vm));
+            for direction in [CopyDirection::ToPeer, CopyDirection::FromPeer] {
+                for reach in [Reach::Inside, Reach::BeyondSource, Reach::BeyondDestination] {
+                    acts.push(Act::Copy(side, direction, reach));
+                }
+            }
+        }
         acts
     }
 
@@ -280,6 +331,9 @@ impl Act {
             Self::BusWaiting(_) => Kind::BusWaiting,
             Self::Garbage(..) => Kind::Garbage,
             Self::Seal(_) => Kind::Seal,
+            Self::Join(..) => Kind::Join,
+            Self::Part(_) => Kind::Part,
+            Self::Copy(..) => Kind::Copy,
             Self::Ask(question, ..) => match question {
                 Question::Version => Kind::Version,
                 Question::Features => Kind::Features,
@@ -291,6 +345,7 @@ impl Act {
                 Question::BusKick => Kind::BusKick,
                 Question::LedgerHead(_) => Kind::LedgerHead,
                 Question::LedgerRead(_) => Kind::LedgerRead,
+                Question::Joined(..) => Kind::Joined,
             },
         }
     }
@@ -316,6 +371,7 @@ impl Act {
                     Some(id)
                 }
             }
+            Self::Join(side, _) | Self::Part(side) | Self::Copy(side, ..) => Some(side.vm),
             Self::Send(_)
             | Self::Reclaim(_)
             | Self::Map(..)
@@ -332,202 +388,17 @@ impl Act {
 
     /// Whether a fault can strike in the middle of it.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are one step")]
-    const fn can_meet(self, fault: Fault) -> bool {
+    pub(super) const fn can_meet(self, fault: Fault) -> bool {
         match self.kind() {
             Kind::Offer => !matches!(fault, Fault::MmuRefuses),
             Kind::Revoke | Kind::Reject | Kind::Release | Kind::Unmap => {
                 matches!(fault, Fault::SpmcKeeps | Fault::Late)
             }
-            Kind::Use | Kind::Unuse => matches!(fault, Fault::MmuRefuses | Fault::Late),
+            Kind::Use | Kind::Unuse | Kind::Copy => {
+                matches!(fault, Fault::MmuRefuses | Fault::Late)
+            }
             Kind::Destroy => !matches!(fault, Fault::SpmcRefuses),
             _ => false,
         }
-    }
-}
-
-impl Action {
-    /// Carries it out on a copy; `None` where it has no meaning in this state.
-    pub(super) fn apply(self, world: &World, before: &Node) -> Option<Done> {
-        let mut node = before.clone();
-        let faults = &mut node.lab.faults;
-        match self.fault {
-            Fault::Nothing => {}
-            Fault::SpmcRefuses => faults.retrieve = Some(FfaError::NoMemory),
-            Fault::SpmcKeeps => faults.relinquish = Some(FfaError::Denied),
-            Fault::MmuRefuses => faults.mmu = Some(MapFailed),
-            Fault::Late => faults.late = true,
-        }
-        // A lock that the SPMC would not take back is left over; one is enough.
-        if let (Act::Offer(n, _), Fault::SpmcKeeps) = (self.act, self.fault)
-            && node.lab.locks(n) > 0
-        {
-            return None;
-        }
-        let status = node.act(self.act, world)?;
-        let faults = &mut node.lab.faults;
-        (faults.retrieve, faults.relinquish, faults.mmu) = (None, None, None);
-        faults.late = false;
-        let left = node.lab.records.iter().filter(|r| r.action == crate::Action::LockLeft);
-        node.left.extend(left.filter_map(|r| r.handle).map(|h| h.get()));
-        if let Act::Reclaim(n) = self.act {
-            node.left.remove(&n);
-        }
-        if node.frozen.is_none() && node.lab.broker.is_sealed() {
-            let stays = |s| !matches!(s, LifeState::Releasing | LifeState::AwaitingUnmap);
-            let live = node.lab.broker.grants().filter(|g| stays(g.state));
-            node.frozen = Some(live.map(|g| g.handle.get()).collect());
-        }
-        Some(Done { node, action: self, status })
-    }
-}
-
-impl Node {
-    fn act(&mut self, act: Act, world: &World) -> Option<Option<Status>> {
-        let lab = &mut self.lab;
-        let status = match act {
-            Act::Send(n) => return send(lab, world, n).then_some(None),
-            Act::Reclaim(n) => return self.reclaim(world, n).then_some(None),
-            Act::Offer(n, vm) => {
-                let terms = world.transaction(n)?.terms;
-                lab.call(vm, Call::Offer { handle: handle(n), terms, tag: 0 }).status
-            }
-            Act::Accept(n, vm) => accept(lab, n, vm, |fold| fold),
-            Act::AcceptOther(n, vm) => accept(lab, n, vm, |fold| !fold),
-            Act::Reject(n, vm) => {
-                let found = lab.broker.grants().find(|g| g.handle == handle(n));
-                let generation = found.map_or(0, |g| g.generation);
-                lab.call(vm, Call::Reject { handle: handle(n), generation }).status
-            }
-            Act::Release(n, vm) => lab.call(vm, Call::Release { handle: handle(n) }).status,
-            Act::Revoke(n, vm) => lab.call(vm, Call::Revoke { handle: handle(n) }).status,
-            Act::Map(n, id) => {
-                let status = lab.call(0, Call::HypMapping { handle: handle(n), vm: vm(id) }).status;
-                if status == Status::Ok {
-                    self.stage2.insert((n, id));
-                }
-                status
-            }
-            Act::Unmap(n, id) => {
-                self.stage2.remove(&(n, id));
-                lab.call(0, Call::HypUnmapped { handle: handle(n), vm: vm(id) }).status
-            }
-            Act::ForgeUnmapped(n, id) => {
-                let peer = world.transaction(n)?.terms.peer?;
-                lab.call(id, Call::HypUnmapped { handle: handle(n), vm: peer }).status
-            }
-            Act::Use(n) | Act::Unuse(n) => {
-                let found = lab.broker.grants().find(|g| g.handle == handle(n))?;
-                let begin = matches!(act, Act::Use(_));
-                // One use is enough: the second only counts.
-                if begin && found.use_count > 0 {
-                    return None;
-                }
-                let used = if begin { lab.begin_use(found.id) } else { lab.end_use(found.id) };
-                used.err().unwrap_or(Status::Ok)
-            }
-            Act::Destroy(id) => {
-                self.stage2.retain(|(_, v)| *v != id);
-                let message = Event::VmDestroyed { caller: HYPERVISOR, vm: vm(id) };
-                status_of(lab.framework(message))
-            }
-            Act::Create(id) => status_of(lab.created(id)),
-            Act::ForgeDestroyed(caller, id) => {
-                status_of(lab.framework(Event::VmDestroyed { caller: vm(caller), vm: vm(id) }))
-            }
-            Act::Poll => {
-                let [_, asked, id, _] = lab.call(0, Call::HypPoll).results;
-                let closing = |g: &GrantView| {
-                    matches!(g.state, LifeState::Releasing | LifeState::AwaitingUnmap)
-                        && g.handle.get() == asked
-                        && g.peer.is_some_and(|peer| u64::from(peer.get()) == id)
-                };
-                let due = lab.broker.grants().any(|g| closing(&g));
-                assert!(asked == NO_HANDLE || due, "asked to unmap what is not on its way out");
-                Status::Ok
-            }
-            Act::Register(caller) => lab.call(caller, Call::HypRegister { sgi: 5, core: 0 }).status,
-            Act::Wait => {
-                lab.now = lab.broker.next_deadline()?;
-                lab.drive(Event::Tick);
-                return Some(None);
-            }
-            Act::Ask(question, n, caller) => lab.call(caller, question.call(n)).status,
-            Act::Seal(caller) => lab.call(caller, Call::Seal).status,
-            Act::BusWaiting(id) => {
-                lab.drive(Event::BusWaiting { vm: vm(id), by: None });
-                return Some(None);
-            }
-            Act::Garbage(flaw, caller) => garbage(lab, flaw, caller),
-        };
-        Some(Some(status))
-    }
-
-    /// A hypervisor that guards reclaim refuses it while it maps a VM.
-    fn reclaim(&mut self, world: &World, n: u64) -> bool {
-        let guards = world.guards_reclaim() && self.stage2.iter().any(|(m, _)| *m == n);
-        !guards && self.lab.reclaim(n).is_ok()
-    }
-}
-
-/// A live owner sends what it has not sent yet; of flawed transactions one at a time.
-fn send(lab: &mut SmallLab, world: &World, n: u64) -> bool {
-    let Some(t) = world.transaction(n) else { return false };
-    let lives = lab.broker.check_caller(vm(t.owner)).is_ok();
-    let flawed = |n: u64| world.transaction(n).is_some_and(|t| t.flaw.is_some());
-    let second = t.flaw.is_some() && lab.shares.keys().any(|h| flawed(h.get()));
-    if lab.shares.contains_key(&handle(n)) || !lives || second {
-        return false;
-    }
-    t.send(lab);
-    true
-}
-
-fn accept(lab: &mut SmallLab, n: u64, vm: u16, fold: impl Fn(u64) -> u64) -> Status {
-    let reply = lab.call(vm, Call::Inspect { handle: handle(n), range_index: 0 });
-    let [a, b, c, _] = reply.results;
-    let Some(seen) = GrantSummary::from_words([a, b, c]) else { return reply.status };
-    let seen = GrantSummary { fold: fold(seen.fold), ..seen };
-    lab.call(vm, Call::Accept { handle: handle(n), seen }).status
-}
-
-impl Question {
-    fn call(self, n: u64) -> Call {
-        let handle = handle(n);
-        match self {
-            Self::Version => Call::Version { minor: 0 },
-            Self::Features => Call::Features { call_number: CallId::Offer.number() },
-            Self::Events => Call::Events,
-            Self::Stats(page) => Call::Stats { page },
-            Self::State => Call::State { handle },
-            Self::List => Call::List { cursor: 0 },
-            Self::Inspect(range_index) => Call::Inspect { handle, range_index },
-            Self::BusKick => Call::BusKick,
-            Self::LedgerHead(scope) => Call::LedgerHead { scope, half: DigestHalf::First },
-            Self::LedgerRead(scope) => Call::LedgerRead { handle, scope, cursor: 0 },
-        }
-    }
-}
-
-fn garbage(lab: &mut SmallLab, flaw: u8, caller: u16) -> Status {
-    let mut frame: Frame = Call::Stats { page: 0 }.encode();
-    let [word, argument, ..] = &mut frame;
-    match flaw {
-        0 => *word = (*word & !0xff) | 0xee,
-        1 => *word ^= 1 << 16,
-        2 => *word |= 1 << 63,
-        _ => *argument = 0x100,
-    }
-    match lab.drive(Event::Frame { caller: vm(caller), frame }) {
-        Outcome::Reply(Reply { status, .. }) => status,
-        // No answer is as wrong as a success: the checks refuse it.
-        Outcome::Verdict(_) | Outcome::Kick(_) | Outcome::Used(_) | Outcome::Idle => Status::Ok,
-    }
-}
-
-fn status_of(verdict: VmVerdict) -> Status {
-    match verdict {
-        VmVerdict::Done => Status::Ok,
-        VmVerdict::InProgress => Status::Busy,
-        VmVerdict::Refused(status) => status,
     }
 }

@@ -3,13 +3,15 @@
 
 use super::action::Done;
 use super::walk::shown;
-use super::{Act, Fault, Node, World, fingerprint};
+use super::{Act, Fault, Node, Reach, Side, Special, World, fingerprint};
 use crate::event::Event;
 use crate::grant::GrantView;
 use crate::lab::{handle, vm};
 use crate::ledger::Action as Entry;
 use crate::policy::ReclaimGuard;
-use causeway_abi::{Call, LifeState, NO_HANDLE, Permission, Status};
+use causeway_abi::{
+    Call, CopyDirection, GrantKind, JoinState, LifeState, NO_HANDLE, Permission, Status,
+};
 use std::collections::BTreeSet;
 use std::format;
 use std::string::String;
@@ -26,6 +28,7 @@ pub(super) fn state(world: &World, node: &Node) -> Verdict {
     sealed(node, &live)?;
     privacy(world, node, &live)?;
     deadlines(node, &live)?;
+    joins(world, node)?;
     quotas(world, node, &live)
 }
 
@@ -33,8 +36,12 @@ pub(super) fn state(world: &World, node: &Node) -> Verdict {
 pub(super) fn step(before: &Node, done: &Done, changed: bool) -> Verdict {
     let intruder = done.node.lab.intruder;
     holds(intruder.is_none(), || format!("I4: {intruder:?} got into {}", shown(done)))?;
+    let wrong = &done.wrong;
+    holds(wrong.is_none(), || wrong.clone().unwrap_or_default())?;
     refusal(before, done, changed)?;
     lies(before, done)?;
+    kept(before, done)?;
+    rations(before, done)?;
     let (was, is) = (grants(before), grants(&done.node));
     if changed {
         actors(done, &was, &is)?;
@@ -100,6 +107,13 @@ fn locks(world: &World, node: &Node, live: &[GrantView]) -> Verdict {
 /// I3, I5: a grant is what its owner sent, and nothing that must not be taken was.
 fn terms(world: &World, node: &Node, live: &[GrantView]) -> Verdict {
     for grant in live {
+        if grant.kind == GrantKind::Donate {
+            let mut ranges = node.lab.broker.ranges(grant.id);
+            let given = ranges.all(|r| node.lab.donated.contains(&r));
+            holds(given, || format!("I5: {} was never given", grant.handle))?;
+            holds(world.is(Special::Donations), || "I5: the SPMC knows no donations".into())?;
+            continue;
+        }
         let sent = world.transaction(grant.handle.get());
         let share = node.lab.shares.get(&grant.handle);
         let (Some(sent), Some(share)) = (sent, share) else {
@@ -115,6 +129,62 @@ fn terms(world: &World, node: &Node, live: &[GrantView]) -> Verdict {
         holds(idle, || format!("I6: {} is used in {:?}", grant.handle, grant.state))?;
     }
     Ok(())
+}
+
+/// I3: each side of a join is there as long as its area is, and is joined with the one that was
+/// meant, and no other.
+fn joins(world: &World, node: &Node) -> Verdict {
+    for (side, _) in &world.joins {
+        if node.lab.broker.check_caller(vm(side.vm)).is_err() {
+            continue;
+        }
+        let mut lab = node.lab.clone();
+        lab.faults.second_core = false;
+        let reply = lab.call(side.vm, Call::Joined { name: side.name() });
+        let said = (reply.status == Status::Ok).then_some(reply.results[0]);
+        let mine = node.joins.get(side);
+        let other = node.joins.get(&side.opposite());
+        let lives = node.lab.broker.check_caller(vm(side.peer)).is_ok();
+        let both = lives && mine.is_some_and(|j| j.meant) && other.is_some_and(|j| j.meant);
+        let state = if both { JoinState::Joined } else { JoinState::Waiting };
+        let expected = mine.map(|_| u64::from(state.code()));
+        holds(said == expected, || format!("I3: {side:?} is {said:?}, not {expected:?}"))?;
+    }
+    Ok(())
+}
+
+/// I1, I2: what was donated stays: it is never given back, and what the tables do not take is in the
+/// ledger (I9).
+fn kept(before: &Node, done: &Done) -> Verdict {
+    let after = &done.node.lab;
+    let donations =
+        |node: &Node| grants(node).iter().filter(|g| g.kind == GrantKind::Donate).count();
+    let fewer = donations(&done.node) < donations(before);
+    holds(!fewer, || format!("I1: {} forgot a donation", shown(done)))?;
+    if let Act::Destroy(_) = done.action.act {
+        let failed = done.action.fault == Fault::Nothing
+            && !matches!(done.status, Some(Status::Ok | Status::Busy));
+        holds(!failed, || format!("I6: {} without a fault", shown(done)))?;
+    }
+    if let Act::Revoke(..) = done.action.act {
+        let tried = done.status == Some(Status::SpmcFailure);
+        let free = done.action.fault != Fault::SpmcKeeps;
+        holds(!(tried && free), || format!("I2: {} gives back what it has for good", shown(done)))?;
+    }
+    let more = after.donated.len() > before.lab.donated.len();
+    let taken = donations(&done.node) > donations(before);
+    let noted = after.records.iter().any(|r| r.action == Entry::Kept);
+    holds(!more || taken || noted, || format!("I9: {} kept pages without a record", shown(done)))
+}
+
+/// I7: who has used up its ration rings nobody.
+fn rations(before: &Node, done: &Done) -> Verdict {
+    let Some(actor) = done.action.act.actor().filter(|_| done.action.fault != Fault::Late) else {
+        return Ok(());
+    };
+    let spent = before.lab.broker.may_not_ring(vm(actor), before.lab.now);
+    let rang = done.node.lab.broker.bells() & !before.lab.broker.bells() != 0;
+    holds(!(spent && rang), || format!("I7: {} rings beyond its ration", shown(done)))
 }
 
 /// Once sealed, every live grant is one that lived when it was sealed.
@@ -164,6 +234,8 @@ fn refusal(before: &Node, done: &Done, changed: bool) -> Verdict {
         }
         // A kill that fails keeps what it did, and the VM is not live in between.
         (Act::Destroy(_), _) | (_, Fault::Late) => true,
+        // A donation that is refused after its retrieve stays with the partition: see `kept`.
+        (Act::Offer(..), _) if done.node.lab.donated.len() > before.lab.donated.len() => true,
         // The SPMC keeps the lock of a refused offer: the ledger says so.
         (Act::Offer(..), Fault::SpmcKeeps) => {
             done.node.lab.records.iter().any(|r| r.action == Entry::LockLeft) || !changed
@@ -214,6 +286,12 @@ fn lies(before: &Node, done: &Done) -> Verdict {
             }
             Ok(())
         }
+        Act::Join(side, area) => {
+            let grant = broker.grants().find(|g| g.handle == handle(area));
+            let own = grant.is_some_and(|g| g.owner == vm(side.vm) && g.peer.is_none());
+            holds(own, || format!("I3: {} takes an area that is not the caller's", shown(done)))
+        }
+        Act::Copy(side, direction, reach) => copied(before, done, (side, direction, reach)),
         Act::Unmap(n, id) => {
             let closing = broker
                 .grants()
@@ -223,13 +301,38 @@ fn lies(before: &Node, done: &Done) -> Verdict {
         }
         Act::Destroy(id) => {
             let left = grants(&done.node).into_iter().find(|g| {
-                let waits = g.owner == vm(id) && is_closing(g.state) && g.peer.is_some();
+                let kept = g.state == LifeState::Kept;
+                let waits = g.owner == vm(id) && is_closing(g.state) && g.peer.is_some() || kept;
                 (g.owner == vm(id) || g.peer == Some(vm(id))) && !waits
             });
             holds(left.is_none(), || format!("I6: {id} is dead and holds {left:?}"))
         }
         _ => Ok(()),
     }
+}
+
+/// I3, I5: bytes went between the areas that were joined, the way that policy allows, within both.
+fn copied(
+    before: &Node,
+    done: &Done,
+    (side, direction, reach): (Side, CopyDirection, Reach),
+) -> Verdict {
+    let area = |side: &Side| before.joins.get(side).filter(|j| j.meant).map(|j| handle(j.area));
+    let (Some(mine), Some(other)) = (area(&side), area(&side.opposite())) else {
+        return Err(format!("I3: {} without both sides", shown(done)));
+    };
+    let (from, to, from_vm, to_vm) = match direction {
+        CopyDirection::ToPeer => (mine, other, side.vm, side.peer),
+        CopyDirection::FromPeer => (other, mine, side.peer, side.vm),
+    };
+    let moved = done.node.lab.copies.iter().all(|(f, t, _)| (*f, *t) == (from, to));
+    holds(moved, || format!("I3: {} moved {:?}", shown(done), done.node.lab.copies))?;
+    let broker = &before.lab.broker;
+    let may = broker.policy().may_copy(vm(from_vm), vm(to_vm));
+    holds(may, || format!("I3: {}, which no policy allows", shown(done)))?;
+    let permission = broker.grants().find(|g| g.handle == to).map(|g| g.permission);
+    holds(permission == Some(Permission::ReadWrite), || format!("I5: {} writes it", shown(done)))?;
+    holds(reach == Reach::Inside, || format!("I5: {} goes beyond the areas", shown(done)))
 }
 
 fn is_closing(state: LifeState) -> bool {
@@ -285,7 +388,7 @@ const fn follows(from: LifeState, to: LifeState) -> bool {
 /// I6: whoever has to act next is rung: the peer of an offer, the owner of what was accepted.
 fn told(done: &Done, was: &[GrantView], is: &[GrantView]) -> Verdict {
     let broker = &done.node.lab.broker;
-    let rung = |id: u16| broker.bells() & (1_u64 << id) != 0;
+    let rung = |id: u16| (broker.bells() | broker.late_bells()) & (1_u64 << id) != 0;
     for new in is {
         let old = was.iter().find(|o| o.id == new.id).map(|o| o.state);
         let who = match new.state {
@@ -313,14 +416,18 @@ fn deadlines(node: &Node, live: &[GrantView]) -> Verdict {
         holds(runs(grant.state) || !runs_on, || format!("I6: a ring in {} runs", grant.handle))?;
     }
     if node.lab.broker.next_deadline().is_none() {
-        return Ok(());
+        let late = node.lab.broker.late_bells();
+        return holds(late == 0, || format!("I6: {late:#x} are never rung"));
     }
     let mut later = node.clone();
-    for _ in 0..=live.len() {
+    for _ in 0..live.len() + 4 {
         let Some(deadline) = later.lab.broker.next_deadline() else { break };
         later.lab.now = later.lab.now.max(deadline).saturating_add(1000);
         later.lab.drive(Event::Tick);
     }
+    let held = node.lab.broker.late_bells();
+    let rung = later.lab.broker.bells() & held == held && later.lab.broker.late_bells() == 0;
+    holds(rung, || format!("I6: {held:#x} are not rung later"))?;
     let late = grants(&later).into_iter().find(|g| g.state == LifeState::Releasing);
     holds(late.is_none(), || format!("I6: {late:?} misses its deadline"))?;
     let mut asked = BTreeSet::new();

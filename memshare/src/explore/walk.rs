@@ -5,7 +5,7 @@ use super::fingerprint::{self, Fingerprint};
 use super::{Kind, Node, Special, World, check};
 use crate::defect::Defect;
 use crate::lab::Lab;
-use causeway_abi::Status;
+use causeway_abi::{Call, Status};
 use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::format;
@@ -99,7 +99,19 @@ impl World {
         lab.faults.careless = self.is(Special::CarelessSpmc);
         lab.faults.second_core = self.is(Special::SecondCore);
         lab.broker.sabotage(defect);
-        Node { lab, stage2: BTreeSet::new(), left: BTreeSet::new(), frozen: None }
+        if self.is(Special::Donations) {
+            lab.broker.spmc_donates();
+        }
+        if self.is(Special::Rationed) {
+            lab.call(0, Call::HypRegister { sgi: 5, core: 0 });
+        }
+        Node {
+            lab,
+            stage2: BTreeSet::new(),
+            left: BTreeSet::new(),
+            frozen: None,
+            joins: BTreeMap::new(),
+        }
     }
 
     /// Carries out one action and checks the step.
@@ -185,7 +197,7 @@ impl Node {
             intruder: None,
         };
         let (stage2, left) = (self.stage2.clone(), self.left.clone());
-        Self { lab, stage2, left, frozen: self.frozen.clone() }
+        Self { lab, stage2, left, frozen: self.frozen.clone(), joins: self.joins.clone() }
     }
 }
 

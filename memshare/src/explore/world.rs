@@ -1,9 +1,9 @@
 //! Owns the configurations that are walked: who is there, what the policy allows, what there is to
 //! grant, and what may go wrong.
 
-use super::Fault;
+use super::{Fault, Side};
 use crate::lab::{HYPERVISOR, Lab, handle, pages, terms, vm};
-use crate::policy::{PairRule, Policy, Quota, ReclaimGuard};
+use crate::policy::{CopyRule, PairRule, Policy, Quota, ReclaimGuard};
 use causeway_abi::{GrantKind, GrantTerms, Permission};
 use causeway_ffa::PageRange;
 use std::vec::Vec;
@@ -76,6 +76,10 @@ pub enum Special {
     Sealing,
     /// Calls that only look, malformed frames and the bus take part.
     Chatter,
+    /// The SPMC has FFA_MEM_DONATE.
+    Donations,
+    /// A registered hypervisor, and one doorbell a VM at a time.
+    Rationed,
 }
 
 /// A named world to walk.
@@ -93,6 +97,8 @@ pub struct World {
     pub strangers: Vec<u16>,
     /// What may go wrong in the middle of a sequence.
     pub faults: Vec<Fault>,
+    /// Who may try to join which area.
+    pub joins: Vec<(Side, u64)>,
     /// What is special about it.
     pub special: Vec<Special>,
 }
@@ -100,7 +106,12 @@ pub struct World {
 /// The configurations, roughly from the smallest to the largest.
 pub const WORLDS: &[&str] = &[
     "one-grant",
+    "two-vcpus",
     "two-cores",
+    "rationed",
+    "donated",
+    "joined",
+    "joined-odd",
     "careless-spmc",
     "flawed",
     "guarded",
@@ -130,6 +141,7 @@ impl World {
             mortals: mortals.to_vec(),
             strangers: [*stranger].into(),
             faults: [Fault::SpmcKeeps].into(),
+            joins: Vec::new(),
             special: Vec::new(),
         };
         pairs.iter().fold(world, |world, (owner, peer)| world.pair(*owner, *peer, ONE))
@@ -142,6 +154,21 @@ impl World {
             share: true,
             lend: false,
             donate: false,
+            widest: Permission::ReadWrite,
+            max_area_pages: 2,
+            quota,
+        };
+        self.policy.add_pair(rule).expect("a pair");
+        self
+    }
+
+    fn donating(mut self, owner: u16, quota: Quota) -> Self {
+        let rule = PairRule {
+            owner: vm(owner),
+            peer: None,
+            share: true,
+            lend: false,
+            donate: true,
             widest: Permission::ReadWrite,
             max_area_pages: 2,
             quota,
@@ -164,6 +191,11 @@ impl World {
         self
     }
 
+    fn of_kind(mut self, kind: GrantKind) -> Self {
+        self.transactions.last_mut().expect("a transaction").terms.kind = kind;
+        self
+    }
+
     fn failing(mut self, faults: &[Fault]) -> Self {
         self.faults = faults.to_vec();
         self
@@ -176,9 +208,14 @@ impl World {
     /// A configuration of [`WORLDS`].
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let all: [fn() -> Self; 11] = [
+        let all: [fn() -> Self; 16] = [
             Self::one_grant,
+            Self::two_vcpus,
             Self::two_cores,
+            Self::rationed,
+            Self::donated,
+            Self::joined,
+            Self::joined_odd,
             Self::careless_spmc,
             Self::flawed,
             Self::guarded,
@@ -216,6 +253,87 @@ impl World {
         world
     }
 
+    /// One VM (1) with an area for the peer (3) and two for the partition: in the middle of each
+    /// sequence of one of its processors another of them tries every call.
+    #[must_use]
+    pub fn two_vcpus() -> Self {
+        let mut world = Self::new("two-vcpus", &[1, 3, 5], &[(1, Some(3)), (1, None)])
+            .with(0, 1, Some(3), &[0x101, 0x100])
+            .with(1, 1, None, &[0x102])
+            .with(2, 1, None, &[0x101])
+            .failing(&[Fault::SpmcKeeps, Fault::MmuRefuses, Fault::Late]);
+        world.special = [Special::SecondCore].into();
+        world
+    }
+
+    /// Two owners with one peer, each of whom may ring once at a time.
+    #[must_use]
+    pub fn rationed() -> Self {
+        let mut world = Self::new("rationed", &[1, 2, 3, 5], &[(1, Some(3)), (2, Some(3))])
+            .with(0, 1, Some(3), &[0x101, 0x100])
+            .with(1, 2, Some(3), &[0x102])
+            .failing(&[Fault::SpmcKeeps, Fault::Late]);
+        // Whole windows, so that what is left of each comes in few sizes.
+        let window = u32::try_from(crate::broker::RING_WINDOW_MS).expect("a short time");
+        world.policy = world.policy.with_ring_limit(1).with_unmap_deadline_ms(window);
+        world.mortals = [1, 3].into();
+        world.special = [Special::Rationed].into();
+        world
+    }
+
+    /// A VM that may donate: two pages, one at a time, one that is no RAM, and shares over them.
+    #[must_use]
+    pub fn donated() -> Self {
+        let mut world = Self::new("donated", &[1, 3, 5], &[(3, None)])
+            .donating(1, Quota { grants: 3, pages: 3, ranges: 3 })
+            .with(0, 1, None, &[0x101])
+            .of_kind(GrantKind::Donate)
+            .with(1, 1, None, &[0x102])
+            .of_kind(GrantKind::Donate)
+            .with(2, 1, None, &[0x101])
+            .with(3, 3, None, &[0x102])
+            .with(10, 1, None, &[0x0ff])
+            .of_kind(GrantKind::Donate)
+            .but(Flaw::Excluded, |_| {})
+            .failing(Fault::ALL);
+        world.special = [Special::Donations].into();
+        world
+    }
+
+    /// Two VMs whose areas may be joined, one of them under two numbers, and copies allowed one way.
+    #[must_use]
+    pub fn joined() -> Self {
+        let world = Self::new("joined", &[1, 3, 5], &[(1, None), (3, None)])
+            .with(0, 1, None, &[0x101])
+            .with(1, 3, None, &[0x102])
+            .failing(&[Fault::MmuRefuses, Fault::Late]);
+        world.joining(&[((1, 3, 5), 0), ((3, 1, 5), 1), ((3, 1, 6), 1), ((5, 1, 5), 0)])
+    }
+
+    /// The same with areas that must not be joined, or not be written: one that may only be read, and
+    /// one that has a peer.
+    #[must_use]
+    pub fn joined_odd() -> Self {
+        let mut world = Self::new("joined-odd", &[1, 3, 5], &[(1, None), (3, None), (3, Some(1))])
+            .with(0, 1, None, &[0x101])
+            .with(2, 3, None, &[0x100])
+            .with(3, 3, Some(1), &[0x102])
+            .failing(&[Fault::MmuRefuses]);
+        if let Some(t) = world.transactions.get_mut(1) {
+            t.terms.permission = Permission::ReadOnly;
+        }
+        world.mortals = [3].into();
+        world.joining(&[((1, 3, 5), 0), ((3, 1, 5), 2), ((1, 3, 5), 3)])
+    }
+
+    fn joining(mut self, sides: &[((u16, u16, u16), u64)]) -> Self {
+        let rule = CopyRule { from: vm(1), to: vm(3), joins: 1 };
+        self.policy.add_copy(rule).expect("a rule");
+        let side = |((vm, peer, number), area)| (Side { vm, peer, number }, area);
+        self.joins = sides.iter().copied().map(side).collect();
+        self
+    }
+
     /// An SPMC that lets everybody retrieve everything, and two owners with the same peer, the one
     /// trying the other's handles.
     #[must_use]
@@ -232,7 +350,7 @@ impl World {
     #[must_use]
     pub fn flawed() -> Self {
         let narrow = Quota { grants: 2, pages: 1, ranges: 1 };
-        let world = Self::new("flawed", &[1, 3, 5], &[(1, Some(3))]).pair(1, None, narrow);
+        let world = Self::new("flawed", &[1, 3, 5], &[(1, Some(3))]).donating(1, narrow);
         let lend = |t: &mut Transaction| t.terms.kind = GrantKind::Lend;
         let same = |_: &mut Transaction| {};
         let mut world = world
@@ -260,6 +378,9 @@ impl World {
             .with(20, 1, None, &[0x101])
             .but(Flaw::Excluded, |t| t.ranges = [pages(0x101, 2)].into())
             .with(21, 1, Some(5), &[0x101])
+            .but(Flaw::Excluded, same)
+            .with(22, 1, None, &[0x101])
+            .of_kind(GrantKind::Donate)
             .but(Flaw::Excluded, same);
         world.policy = narrowed(&world.policy);
         world.faults = Fault::ALL.to_vec();

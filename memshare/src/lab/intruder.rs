@@ -22,9 +22,16 @@ pub(super) fn intrude<const G: usize, const R: usize, const W: usize>(
             calls.push((vm, Call::Revoke { handle }));
             calls.push((vm, Call::Release { handle }));
             calls.push((vm, Call::Reject { handle, generation: 1 }));
+            calls.push((vm, Call::State { handle }));
+            let name = causeway_abi::JoinName { peer: vm, number: 1 };
+            calls.push((vm, Call::Join { handle, name }));
             calls.push((HYPERVISOR, Call::HypMapping { handle, vm }));
             calls.push((HYPERVISOR, Call::HypUnmapped { handle, vm }));
         }
+    }
+    for vm in broker.policy().vms() {
+        calls.push((vm, Call::Events));
+        calls.push((vm, Call::List { cursor: 0 }));
     }
     calls.push((HYPERVISOR, Call::HypPoll));
     for (caller, call) in calls {

@@ -124,3 +124,35 @@ fn the_ledger_is_read_into_the_readers_own_local_area() {
         lab.refused(1, read(other, LedgerScope::Own), Status::NoSuchGrant);
     }
 }
+
+/// LEDGER_READ of the caller's own records into this area.
+fn read(number: u64) -> Call {
+    Call::LedgerRead { handle: handle(number), scope: LedgerScope::Own, cursor: 0 }
+}
+
+#[test]
+fn the_ledger_is_not_read_into_an_area_that_may_only_be_read() {
+    let mut lab = lab();
+    let readable = GrantTerms { permission: Permission::ReadOnly, ..terms(None) };
+    lab.send(0, 1, readable, &[pages(0x110, 1)]);
+    lab.granted(1, offer(0, readable));
+    lab.refused(1, read(0), Status::BadArgument);
+    lab.send(1, 1, terms(None), &[pages(0x111, 1)]);
+    lab.granted(1, offer(1, terms(None)));
+    lab.granted(1, read(1));
+}
+
+#[test]
+fn the_ledger_is_not_read_into_an_area_that_cannot_be_mapped() {
+    let mut lab = lab();
+    lab.send(1, 1, terms(None), &[pages(0x111, 1)]);
+    lab.granted(1, offer(1, terms(None)));
+    let id = lab.broker.owned(EndpointId::from_raw(1), handle(1)).unwrap().id;
+    lab.faults.mmu = Some(crate::MapFailed);
+    let before = lab.broker.clone();
+    // What the image does when the broker has let the call pass.
+    assert_eq!(lab.begin_use(id), Err(Status::NoRoom));
+    assert!(lab.broker == before);
+    lab.faults.mmu = None;
+    assert!(lab.begin_use(id).is_ok());
+}
