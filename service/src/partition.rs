@@ -163,6 +163,9 @@ impl<P: Platform> Partition<P> {
     pub fn long_message(&mut self, caller: EndpointId, uuid: Uuid, words: LongWords) -> LongWords {
         let frame = dispatch::narrow(words);
         if uuid == Uuid::from_bytes(causeway_abi::SERVICE_UUID) {
+            if words.iter().skip(frame.len()).any(|word| *word != 0) {
+                return dispatch::widen(dispatch::refused_frame(&frame, Status::ReservedNotZero));
+            }
             return dispatch::widen(self.frame(caller, frame));
         }
         if uuid != Uuid::from_bytes(DEVICE_ROLE_UUID) || !dispatch::is_bus_message(&frame) {

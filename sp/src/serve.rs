@@ -19,15 +19,19 @@ const MAX_REFUSALS: u32 = 8;
 pub(crate) fn serve(core: CoreId) -> ! {
     let mut send = wait();
     let mut refusals = 0;
+    let mut long = None;
     loop {
-        let received = smc::call(&send);
+        let received = match long.take() {
+            Some(answer) => smc::call_all(&answer),
+            None => smc::call(&send),
+        };
         crash::serving(core, &received);
         send = match dispatch::frame(&received) {
             Some(message) => {
                 refusals = 0;
                 frame(&message, &received)
             }
-            None => other(&received, &mut refusals),
+            None => other(&received, &mut refusals, &mut long),
         };
         console::flush();
         crash::answered(core);
@@ -47,9 +51,10 @@ fn frame(message: &DirectMessage, received: &Regs) -> Outgoing {
     }
 }
 
-/// Carries out whatever is no frame, and returns what to send.
+/// Carries out whatever is no frame of five words, and returns what to send; what goes out in more
+/// than eight registers is put into `long` instead.
 #[inline(never)]
-fn other(received: &Regs, refusals: &mut u32) -> Outgoing {
+fn other(received: &Regs, refusals: &mut u32, long: &mut Option<Regs>) -> Outgoing {
     let task = dispatch::task(received, ids::spmc());
     if let Task::Refused(error) = task {
         *refusals += 1;
@@ -70,8 +75,14 @@ fn other(received: &Regs, refusals: &mut u32) -> Outgoing {
         }
         Task::Answer(answer) => answer.smc8(),
         Task::Frame(message) => frame(&message, received),
-        // The EL3 SPMC that this image runs under has no such message, and answers of eight words.
-        Task::Long(_) => wait(),
+        Task::Long(message) => {
+            let (sender, uuid) = (message.sender, message.uuid);
+            match partition::with(|p| p.long_message(sender, uuid, message.words)) {
+                Ok(words) => *long = Some(dispatch::answer_long(&message, words)),
+                Err(crashed) => join_in(crashed, received),
+            }
+            wait()
+        }
         Task::Vm(request, event) => match partition::with(|p| p.vm_event(request.sender, event)) {
             Ok(status) => dispatch::answer_vm(&request, event, status).smc8(),
             Err(crashed) => join_in(crashed, received),
