@@ -178,6 +178,12 @@ impl Platform {
         self.with(|world| world.floor.partition_calls())
     }
 
+    /// What the parts of the partition cost in RAM, in bytes; the last is all of it.
+    #[must_use]
+    pub const fn ram() -> [(&'static str, usize); 7] {
+        causeway_service::ram::<Secure>()
+    }
+
     /// What the partition has printed.
     #[must_use]
     pub fn log(&self) -> Vec<String> {

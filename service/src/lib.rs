@@ -41,4 +41,4 @@ mod transactions;
 
 pub use partition::Partition;
 pub use platform::Platform;
-pub use sizes::{LEDGER_ROOM, MAX_AREA_PAGES, MAX_AREAS, MAX_PIECES};
+pub use sizes::{LEDGER_ROOM, MAX_AREA_PAGES, MAX_AREAS, MAX_PIECES, ram};
