@@ -3,7 +3,9 @@
 //! checks anything itself; `cargo xtask explore` forwards to it.
 
 use causeway_memshare::Defect;
-use causeway_memshare::explore::{Action, Options, Report, Violation, World, explore, missing};
+use causeway_memshare::explore::{
+    Action, Options, Report, Violation, WORLDS, World, explore, missing,
+};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +26,13 @@ fn args() -> Result<Args, String> {
         match word.as_str() {
             "--json" => args.json = Some(value()?.into()),
             "--states" => args.states = value()?.parse().map_err(|_| "--states: a number")?,
-            "--world" => args.world = Some(value()?),
+            "--world" => {
+                let name = value()?;
+                if World::named(&name).is_none() {
+                    return Err(format!("no world {name}; there are: {}", WORLDS.join(", ")));
+                }
+                args.world = Some(name);
+            }
             "--defect" => {
                 let name = value()?;
                 let one = || Defect::from_name(&name).map(|d| vec![d]);

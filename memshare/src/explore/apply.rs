@@ -100,17 +100,8 @@ impl Node {
                 let peer = world.transaction(n)?.terms.peer?;
                 lab.call(id, Call::HypUnmapped { handle: handle(n), vm: peer }).status
             }
-            Act::Use(n) | Act::Unuse(n) => {
-                let handle = named(lab, n);
-                let found = lab.broker.grants().find(|g| g.handle == handle)?;
-                let begin = matches!(act, Act::Use(_));
-                // One use is enough: the second only counts.
-                if begin && found.use_count > 0 {
-                    return None;
-                }
-                let used = if begin { lab.begin_use(found.id) } else { lab.end_use(found.id) };
-                used.err().unwrap_or(Status::Ok)
-            }
+            Act::Use(n) => used(lab, named(lab, n), Edge::Begins)?,
+            Act::Unuse(n) => used(lab, named(lab, n), Edge::Ends)?,
             Act::Destroy(id) => {
                 self.stage2.retain(|(_, v)| *v != id);
                 let message = Event::VmDestroyed { caller: HYPERVISOR, vm: vm(id) };
@@ -120,17 +111,7 @@ impl Node {
             Act::ForgeDestroyed(caller, id) => {
                 status_of(lab.framework(Event::VmDestroyed { caller: vm(caller), vm: vm(id) }))
             }
-            Act::Poll => {
-                let [_, asked, id, _] = lab.call(0, Call::HypPoll).results;
-                let closing = |g: &GrantView| {
-                    matches!(g.state, LifeState::Releasing | LifeState::AwaitingUnmap)
-                        && g.handle.get() == asked
-                        && g.peer.is_some_and(|peer| u64::from(peer.get()) == id)
-                };
-                let due = lab.broker.grants().any(|g| closing(&g));
-                assert!(asked == NO_HANDLE || due, "asked to unmap what is not on its way out");
-                Status::Ok
-            }
+            Act::Poll => poll(lab),
             Act::Register(caller) => lab.call(caller, Call::HypRegister { sgi: 5, core: 0 }).status,
             Act::Wait => {
                 lab.now = lab.broker.next_deadline()?;
@@ -183,6 +164,36 @@ impl Node {
         let guards = world.guards_reclaim() && self.stage2.iter().any(|(m, _)| *m == n);
         !guards && self.lab.reclaim(n).is_ok()
     }
+}
+
+/// Which end of a use of the bus.
+#[derive(Clone, Copy)]
+enum Edge {
+    Begins,
+    Ends,
+}
+
+fn used(lab: &mut SmallLab, handle: MemHandle, edge: Edge) -> Option<Status> {
+    let found = lab.broker.grants().find(|g| g.handle == handle)?;
+    let used = match edge {
+        // One use is enough: the second only counts.
+        Edge::Begins if found.use_count > 0 => return None,
+        Edge::Begins => lab.begin_use(found.id),
+        Edge::Ends => lab.end_use(found.id),
+    };
+    Some(used.err().unwrap_or(Status::Ok))
+}
+
+fn poll(lab: &mut SmallLab) -> Status {
+    let [_, asked, id, _] = lab.call(0, Call::HypPoll).results;
+    let closing = |g: &GrantView| {
+        matches!(g.state, LifeState::Releasing | LifeState::AwaitingUnmap)
+            && g.handle.get() == asked
+            && g.peer.is_some_and(|peer| u64::from(peer.get()) == id)
+    };
+    let due = lab.broker.grants().any(|g| closing(&g));
+    assert!(asked == NO_HANDLE || due, "asked to unmap what is not on its way out");
+    Status::Ok
 }
 
 /// A live owner sends what it has not sent yet; of flawed transactions one at a time.
