@@ -23,6 +23,7 @@ mod build;
 mod dialect;
 pub mod disjoint;
 mod error;
+mod exact;
 mod parse;
 mod receivers;
 mod rewrite;
@@ -44,6 +45,7 @@ pub use access::{
 pub use build::{Builder, Spec};
 pub use dialect::Dialect;
 pub use error::DescriptorError;
+pub use exact::{EXACT_REQUEST_BYTES, ExactPages, ExactRetrieve};
 pub use parse::{FirstFragment, Header};
 pub use receivers::Receivers;
 pub use rewrite::{Rewrite, rewrite_in_place};

@@ -51,6 +51,8 @@ pub(crate) struct BusGlue {
     long_reply: Option<LongWords>,
     /// When the bus has something to do by itself, as of its last step.
     deadline: Option<u64>,
+    /// Who has ever spoken on the bus in this life: nobody else has an area there.
+    users: [Option<EndpointId>; VMS],
 }
 
 impl BusGlue {
@@ -60,6 +62,7 @@ impl BusGlue {
             bus: ServiceBus::new(config(0)),
             fifos: [const { None }; FIFOS],
             lost: [None; LOST],
+            users: [None; VMS],
             lost_count: 0,
             long_reply: None,
             deadline: None,
@@ -105,7 +108,11 @@ impl BusGlue {
 
     /// A grant ended. The bus hears of it when the broker's sequence has ended. Should there ever
     /// be no room, the bus still refuses the dead grant: it looks each one up before it trusts it.
+    #[inline]
     pub(crate) fn area_lost(&mut self, owner: EndpointId, handle: MemHandle, console: &impl Log) {
+        if !self.users.contains(&Some(owner)) {
+            return;
+        }
         match self.lost.get_mut(self.lost_count) {
             Some(slot) => {
                 *slot = Some(Lost { owner, handle });
@@ -117,6 +124,15 @@ impl BusGlue {
 }
 
 impl BusGlue {
+    /// Notes that a VM speaks on the bus. There is a place for each VM of the policy.
+    fn note_user(&mut self, vm: EndpointId) {
+        if !self.users.contains(&Some(vm))
+            && let Some(free) = self.users.iter_mut().find(|user| user.is_none())
+        {
+            *free = Some(vm);
+        }
+    }
+
     fn take_lost(&mut self) -> Option<Lost> {
         self.lost_count = self.lost_count.checked_sub(1)?;
         self.lost.get_mut(self.lost_count)?.take()
@@ -261,6 +277,9 @@ impl<P: Platform> Partition<P> {
 
     /// Feeds an event and carries out what follows; returns the direct answer, if there is one.
     fn bus_run(&mut self, event: Event) -> Option<Frame> {
+        if let Event::Frame { vm, .. } | Event::LongFrame { vm, .. } = event {
+            self.bus.note_user(vm);
+        }
         let mut reply = None;
         let mut waiting = Waiting { events: [None; WAITING], len: 0 };
         // One place for the effects of all steps: it is large.

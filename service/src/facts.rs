@@ -4,8 +4,9 @@
 use crate::dispatch::VERSION;
 use causeway_abi::{GrantKind, Permission};
 use causeway_ffa::descriptor::{
-    Attributes, Builder, Cacheability, DataAccess, FirstFragment, Header, InstructionAccess,
-    MAX_RECEIVERS, MemoryType, Receiver, Role, Security as NsBit, Shareability, Spec,
+    Attributes, Cacheability, DataAccess, EXACT_REQUEST_BYTES, ExactRetrieve, FirstFragment,
+    Header, InstructionAccess, MAX_RECEIVERS, MemoryType, Receiver, Role, Security as NsBit,
+    Shareability,
 };
 use causeway_ffa::{EndpointId, MemHandle, PageRange, Transfer};
 use causeway_memshare::{Borrower, Caching, Descriptor, RetrieveRequest, Security};
@@ -14,7 +15,7 @@ use causeway_memshare::{Borrower, Caching, Descriptor, RetrieveRequest, Security
 const RECEIVERS: usize = 2;
 
 /// Bytes of a retrieve request of FF-A 1.1 with both receivers (DEN0140: 48, and 16 a receiver).
-pub(crate) const REQUEST_BYTES: usize = 48 + 16 * RECEIVERS;
+pub(crate) const REQUEST_BYTES: usize = EXACT_REQUEST_BYTES;
 
 /// Writes the retrieve request: every borrower listed, sender and tag as the owner said, flags the
 /// expected kind. Returns its length; `None` if it does not fit.
@@ -23,36 +24,54 @@ pub(crate) fn write_request(
     own_id: EndpointId,
     out: &mut [u8],
 ) -> Option<u32> {
-    let data = match request.permission {
-        Permission::ReadOnly => DataAccess::ReadOnly,
-        Permission::ReadWrite => DataAccess::ReadWrite,
-    };
-    let receiver = |id| Receiver::new(id, data).not_executable();
-    let own = receiver(own_id);
-    let both = [own, receiver(request.peer.unwrap_or(own_id))];
-    let count = if request.peer.is_some() { RECEIVERS } else { 1 };
-    let kind = match request.kind {
-        GrantKind::Share => Transfer::Share,
-        GrantKind::Lend => Transfer::Lend,
-        GrantKind::Donate => Transfer::Donate,
-    };
-    let spec = Spec::retrieve_request(
-        VERSION,
-        request.owner,
-        request.handle,
-        Some(kind),
-        request.tag,
-        both.get(..count)?,
-    );
-    let builder = Builder::new(spec).ok()?;
-    let written = builder.write(0, out).ok()?;
-    (u32::try_from(written).ok()? == builder.total_len()).then_some(builder.total_len())
+    let written = exact(request, own_id).write_request(out)?;
+    u32::try_from(written).ok()
+}
+
+/// The request, in the words of the descriptors.
+const fn exact(request: &RetrieveRequest, own: EndpointId) -> ExactRetrieve {
+    ExactRetrieve {
+        owner: request.owner,
+        handle: request.handle,
+        tag: request.tag,
+        kind: match request.kind {
+            GrantKind::Share => Transfer::Share,
+            GrantKind::Lend => Transfer::Lend,
+            GrantKind::Donate => Transfer::Donate,
+        },
+        access: match request.permission {
+            Permission::ReadOnly => DataAccess::ReadOnly,
+            Permission::ReadWrite => DataAccess::ReadWrite,
+        },
+        own,
+        peer: request.peer,
+    }
 }
 
 /// Hands the facts of a whole response to `judge`. A response that cannot be read, or speaks of
 /// another handle, is handed on as one with an unreadable range: the broker then refuses it and
 /// lets go of it.
+///
+/// Nearly every response is word for word what was asked for; that is seen in a few comparisons.
+/// All others take the long way, which finds out what they say instead.
+#[inline]
 pub(crate) fn with_descriptor<R>(
+    bytes: &[u8],
+    request: &RetrieveRequest,
+    own_id: EndpointId,
+    judge: impl FnOnce(Descriptor<'_>) -> R,
+) -> R {
+    let Some(mut pages) = exact(request, own_id).pages(bytes) else {
+        return with_parsed(bytes, request, own_id, judge);
+    };
+    let both = both(request, own_id);
+    let count = if request.peer.is_some() { RECEIVERS } else { 1 };
+    let total_page_count = pages.page_count();
+    let borrowers = both.get(..count).unwrap_or(&[]);
+    judge(Descriptor { total_page_count, ..as_asked(request, borrowers, &mut pages) })
+}
+
+fn with_parsed<R>(
     bytes: &[u8],
     request: &RetrieveRequest,
     own_id: EndpointId,
@@ -82,16 +101,20 @@ pub(crate) fn with_descriptor<R>(
             })
         }
         None => {
-            let both = [own_id, request.peer.unwrap_or(own_id)].map(|id| Borrower {
-                id,
-                permission: Some(request.permission),
-                executable: false,
-            });
+            let both = both(request, own_id);
             let count = if request.peer.is_some() { RECEIVERS } else { 1 };
             let borrowers = both.get(..count).unwrap_or(&[]);
-            judge(unreadable(request, borrowers, &mut core::iter::once(None)))
+            // One range that cannot be read: so that this is the rule that the broker names.
+            judge(as_asked(request, borrowers, &mut core::iter::once(None)))
         }
     }
+}
+
+/// The borrowers that were asked for; of the second there may be none.
+fn both(request: &RetrieveRequest, own_id: EndpointId) -> [Borrower; RECEIVERS] {
+    let permission = Some(request.permission);
+    let borrower = |id| Borrower { id, permission, executable: false };
+    [borrower(own_id), borrower(request.peer.unwrap_or(own_id))]
 }
 
 const NOBODY: Borrower =
@@ -106,9 +129,8 @@ fn read(bytes: &[u8], asked: MemHandle) -> Option<(FirstFragment<'_>, Header)> {
     (header.handle == Some(asked)).then_some((first, header))
 }
 
-/// All that was asked for, but for one range that cannot be read: so that this is the rule that the
-/// broker names.
-fn unreadable<'a>(
+/// All that was asked for, and these ranges.
+fn as_asked<'a>(
     request: &RetrieveRequest,
     borrowers: &'a [Borrower],
     ranges: &'a mut dyn Iterator<Item = Option<PageRange>>,
@@ -167,6 +189,7 @@ fn caching(attributes: Attributes, kind: GrantKind) -> Caching {
 mod tests {
     use super::*;
     use causeway_ffa::PageAddr;
+    use causeway_ffa::descriptor::{Builder, Spec};
 
     const OWN: EndpointId = EndpointId::from_raw(0x8001);
 
@@ -247,5 +270,60 @@ mod tests {
             assert_eq!(facts.borrowers.len(), 2);
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [None]);
         });
+    }
+
+    /// The facts as text, by the short way (if it is open) or by the long one.
+    fn told(bytes: &[u8], request: &RetrieveRequest, short: bool) -> String {
+        let tell = |facts: Descriptor<'_>| {
+            let Descriptor { sender, tag, kind, caching, security, total_page_count, .. } = facts;
+            let mut borrowers: Vec<_> = facts.borrowers.iter().map(|b| format!("{b:?}")).collect();
+            borrowers.sort();
+            let ranges: Vec<_> = facts.ranges.collect();
+            format!(
+                "{sender:?} {tag} {kind:?} {caching:?} {security:?} {borrowers:?} \
+                 {total_page_count} {ranges:?}"
+            )
+        };
+        if short {
+            with_descriptor(bytes, request, OWN, tell)
+        } else {
+            with_parsed(bytes, request, OWN, tell)
+        }
+    }
+
+    #[test]
+    fn the_short_way_says_what_the_long_way_says_whatever_bit_is_flipped() {
+        let mut bytes = [0; 256];
+        let range = |page: u64| PageRange::new(PageAddr::new(page << 12).unwrap(), 2).unwrap();
+        let ranges = [range(0x80010), range(0x80020)];
+        for kind in [GrantKind::Share, GrantKind::Lend] {
+            let request = RetrieveRequest { kind, ..request() };
+            let receivers =
+                [Receiver::read_write(OWN), Receiver::read_write(request.peer.unwrap())];
+            let transfer = exact(&request, OWN).kind;
+            let (owner, handle) = (request.owner, request.handle);
+            let spec =
+                Spec::retrieve_response(VERSION, owner, handle, transfer, 9, &receivers, &ranges);
+            let len = Builder::new(spec).unwrap().write(0, &mut bytes).unwrap();
+            assert!(exact(&request, OWN).pages(&bytes[..len]).is_some());
+            for bit in 0..len * 8 {
+                let mut flipped = bytes;
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                let flipped = &flipped[..len];
+                let short = told(flipped, &request, true);
+                let long = told(flipped, &request, false);
+                // Of pages that break a rule, or don't come to the total, the short way tells the
+                // others as well; one way or the other the broker finds the descriptor malformed.
+                let malformed = exact(&request, OWN).pages(flipped).is_some_and(|pages| {
+                    let total = u64::from(pages.page_count());
+                    let counts = pages.map(|r| r.map_or(1 << 40, |r| u64::from(r.page_count())));
+                    counts.sum::<u64>() != total
+                });
+                assert!(
+                    short == long || malformed && long.contains("[None]"),
+                    "bit {bit}: {short}"
+                );
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ fn words(unit: &Unit) -> (u64, u64) {
 }
 
 /// Reads one constituent. Source: DEN0077A 1.1, table 10.14: address, page count, reserved.
-fn constituent(unit: &Unit) -> Result<PageRange, DescriptorError> {
+pub(super) fn constituent(unit: &Unit) -> Result<PageRange, DescriptorError> {
     let (address, tail) = words(unit);
     let count = u32::try_from(tail).map_err(|_| DescriptorError::ConstituentReserved)?;
     let start = PageAddr::new(address).ok_or(DescriptorError::Address)?;

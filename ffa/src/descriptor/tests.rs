@@ -2,6 +2,7 @@
 //! fragments in `fragments`.
 
 mod dialect;
+mod exact;
 mod fragments;
 mod rules;
 

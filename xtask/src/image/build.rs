@@ -42,11 +42,19 @@ impl Program {
 
     fn features(self) -> &'static [&'static str] {
         match self {
-            Self::Partition | Self::Monitor => &[],
+            // The partition's tables are on, and its memory is normal memory, before its first Rust
+            // instruction: words may lie anywhere (docs/decisions/0007). The target's default loads
+            // them byte by byte.
+            Self::Partition => &["--config", UNALIGNED_WORDS],
+            Self::Monitor => &[],
             Self::RawMonitor => &["--features", "raw"],
         }
     }
 }
+
+/// What lets the compiler use one load for a word at any address.
+const UNALIGNED_WORDS: &str =
+    "target.aarch64-unknown-none-softfloat.rustflags=['-C','target-feature=-strict-align']";
 
 /// Builds one program and returns its flat binary.
 pub(crate) fn one(program: Program) -> Result<Vec<u8>, Stop> {
