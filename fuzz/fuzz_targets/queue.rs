@@ -10,6 +10,7 @@ use causeway_virtio::queue::{
 use causeway_virtio::{AreaId, AreaMap, BusAddr, Features};
 use core::sync::atomic::AtomicU16;
 use libfuzzer_sys::fuzz_target;
+use std::collections::VecDeque;
 
 const DESC: u64 = 0;
 const AVAIL: u64 = 0x200;
@@ -31,7 +32,7 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
     let memory = WordArea::new(AreaId::new(1).expect("not 0"), &words);
     let size = QueueSize::new(1 << input.int_in_range(0..=4u8)?).expect("a power of two");
     let mut features = Features::NONE;
-    for feature in [Features::EVENT_IDX, Features::INDIRECT_DESC] {
+    for feature in [Features::EVENT_IDX, Features::INDIRECT_DESC, Features::RING_PACKED, Features::IN_ORDER] {
         if input.arbitrary()? {
             features = features | feature;
         }
@@ -41,13 +42,18 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
     let mut driver = DriverQueue::<16>::new(&memory, config).expect("good rings");
     let mut device = DeviceQueue::new(&memory, config).expect("good rings");
     let mut chain = Chain::<8>::new();
-    let mut taken = Vec::new();
+    let in_order = features.contains(Features::IN_ORDER);
+    let mut taken = VecDeque::new();
     let (mut is_honest, mut tables) = (true, 0);
     while !input.is_empty() {
         let result = match input.int_in_range(0..=8)? {
             0 | 1 => {
                 let (a, b) = ([segment(input)?], [segment(input)?]);
-                driver.submit(&memory, &a, &b).map(|_| ())
+                match driver.submit(&memory, &a, &b) {
+                    // A chain of two does not go into a queue of one entry.
+                    Err(QueueError::TooLong) if size.get() < 2 => Ok(()),
+                    result => result.map(|_| ()),
+                }
             }
             2 => {
                 let (a, b) = ([segment(input)?], [segment(input)?]);
@@ -62,10 +68,10 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
             3 | 4 => device.take(&memory, &mut chain).map(|head| {
                 if let Some(head) = head {
                     assert!(chain.readable().len() + chain.writable().len() <= 8);
-                    taken.push((head, chain.writable_bytes()));
+                    taken.push_back((head, chain.writable_bytes()));
                 }
             }),
-            5 => match taken.pop() {
+            5 => match if in_order { taken.pop_front() } else { taken.pop_back() } {
                 Some((head, room)) => {
                     let written = u32::try_from(room.min(64)).expect("small");
                     device.complete(&memory, head, written)

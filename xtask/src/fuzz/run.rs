@@ -16,7 +16,7 @@ const MAX_LEN: &str = "-max_len=512";
 const TIMEOUT: &str = "-timeout=10";
 const GRACE: Duration = Duration::from_secs(180);
 /// What the seeds of one target may come to.
-const SEED_BYTES: u64 = 16 << 10;
+const SEED_BYTES: u64 = 8 << 10;
 
 /// How targets are run.
 pub(crate) struct Hunt {
