@@ -43,7 +43,7 @@ impl Program {
     fn features(self) -> &'static [&'static str] {
         match self {
             // The partition's tables are on, and its memory is normal memory, before its first Rust
-            // instruction: words may lie anywhere (docs/decisions/0007). The target's default loads
+            // instruction: words may lie anywhere (docs/decisions/0009). The target's default loads
             // them byte by byte.
             Self::Partition => &["--config", UNALIGNED_WORDS],
             Self::Monitor => &[],
