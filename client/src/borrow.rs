@@ -8,7 +8,9 @@ use crate::connection::{Connection, RetrieveTerms};
 use crate::error::{Error, Rule, unheard};
 use crate::grant::transfer;
 use crate::memory::{Mapper, Window};
-use causeway_abi::{Call, GrantSummary, LifeState, NO_HANDLE, PackedRange, Permission, RangeFold};
+use causeway_abi::{
+    Call, GrantSummary, LifeState, NO_HANDLE, PackedRange, Permission, RangeFold, Status,
+};
 use causeway_ffa::{MemHandle, PageRange};
 use core::fmt;
 
@@ -279,13 +281,17 @@ impl Borrowed<'_> {
     }
 
     /// Unmaps, relinquishes and releases. [`LifeState::Releasing`] says that the hypervisor has
-    /// not yet confirmed the unmapping; nothing is left to do for this VM either way.
+    /// not yet confirmed the unmapping; nothing is left to do for this VM either way. A grant that its
+    /// owner had revoked ends with the unmapping, and is [`LifeState::Released`] then.
     ///
     /// # Errors
     /// The first refusal. The step that failed has then been tried twice, and the next ones too.
     pub fn release(mut self) -> Result<LifeState, Error> {
         self.unmap()?;
-        let state = release(self.accepted.connection, self.accepted.handle)?;
+        let state = match release(self.accepted.connection, self.accepted.handle) {
+            Err(Error::Refused { status: Status::NoSuchGrant, .. }) => LifeState::Released,
+            other => other?,
+        };
         self.accepted.held = false;
         Ok(state)
     }

@@ -60,6 +60,9 @@ mod testing;
 pub mod vmm;
 pub mod wait;
 
+// The tests share a file with the examples.
+#[cfg(test)]
+extern crate self as causeway_client;
 #[cfg(feature = "vmm")]
 extern crate std;
 

@@ -1,76 +1,27 @@
-//! Owns a fake hypervisor and a fake partition in this process, for the library's own tests only.
-//! Never part of a build, and no model of the real broker: it knows just enough to answer, counts
-//! what is left behind, and fails the call that a test asks it to fail.
-#![expect(unsafe_code, reason = "pages of the fake VMs are this process's own memory")]
+//! Owns the world of this library's own tests: the real partition on a fake SPMC, with a hypervisor
+//! that fails or falsifies the call that a test names. Never part of a build.
 #![expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail")]
-#![expect(clippy::wildcard_enum_match_arm, reason = "a fake panics at what nobody should ask")]
 
-mod broker;
-mod bus;
-mod memory;
+#[path = "../examples/support/vm.rs"]
+#[expect(dead_code, reason = "conduit and clock are this module's own")]
+mod vm;
 
 use crate::conduit::InProcess;
 use crate::connection::Mailbox;
-use crate::memory::{IdentityMapper, Pages, Window};
+use crate::memory::Pages;
 use crate::wait::Wait;
-use broker::FakeBroker;
-use bus::FakeBus;
-use causeway_abi::{Reply, SERVICE_UUID, Status};
-use causeway_ffa::partition_info::{PartitionInfo, Properties};
-use causeway_ffa::{
-    Answer, Call, EndpointId, FfaError, Notifications, PageAddr, PageRange, Regs, Uuid, Version,
-    regs,
-};
+use causeway_abi::{CallId, Permission, Reply, Status};
+use causeway_fake_spmc::{Personality, Platform, Setup, layout, range};
+use causeway_ffa::{Answer, Call, EndpointId, FfaError, FuncId, PageRange, Regs, Version, regs};
+use causeway_memshare::Policy;
+use causeway_memshare::policy::{Link, PairRule, Quota};
 use core::cell::Cell;
-use core::ptr::{self, NonNull};
-use memory::FakeMemory;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+pub(crate) use vm::Memory;
+use vm::Vm;
 
-pub(crate) const PARTITION: EndpointId = EndpointId::from_raw(0x8001);
-const VERSION: Version = Version::V1_1;
-const VMS: usize = 4;
-
-#[repr(align(4096))]
-#[derive(Clone)]
-struct Page(#[expect(dead_code, reason = "only its address is used")] [u8; 4096]);
-
-/// Fresh, zeroed pages of this process; their addresses are also their fake physical addresses.
-pub(crate) fn pages(count: usize) -> Pages<'static> {
-    let memory: &mut [Page] = vec![Page([0; 4096]); count].leak();
-    let base = memory.as_mut_ptr().cast::<u8>();
-    let start = PageAddr::new(u64::try_from(base.expose_provenance()).unwrap()).unwrap();
-    let range = PageRange::new(start, u32::try_from(count).unwrap()).unwrap();
-    // SAFETY: the memory is leaked, so it is valid for ever, and its reference is used no more.
-    let window = unsafe { Window::new(NonNull::new(base).unwrap(), count * 4096) };
-    Pages::contiguous(range, window).unwrap()
-}
-
-/// Pages split into ranges of one page each.
-pub(crate) fn scattered(count: usize) -> Pages<'static> {
-    let whole = pages(count);
-    let first = whole.ranges()[0].start().get();
-    let one = |index: u64| PageRange::new(PageAddr::new(first + index * 4096).unwrap(), 1).unwrap();
-    let ranges: Vec<PageRange> = (0..u64::try_from(count).unwrap()).map(one).collect();
-    Pages::scattered(ranges.leak(), whole.into_window()).unwrap()
-}
-
-/// A second window on memory that [`pages`] made: what another VM or the hypervisor sees.
-fn alias(range: PageRange) -> Window {
-    let base = ptr::with_exposed_provenance_mut(usize::try_from(range.start().get()).unwrap());
-    let len = usize::try_from(range.len_bytes()).unwrap();
-    // SAFETY: `pages` leaked this memory and exposed it; all access to it is volatile.
-    unsafe { Window::new(NonNull::new(base).unwrap(), len) }
-}
-
-/// A mapper for all of the fake memory.
-pub(crate) fn mapper() -> IdentityMapper {
-    // As much of the address space as one range can name, around where the heap lies.
-    let somewhere = pages(1).ranges()[0].start().get();
-    let start = PageAddr::new(somewhere & !((1 << 43) - 1)).unwrap();
-    let limits = PageRange::new(start, 1 << 31).unwrap();
-    // SAFETY: the fake hypervisor "maps" only what `pages` made, at the same addresses.
-    unsafe { IdentityMapper::new(limits) }
-}
+pub(crate) const PARTITION: EndpointId = layout::PARTITION;
+const VMS: u16 = 3;
 
 /// How the chosen call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,273 +34,198 @@ pub(crate) enum Fault {
     LostAnswer,
 }
 
-/// One VM as the fake hypervisor keeps it.
-#[derive(Default)]
-struct FakeVm {
-    mailbox: Option<(PageRange, PageRange)>,
-    rx_full: bool,
-    bound: [u64; VMS],
-    rung: u64,
-    rung_by_partition: bool,
-}
+type Tamper = Box<dyn FnMut(&Regs, &mut Regs) + Send>;
 
-pub(crate) struct World {
-    vms: [FakeVm; VMS],
-    memory: FakeMemory,
-    pub(crate) broker: FakeBroker,
-    pub(crate) bus: FakeBus,
+/// What the hypervisor does wrong.
+#[derive(Default)]
+struct Wrongs {
     calls: usize,
     fail_at: Option<(usize, Fault)>,
-    violations: Vec<String>,
+    tamper: Option<Tamper>,
 }
 
 /// The fake world; clones are the same one.
 #[derive(Clone)]
-pub(crate) struct FakeWorld(Arc<Mutex<World>>);
+pub(crate) struct FakeWorld {
+    platform: Platform,
+    vms: Arc<[Mutex<Vm>; 3]>,
+    wrongs: Arc<Mutex<Wrongs>>,
+}
+
+/// Everybody may grant to everybody; VM 2 serves VM 1's devices 0 and 5; VM 1 reads the ledger, VM 2
+/// may seal.
+fn policy(vm_pages: u32) -> Policy {
+    let vm = EndpointId::from_raw;
+    let mut policy = Policy::new()
+        .with_hypervisor(layout::HYPERVISOR)
+        .with_unmap_deadline_ms(100)
+        .with_auditor(vm(1))
+        .with_sealer(vm(2));
+    for id in 1..=VMS {
+        policy.add_vm(vm(id)).unwrap();
+        policy.add_window(layout::vm_ram(id, vm_pages)).unwrap();
+    }
+    for owner in 1..=VMS {
+        let peers = (1..=VMS).filter(|peer| *peer != owner).map(|peer| Some(vm(peer)));
+        for peer in peers.chain([None]) {
+            let quota = Quota { grants: 24, pages: vm_pages, ranges: 640 };
+            let rule = PairRule {
+                owner: vm(owner),
+                peer,
+                share: true,
+                lend: true,
+                donate: false,
+                widest: Permission::ReadWrite,
+                max_area_pages: vm_pages,
+                quota,
+            };
+            policy.add_pair(rule).unwrap();
+        }
+    }
+    for device in [0, 5] {
+        let (driver, backend) = (vm(1), Some(vm(2)));
+        let link = Link { driver, backend, backend_device: device, driver_device: device };
+        policy.add_link(link).unwrap();
+    }
+    policy
+}
 
 impl FakeWorld {
+    /// With 64 pages a VM.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(World {
-            vms: Default::default(),
-            memory: FakeMemory::default(),
-            broker: FakeBroker::default(),
-            bus: FakeBus::default(),
-            calls: 0,
-            fail_at: None,
-            violations: Vec::new(),
-        })))
+        Self::with_pages(64)
+    }
+
+    pub(crate) fn with_pages(vm_pages: u32) -> Self {
+        let platform = Platform::boot(&Setup {
+            vm_count: VMS,
+            vm_pages,
+            policy: Some(policy(vm_pages)),
+            ..Setup::new(Personality::EL3)
+        });
+        let vms = [1, 2, 3].map(|id| Mutex::new(Vm::with_pages(&platform, id, vm_pages)));
+        Self { platform, vms: Arc::new(vms), wrongs: Arc::default() }
     }
 
     /// The conduit of one VM.
     pub(crate) fn vm(&self, id: u16) -> InProcess<impl Fn(&mut Regs) + Send + Sync + use<>> {
         let world = self.clone();
-        InProcess::new(move |regs: &mut Regs| world.with(|w| w.call(id, regs)))
+        InProcess::new(move |regs: &mut Regs| world.call(id, regs))
     }
 
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn of(&self, id: u16) -> MutexGuard<'_, Vm> {
+        self.vms[usize::from(id) - 1].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wrongs(&self) -> MutexGuard<'_, Wrongs> {
+        self.wrongs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fresh, zeroed pages of a VM in one range.
+    pub(crate) fn pages(&self, id: u16, count: u32) -> Pages<'static> {
+        self.of(id).pages(count)
+    }
+
+    /// Pages split into ranges of one page each.
+    pub(crate) fn scattered(&self, id: u16, count: u32) -> Pages<'static> {
+        let whole = self.of(id).pages(count);
+        let first = whole.ranges()[0].start().get();
+        let one = |index: u32| range(first + u64::from(index) * 4096, 1);
+        let ranges: Vec<PageRange> = (0..count).map(one).collect();
+        Pages::scattered(ranges.leak(), whole.into_window()).unwrap()
+    }
+
+    /// Two fresh pages of a VM.
+    pub(crate) fn mailbox(&self, id: u16) -> Mailbox {
+        self.of(id).mailbox()
+    }
+
+    /// A mapper for all of the memory.
+    pub(crate) fn mapper(&self) -> Memory {
+        Memory::of(&self.platform)
+    }
+
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.platform
     }
 
     /// Fails the call after the next `skip` ones.
     pub(crate) fn fail_after(&self, skip: usize, fault: Fault) {
-        self.with(|w| w.fail_at = Some((w.calls + skip, fault)));
+        let mut wrongs = self.wrongs();
+        wrongs.fail_at = Some((wrongs.calls + skip, fault));
+    }
+
+    /// From now on every answer passes through `tamper`, with the request that it is to.
+    pub(crate) fn tamper(&self, tamper: impl FnMut(&Regs, &mut Regs) + Send + 'static) {
+        self.wrongs().tamper = Some(Box::new(tamper));
+    }
+
+    /// As [`FakeWorld::tamper`], for the partition's answers on its interface: `change` gets the call,
+    /// its argument words and the result words; what it returns is the status, `None` for the true one.
+    pub(crate) fn falsify(
+        &self,
+        mut change: impl FnMut(CallId, [u64; 4], &mut [u64; 4]) -> Option<Status> + Send + 'static,
+    ) {
+        self.tamper(move |request, answer| {
+            let [number, ..] = request.x(3).to_le_bytes();
+            let call = CallId::from_number(number);
+            let call = call.filter(|_| request.func() == Some(FuncId::DirectReq64));
+            let arguments = [4, 5, 6, 7].map(|register| request.x(register));
+            let mut results = [4, 5, 6, 7].map(|register| answer.x(register));
+            let status = call.and_then(|call| change(call, arguments, &mut results));
+            if let Some(status) = status {
+                let results = if status == Status::Ok { results } else { [0; 4] };
+                let reply = Reply { call_number: number, status, results };
+                answer.0[3..8].copy_from_slice(&reply.encode());
+            }
+        });
     }
 
     pub(crate) fn stop_failing(&self) {
-        self.with(|w| w.fail_at = None);
+        let mut wrongs = self.wrongs();
+        (wrongs.fail_at, wrongs.tamper) = (None, None);
     }
 
     pub(crate) fn calls(&self) -> usize {
-        self.with(|w| w.calls)
+        self.wrongs().calls
     }
 
     /// Asserts that no transaction, no grant and no RX buffer is held, and that no rule was broken.
     pub(crate) fn assert_clean(&self, context: &str) {
-        self.with(|w| {
-            assert_eq!(w.violations, [""; 0], "{context}");
-            assert_eq!(w.memory.left(), 0, "transactions left: {context}");
-            assert_eq!(w.broker.left(), 0, "grants left: {context}");
-            assert!(w.vms.iter().all(|vm| !vm.rx_full), "RX left: {context}");
-        });
+        assert_eq!(self.platform.leftovers(), [""; 0], "{context}");
+        assert!((1..=VMS).all(|vm| !self.platform.holds_rx(vm)), "RX left: {context}");
     }
 
-    pub(crate) fn assert_unmapped(&self, id: usize, context: &str) {
-        self.with(|w| assert!(w.vms[id].mailbox.is_none(), "mailbox left: {context}"));
+    pub(crate) fn assert_unmapped(&self, id: u16, context: &str) {
+        assert!(!self.platform.has_buffers(id), "mailbox left: {context}");
     }
-}
 
-/// Two fresh pages.
-pub(crate) fn mailbox() -> Mailbox {
-    Mailbox::new(pages(1), pages(1)).unwrap()
-}
-
-impl World {
-    fn call(&mut self, vm: u16, regs: &mut Regs) {
-        let at = self.calls;
-        self.calls += 1;
-        let failing = self.fail_at.filter(|(when, _)| *when == at).map(|(_, fault)| fault);
-        *regs = match (failing, Call::decode(regs, VERSION)) {
-            (Some(Fault::Garbage), _) => Regs([0x5a5a_5a5a_5a5a; 18]),
-            (Some(Fault::Refused), Ok(Call::Version { .. })) => regs::version_reply(None),
+    fn call(&self, id: u16, regs: &mut Regs) {
+        let request = *regs;
+        let failing = {
+            let mut wrongs = self.wrongs();
+            let at = wrongs.calls;
+            wrongs.calls += 1;
+            wrongs.fail_at.filter(|(when, _)| *when == at).map(|(_, fault)| fault)
+        };
+        match (failing, Call::decode(regs, Version::V1_1)) {
+            (Some(Fault::Garbage), _) => *regs = Regs([0x5a5a_5a5a_5a5a; 18]),
+            (Some(Fault::Refused), Ok(Call::Version { .. })) => *regs = regs::version_reply(None),
             (Some(Fault::Refused), Ok(Call::DirectReq(message))) => {
                 let [number, ..] = message.words[0].to_le_bytes();
                 let refused = Reply::refused(number, Status::NoRoom).encode();
-                Answer::DirectResp(message.reply(refused)).encode()
+                *regs = Answer::DirectResp(message.reply(refused)).encode();
             }
-            (Some(Fault::Refused), _) => Answer::Error(FfaError::Denied).encode(),
-            (Some(Fault::LostAnswer), Ok(call @ Call::DirectReq(message))) => {
-                self.serve(vm, call);
-                Answer::DirectResp(message.reply([u64::MAX; 5])).encode()
+            (Some(Fault::Refused), _) => *regs = Answer::Error(FfaError::Denied).encode(),
+            (Some(Fault::LostAnswer), Ok(Call::DirectReq(message))) => {
+                self.platform.call(id, regs);
+                *regs = Answer::DirectResp(message.reply([u64::MAX; 5])).encode();
             }
-            (_, Ok(call)) => self.serve(vm, call),
-            (_, Err(error)) => Answer::Error(error.status()).encode(),
-        };
-    }
-
-    fn serve(&mut self, vm: u16, call: Call) -> Regs {
-        if let Call::Version { .. } = call {
-            return regs::version_reply(Some(Version::V1_2));
+            (Some(Fault::LostAnswer) | None, _) => self.platform.call(id, regs),
         }
-        let answer = match call {
-            Call::IdGet => Ok(Answer::endpoint(EndpointId::from_raw(vm))),
-            Call::RxTxMap { tx, rx, .. } => self.map(vm, tx, rx),
-            Call::RxTxUnmap { .. } => self.unmap(vm),
-            Call::RxRelease { .. } => self.rx_release(vm),
-            Call::PartitionInfoGet { uuid, .. } => self.partition_info(vm, uuid),
-            Call::MemSend { kind, lengths } => {
-                let tx = self.tx(vm);
-                self.memory.send(vm, kind, lengths, tx)
-            }
-            Call::MemFragTx { handle, length, .. } => {
-                let tx = self.tx(vm);
-                self.memory.more(vm, handle, length, tx)
-            }
-            Call::MemRetrieveReq { lengths } => self.retrieve(vm, lengths.total()),
-            Call::MemFragRx { handle, offset, .. } => self.fragment(vm, handle, offset),
-            Call::MemRelinquish => {
-                let tx = self.tx(vm);
-                self.memory.relinquish(vm, &tx)
-            }
-            Call::MemReclaim { handle, .. } => {
-                if self.broker.locks(handle) {
-                    Err(FfaError::Denied)
-                } else {
-                    self.memory.reclaim(vm, handle)
-                }
-            }
-            Call::DirectReq(message) if message.receiver == PARTITION => {
-                let words = self.partition_call(vm, message.words);
-                Ok(Answer::DirectResp(message.reply(words)))
-            }
-            Call::NotificationBind { sender, bitmap, .. } => {
-                self.vms[usize::from(vm)].bound[usize::from(sender.get())] |= bitmap;
-                Ok(Answer::success())
-            }
-            Call::NotificationUnbind { sender, bitmap, .. } => {
-                self.vms[usize::from(vm)].bound[usize::from(sender.get())] &= !bitmap;
-                Ok(Answer::success())
-            }
-            Call::NotificationSet { receiver, bitmap, .. } => {
-                let receiver = &mut self.vms[usize::from(receiver.get())];
-                if receiver.bound[usize::from(vm)] & bitmap == bitmap {
-                    receiver.rung |= bitmap;
-                    Ok(Answer::success())
-                } else {
-                    Err(FfaError::Denied)
-                }
-            }
-            Call::NotificationGet { .. } => {
-                let this = &mut self.vms[usize::from(vm)];
-                Ok(Answer::notifications(&Notifications {
-                    from_sps: u64::from(core::mem::take(&mut this.rung_by_partition)),
-                    from_vms: core::mem::take(&mut this.rung),
-                    ..Notifications::default()
-                }))
-            }
-            other => panic!("the library has no business with {other:?}"),
-        };
-        answer.unwrap_or_else(Answer::Error).encode()
-    }
-
-    fn map(&mut self, vm: u16, tx: PageAddr, rx: PageAddr) -> Result<Answer, FfaError> {
-        let page = |start| PageRange::new(start, 1).unwrap();
-        let this = &mut self.vms[usize::from(vm)];
-        if this.mailbox.replace((page(tx), page(rx))).is_some() {
-            self.violations.push("mapped twice".into());
+        if let Some(tamper) = &mut self.wrongs().tamper {
+            tamper(&request, regs);
         }
-        Ok(Answer::success())
-    }
-
-    fn unmap(&mut self, vm: u16) -> Result<Answer, FfaError> {
-        self.vms[usize::from(vm)].rx_full = false;
-        let taken = self.vms[usize::from(vm)].mailbox.take();
-        taken.map(|_| Answer::success()).ok_or(FfaError::InvalidParameters)
-    }
-
-    fn tx(&mut self, vm: u16) -> Vec<u8> {
-        let mut bytes = vec![0; 4096];
-        match self.vms[usize::from(vm)].mailbox {
-            Some((tx, _)) => alias(tx).read(0, &mut bytes).unwrap(),
-            None => self.violations.push("TX used while not mapped".into()),
-        }
-        bytes
-    }
-
-    fn fill_rx(&mut self, vm: u16, bytes: &[u8]) -> Result<(), FfaError> {
-        let this = &mut self.vms[usize::from(vm)];
-        let (_, rx) = this.mailbox.ok_or(FfaError::InvalidParameters)?;
-        this.rx_full = true;
-        alias(rx).write(0, bytes).unwrap();
-        Ok(())
-    }
-
-    fn rx_release(&mut self, vm: u16) -> Result<Answer, FfaError> {
-        if !core::mem::take(&mut self.vms[usize::from(vm)].rx_full) {
-            self.violations.push("RX released while the VM does not own it".into());
-            return Err(FfaError::Denied);
-        }
-        Ok(Answer::success())
-    }
-
-    fn partition_info(&mut self, vm: u16, uuid: Uuid) -> Result<Answer, FfaError> {
-        if uuid != Uuid::from_bytes(SERVICE_UUID) {
-            return Err(FfaError::InvalidParameters);
-        }
-        self.rx_free(vm)?;
-        let info = PartitionInfo {
-            id: PARTITION,
-            contexts: 1,
-            properties: Properties::DIRECT_REQ_RECEIVE,
-            // Stale bytes, as TF-A 2.12 leaves them.
-            uuid: Uuid::from_bytes([0x0e; 16]),
-        };
-        let mut bytes = [0; 24];
-        info.write(VERSION, &mut bytes)?;
-        self.fill_rx(vm, &bytes)?;
-        Ok(Answer::two_words(1, 24))
-    }
-
-    /// RX must be the hypervisor's before it is filled.
-    fn rx_free(&self, vm: u16) -> Result<(), FfaError> {
-        if self.vms[usize::from(vm)].rx_full { Err(FfaError::Busy) } else { Ok(()) }
-    }
-
-    fn retrieve(&mut self, vm: u16, length: u32) -> Result<Answer, FfaError> {
-        self.rx_free(vm)?;
-        let tx = self.tx(vm);
-        let accepted = |handle| self.broker.lets_map(handle, vm);
-        let (answer, bytes) = self.memory.retrieve(vm, length, &tx, accepted)?;
-        self.fill_rx(vm, &bytes)?;
-        Ok(answer)
-    }
-
-    fn fragment(
-        &mut self,
-        vm: u16,
-        handle: causeway_ffa::MemHandle,
-        offset: u32,
-    ) -> Result<Answer, FfaError> {
-        self.rx_free(vm)?;
-        let (answer, bytes) = self.memory.fragment(handle, offset)?;
-        self.fill_rx(vm, &bytes)?;
-        Ok(answer)
-    }
-
-    fn partition_call(&mut self, vm: u16, words: [u64; 5]) -> [u64; 5] {
-        let [kind, ..] = words[0].to_le_bytes();
-        let reply = if kind < 4 {
-            self.bus.frame(vm, words, &self.memory)
-        } else if words[0] & 0xff == 0x50 {
-            let taken = self.bus.kick(vm);
-            Reply::ok(0x50, [taken, 0, 0, 0]).encode()
-        } else {
-            self.broker.call(vm, words, &self.memory)
-        };
-        for (id, this) in self.vms.iter_mut().enumerate() {
-            let id = u16::try_from(id).unwrap();
-            this.rung_by_partition |= self.broker.take_ring(id) | self.bus.take_ring(id);
-        }
-        reply
     }
 }
 

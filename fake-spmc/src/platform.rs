@@ -196,6 +196,18 @@ impl Platform {
         self.with(|world| world.shares.len())
     }
 
+    /// Reports whether VM `vm` holds its RX buffer.
+    #[must_use]
+    pub fn holds_rx(&self, vm: u16) -> bool {
+        self.with(|world| world.vm(EndpointId::from_raw(vm)).is_some_and(|vm| vm.rx_full))
+    }
+
+    /// Reports whether VM `vm` has registered its buffers.
+    #[must_use]
+    pub fn has_buffers(&self, vm: u16) -> bool {
+        self.with(|world| world.vm(EndpointId::from_raw(vm)).is_some_and(|vm| vm.mailbox.is_some()))
+    }
+
     /// Kills VM `vm` in the order that architecture.md prescribes. False while the partition is not
     /// done with it: let time pass, and call again.
     #[must_use]

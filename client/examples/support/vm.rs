@@ -23,13 +23,19 @@ pub(crate) struct Vm {
     memory: Memory,
     id: u16,
     next_page: Cell<u32>,
+    page_count: u32,
 }
 
 impl Vm {
     /// VM `id` of a platform. Make one only: it hands out each page once.
     pub(crate) fn new(platform: &Platform, id: u16) -> Self {
-        let memory = Memory::of(platform);
-        Self { platform: platform.clone(), memory, id, next_page: Cell::new(0) }
+        Self::with_pages(platform, id, VM_PAGES)
+    }
+
+    /// The same of a platform with another number of pages a VM.
+    pub(crate) fn with_pages(platform: &Platform, id: u16, page_count: u32) -> Self {
+        let (platform, memory) = (platform.clone(), Memory::of(platform));
+        Self { platform, memory, id, next_page: Cell::new(0), page_count }
     }
 
     /// The way into the hypervisor.
@@ -39,7 +45,7 @@ impl Vm {
 
     fn take(&self, count: u32) -> PageRange {
         let first = self.next_page.replace(self.next_page.get() + count);
-        assert!(first + count <= VM_PAGES, "this VM has no more pages");
+        assert!(first + count <= self.page_count, "this VM has no more pages");
         range(layout::vm_ram(self.id, 1).start().get() + u64::from(first) * 4096, count)
     }
 

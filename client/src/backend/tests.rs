@@ -1,10 +1,10 @@
 //! Holds the backend's table to its rules: ids per driver, permissions, release before the answer.
 
 use super::*;
+use crate::Mailbox;
 use crate::conduit::Conduit;
 use crate::grant::Grant;
-use crate::memory::IdentityMapper;
-use crate::testing::{FakeWorld, mailbox, mapper, pages};
+use crate::testing::FakeWorld;
 use causeway_abi::{GrantKind, GrantTerms, Permission};
 use causeway_virtio::msg::AreaAttrs;
 
@@ -32,21 +32,23 @@ fn with_three(
 ) {
     let world = FakeWorld::new();
     let (conduit1, conduit2, conduit3) = (world.vm(1), world.vm(2), world.vm(3));
-    let mapper: IdentityMapper = mapper();
-    fn open(conduit: &dyn Conduit) -> Connection<'_> {
-        Connection::open(conduit, mailbox()).unwrap()
+    let mapper = world.mapper();
+    fn open(conduit: &dyn Conduit, mailbox: Mailbox) -> Connection<'_> {
+        Connection::open(conduit, mailbox).unwrap()
     }
-    let (one, two, three) = (open(&conduit1), open(&conduit2), open(&conduit3));
+    let one = open(&conduit1, world.mailbox(1));
+    let two = open(&conduit2, world.mailbox(2));
+    let three = open(&conduit3, world.mailbox(3));
     test(&one, &three, Backend::new(&two, &mapper), &world);
     world.assert_clean("three VMs");
 }
 
 #[test]
 fn two_drivers_may_use_the_same_area_id() {
-    with_three(|one, three, mut backend, _| {
+    with_three(|one, three, mut backend, world| {
         let (a, b) = (
-            Grant::offer(one, pages(1), terms(Permission::ReadWrite)).unwrap(),
-            Grant::offer(three, pages(1), terms(Permission::ReadWrite)).unwrap(),
+            Grant::offer(one, world.pages(1, 1), terms(Permission::ReadWrite)).unwrap(),
+            Grant::offer(three, world.pages(3, 1), terms(Permission::ReadWrite)).unwrap(),
         );
         let admitted = backend.admit(|_| Verdict::Accept).unwrap();
         assert_eq!((admitted.accepted, backend.held()), (2, 2));
@@ -75,8 +77,8 @@ fn two_drivers_may_use_the_same_area_id() {
 
 #[test]
 fn an_unshared_area_is_released_before_it_is_answered() {
-    with_three(|one, _, mut backend, _| {
-        let grant = Grant::offer(one, pages(1), terms(Permission::ReadWrite)).unwrap();
+    with_three(|one, _, mut backend, world| {
+        let grant = Grant::offer(one, world.pages(1, 1), terms(Permission::ReadWrite)).unwrap();
         backend.admit(|_| Verdict::Accept).unwrap();
         let area = AreaId::new(5).unwrap();
         backend.bind(VM1, &share(area, &grant));
@@ -90,8 +92,8 @@ fn an_unshared_area_is_released_before_it_is_answered() {
 
 #[test]
 fn no_access_leaves_an_area_or_its_permission() {
-    with_three(|one, _, mut backend, _| {
-        let grant = Grant::offer(one, pages(1), terms(Permission::ReadOnly)).unwrap();
+    with_three(|one, _, mut backend, world| {
+        let grant = Grant::offer(one, world.pages(1, 1), terms(Permission::ReadOnly)).unwrap();
         backend.admit(|_| Verdict::Accept).unwrap();
         let area = AreaId::new(5).unwrap();
         backend.bind(VM1, &share(area, &grant));
@@ -115,7 +117,10 @@ fn what_policy_or_room_refuses_is_rejected_and_the_rest_is_taken() {
     with_three(|one, three, mut backend, world| {
         let offers: Vec<_> = [one, one, three, one, one]
             .iter()
-            .map(|owner| Grant::offer(owner, pages(1), terms(Permission::ReadWrite)).unwrap())
+            .map(|owner| {
+                Grant::offer(owner, world.pages(owner.id().get(), 1), terms(Permission::ReadWrite))
+                    .unwrap()
+            })
             .collect();
         let policy = |seen: &GrantSummary| {
             if seen.owner == VM3 { Verdict::Reject } else { Verdict::Accept }
@@ -130,9 +135,9 @@ fn what_policy_or_room_refuses_is_rejected_and_the_rest_is_taken() {
 
 #[test]
 fn admit_lets_go_of_what_was_revoked() {
-    with_three(|one, _, mut backend, _| {
-        let kept = Grant::offer(one, pages(1), terms(Permission::ReadWrite)).unwrap();
-        let grant = Grant::offer(one, pages(1), terms(Permission::ReadWrite)).unwrap();
+    with_three(|one, _, mut backend, world| {
+        let kept = Grant::offer(one, world.pages(1, 1), terms(Permission::ReadWrite)).unwrap();
+        let grant = Grant::offer(one, world.pages(1, 1), terms(Permission::ReadWrite)).unwrap();
         backend.admit(|_| Verdict::Accept).unwrap();
         let area = AreaId::new(5).unwrap();
         assert_eq!(backend.bind(VM1, &share(area, &grant)), BusResult::Ok);

@@ -54,7 +54,7 @@ impl<'c> Bus<'c> {
             }
             Err(error) => {
                 // It may have been configured, and only the answer lost.
-                unheard(reset(connection));
+                unheard(reset_twice(connection));
                 let pages = grant.close(wait, bound).ok();
                 Err(NoBus { error, pages })
             }
@@ -69,7 +69,7 @@ impl<'c> Bus<'c> {
         let (wait, bound) = (self.wait, self.bound);
         let grant = self.state.get_mut().grant.take();
         let grant = grant.ok_or(NoBus { error: Error::caller(Rule::Fifo), pages: None })?;
-        let reset = reset(self.connection);
+        let reset = reset_twice(self.connection);
         match (grant.close(wait, bound), reset) {
             (Ok(pages), Ok(())) => Ok(pages),
             (Ok(pages), Err(error)) => Err(NoBus { error, pages: Some(pages) }),
@@ -82,7 +82,7 @@ impl Drop for Bus<'_> {
     fn drop(&mut self) {
         if self.state.get_mut().grant.is_some() {
             // The partition lets go of the FIFO; the grant, dropped next, can then be reclaimed.
-            unheard(reset(self.connection));
+            unheard(reset_twice(self.connection));
         }
     }
 }
@@ -102,6 +102,12 @@ fn ask_version(connection: &Connection<'_>) -> Result<u16, Error> {
         return Err(Error::partition(Rule::InterfaceVersion));
     }
     Ok(version.max_areas)
+}
+
+/// Until the partition has let go of the FIFO, its pages stay locked: a RESET that was lost is said
+/// again.
+fn reset_twice(connection: &Connection<'_>) -> Result<(), Error> {
+    reset(connection).or_else(|_| reset(connection))
 }
 
 fn reset(connection: &Connection<'_>) -> Result<(), Error> {

@@ -3,16 +3,16 @@
 use super::*;
 use crate::conduit::InProcess;
 use crate::error::Party;
-use crate::testing::{FakeWorld, Fault, PARTITION, mailbox};
+use crate::testing::{FakeWorld, Fault, PARTITION};
 use causeway_ffa::{FfaError, FuncId, Regs};
 
 #[test]
 fn an_open_connection_knows_both_ids_and_gives_its_buffers_back() {
     let world = FakeWorld::new();
     let conduit = world.vm(2);
-    let connection = Connection::open(&conduit, mailbox()).unwrap();
+    let connection = Connection::open(&conduit, world.mailbox(2)).unwrap();
     assert_eq!((connection.id().get(), connection.partition()), (2, PARTITION));
-    assert_eq!((connection.service().max_pages, connection.service().max_ranges), (1024, 16));
+    assert_eq!((connection.service().max_pages, connection.service().max_ranges), (64, 640));
     connection.close().unwrap();
     world.assert_clean("closed");
     world.assert_unmapped(2, "closed");
@@ -21,7 +21,7 @@ fn an_open_connection_knows_both_ids_and_gives_its_buffers_back() {
 #[test]
 fn whichever_call_of_opening_fails_nothing_stays_behind() {
     let world = FakeWorld::new();
-    drop(Connection::open(&world.vm(1), mailbox()).unwrap());
+    drop(Connection::open(&world.vm(1), world.mailbox(1)).unwrap());
     let calls = world.calls();
     let mut failures = 0;
     for fault in [Fault::Refused, Fault::Garbage, Fault::LostAnswer] {
@@ -29,7 +29,7 @@ fn whichever_call_of_opening_fails_nothing_stays_behind() {
             let world = FakeWorld::new();
             world.fail_after(skip, fault);
             let context = format!("{fault:?} at {skip}");
-            match Connection::open(&world.vm(1), mailbox()) {
+            match Connection::open(&world.vm(1), world.mailbox(1)) {
                 // The failing call was RX_RELEASE, UNMAP, or not for the partition.
                 Ok(open) => {
                     world.stop_failing();
@@ -51,7 +51,7 @@ fn whichever_call_of_opening_fails_nothing_stays_behind() {
 fn the_refused_call_is_named() {
     let world = FakeWorld::new();
     world.fail_after(2, Fault::Refused);
-    let failed = Connection::open(&world.vm(1), mailbox()).unwrap_err();
+    let failed = Connection::open(&world.vm(1), world.mailbox(1)).unwrap_err();
     let expected = Error::Ffa { call: FuncId::RxTxMap64, error: FfaError::Denied };
     assert_eq!(failed.error, expected);
 }
@@ -71,7 +71,7 @@ fn with_changed_answers<T>(
             change(regs);
         }
     });
-    let connection = Connection::open(&conduit, mailbox()).unwrap();
+    let connection = Connection::open(&conduit, world.mailbox(1)).unwrap();
     armed.store(true, std::sync::atomic::Ordering::Relaxed);
     test(&connection, &world)
 }
@@ -101,15 +101,24 @@ fn an_answer_to_another_call_is_the_partitions_fault() {
     assert_eq!(answer, Err(Error::partition(Rule::AnswerValues)));
 }
 
+/// The partition is busy so many times.
+fn busy(world: &FakeWorld, times: u32) {
+    let mut left = times;
+    world.falsify(move |_, _, _| {
+        left = left.saturating_sub(1);
+        (left > 0).then_some(Status::Busy)
+    });
+}
+
 #[test]
 fn busy_is_tried_again_and_not_for_ever() {
     let call = Call::Version { minor: 0 };
     with_changed_answers(
         |_| (),
         |connection, world| {
-            world.with(|w| w.broker.busy = 3);
+            busy(world, 3);
             assert!(connection.call(call).is_ok());
-            world.with(|w| w.broker.busy = 1000);
+            busy(world, 1000);
             let refused = connection.call(call).unwrap_err();
             assert_eq!(refused, Error::Refused { call: call.id(), status: Status::Busy });
             assert_eq!(refused.blame(), Party::Partition);
@@ -140,6 +149,6 @@ fn an_interrupted_call_is_resumed() {
             regs.0[1] = 0x8001_0003;
         }
     });
-    let connection = Connection::open(&conduit, mailbox()).unwrap();
-    assert_eq!(connection.service().max_ranges, 16);
+    let connection = Connection::open(&conduit, world.mailbox(1)).unwrap();
+    assert_eq!(connection.service().max_ranges, 640);
 }

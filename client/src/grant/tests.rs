@@ -5,8 +5,8 @@
 use super::*;
 use crate::borrow::{Offer, offered};
 use crate::error::Party;
-use crate::memory::{IdentityMapper, Mapper};
-use crate::testing::{FakeWait, FakeWorld, Fault, mailbox, mapper, pages, scattered};
+use crate::memory::Mapper;
+use crate::testing::{FakeWait, FakeWorld, Fault, Memory};
 use causeway_abi::{CallId, Permission};
 use causeway_ffa::{EndpointId, FfaError, FuncId};
 
@@ -19,11 +19,11 @@ const TERMS: GrantTerms = GrantTerms {
 #[test]
 fn what_the_owner_writes_the_peer_reads_until_it_lets_go() {
     let world = FakeWorld::new();
-    let (conduit1, conduit2, mapper) = (world.vm(1), world.vm(2), mapper());
-    let owner = Connection::open(&conduit1, mailbox()).unwrap();
-    let peer = Connection::open(&conduit2, mailbox()).unwrap();
+    let (conduit1, conduit2, mapper) = (world.vm(1), world.vm(2), world.mapper());
+    let owner = Connection::open(&conduit1, world.mailbox(1)).unwrap();
+    let peer = Connection::open(&conduit2, world.mailbox(2)).unwrap();
     let wait = FakeWait::idle();
-    let grant = Grant::offer(&owner, pages(3), TERMS).unwrap();
+    let grant = Grant::offer(&owner, world.pages(1, 3), TERMS).unwrap();
     assert_eq!(grant.state(), Ok(LifeState::Offered));
     grant.window().unwrap().write(0x1234, b"shared").unwrap();
 
@@ -52,8 +52,8 @@ fn what_the_owner_writes_the_peer_reads_until_it_lets_go() {
 fn a_grant_that_nobody_took_closes_at_once() {
     let world = FakeWorld::new();
     let conduit = world.vm(1);
-    let owner = Connection::open(&conduit, mailbox()).unwrap();
-    let grant = Grant::offer(&owner, pages(1), TERMS).unwrap();
+    let owner = Connection::open(&conduit, world.mailbox(1)).unwrap();
+    let grant = Grant::offer(&owner, world.pages(1, 1), TERMS).unwrap();
     assert!(grant.close(&FakeWait::idle(), Bound::NONE).is_ok());
     world.assert_clean("closed unaccepted");
 }
@@ -61,10 +61,10 @@ fn a_grant_that_nobody_took_closes_at_once() {
 #[test]
 fn a_dropped_grant_that_is_still_mapped_is_reclaimed_by_a_later_sweep() {
     let world = FakeWorld::new();
-    let (conduit1, conduit2, mapper) = (world.vm(1), world.vm(2), mapper());
-    let owner = Connection::open(&conduit1, mailbox()).unwrap();
-    let peer = Connection::open(&conduit2, mailbox()).unwrap();
-    let grant = Grant::offer(&owner, pages(1), TERMS).unwrap();
+    let (conduit1, conduit2, mapper) = (world.vm(1), world.vm(2), world.mapper());
+    let owner = Connection::open(&conduit1, world.mailbox(1)).unwrap();
+    let peer = Connection::open(&conduit2, world.mailbox(2)).unwrap();
+    let grant = Grant::offer(&owner, world.pages(1, 1), TERMS).unwrap();
     let offer = Offer::inspect(&peer, grant.handle()).unwrap();
     let borrowed = offer.accept().unwrap().map(&mapper).unwrap();
     drop(grant);
@@ -78,20 +78,20 @@ fn a_dropped_grant_that_is_still_mapped_is_reclaimed_by_a_later_sweep() {
 fn lent_memory_has_no_window_for_its_owner() {
     let world = FakeWorld::new();
     let conduit = world.vm(1);
-    let owner = Connection::open(&conduit, mailbox()).unwrap();
+    let owner = Connection::open(&conduit, world.mailbox(1)).unwrap();
     let terms = GrantTerms { kind: GrantKind::Lend, ..TERMS };
-    let grant = Grant::offer(&owner, pages(1), terms).unwrap();
+    let grant = Grant::offer(&owner, world.pages(1, 1), terms).unwrap();
     assert!(grant.window().is_none());
 }
 
 #[test]
 fn many_ranges_travel_in_fragments_and_come_back_joined() {
-    let world = FakeWorld::new();
-    let (conduit1, conduit2, mapper) = (world.vm(1), world.vm(2), mapper());
-    let owner = Connection::open(&conduit1, mailbox()).unwrap();
-    let peer = Connection::open(&conduit2, mailbox()).unwrap();
+    let world = FakeWorld::with_pages(640);
+    let (conduit1, conduit2, mapper) = (world.vm(1), world.vm(2), world.mapper());
+    let owner = Connection::open(&conduit1, world.mailbox(1)).unwrap();
+    let peer = Connection::open(&conduit2, world.mailbox(2)).unwrap();
     // 600 constituents of 16 bytes need three fragments of 4 KiB.
-    let grant = Grant::offer(&owner, scattered(600), TERMS).unwrap();
+    let grant = Grant::offer(&owner, world.scattered(1, 600), TERMS).unwrap();
     let mut ranges = 0;
     let offer = Offer::inspect_with(&peer, grant.handle(), |_| ranges += 1).unwrap();
     assert_eq!((ranges, offer.summary().range_count), (600, 600));
@@ -109,16 +109,22 @@ fn many_ranges_travel_in_fragments_and_come_back_joined() {
 fn a_summary_that_its_ranges_do_not_add_up_to_is_the_partitions_fault() {
     let world = FakeWorld::new();
     let (conduit1, conduit2) = (world.vm(1), world.vm(2));
-    let owner = Connection::open(&conduit1, mailbox()).unwrap();
-    let peer = Connection::open(&conduit2, mailbox()).unwrap();
-    let grant = Grant::offer(&owner, pages(2), TERMS).unwrap();
-    world.with(|w| w.broker.fold_lie = 1);
+    let owner = Connection::open(&conduit1, world.mailbox(1)).unwrap();
+    let peer = Connection::open(&conduit2, world.mailbox(2)).unwrap();
+    let grant = Grant::offer(&owner, world.pages(1, 2), TERMS).unwrap();
+    world.falsify(|call, _, results| {
+        results[2] ^= 1;
+        (call == CallId::Inspect).then_some(Status::Ok)
+    });
     let lied = Offer::inspect(&peer, grant.handle()).unwrap_err();
     assert_eq!(lied, Error::partition(Rule::InspectedRanges));
-    world.with(|w| w.broker.fold_lie = 0);
+    // What was inspected is another generation of the offer than what is accepted.
+    world.falsify(|call, _, results| {
+        results[0] ^= 1 << 32;
+        (call == CallId::Inspect).then_some(Status::Ok)
+    });
     let offer = Offer::inspect(&peer, grant.handle()).unwrap();
-    // Between the inspection and the acceptance the offer changes.
-    world.with(|w| w.broker.fold_lie = 2);
+    world.stop_failing();
     let changed = offer.accept().unwrap_err();
     let expected = Error::Refused { call: CallId::Accept, status: Status::TermsChanged };
     assert_eq!((changed, changed.blame()), (expected, Party::Partition));
@@ -128,9 +134,9 @@ fn a_summary_that_its_ranges_do_not_add_up_to_is_the_partitions_fault() {
 fn a_third_vm_sees_no_offer_and_gets_the_same_refusal_as_for_an_invented_handle() {
     let world = FakeWorld::new();
     let (conduit1, conduit3) = (world.vm(1), world.vm(3));
-    let owner = Connection::open(&conduit1, mailbox()).unwrap();
-    let third = Connection::open(&conduit3, mailbox()).unwrap();
-    let grant = Grant::offer(&owner, pages(1), TERMS).unwrap();
+    let owner = Connection::open(&conduit1, world.mailbox(1)).unwrap();
+    let third = Connection::open(&conduit3, world.mailbox(3)).unwrap();
+    let grant = Grant::offer(&owner, world.pages(1, 1), TERMS).unwrap();
     assert_eq!(offered(&third).count(), 0);
     let real = Offer::inspect(&third, grant.handle()).unwrap_err();
     let invented = Offer::inspect(&third, MemHandle::new(0xdead).unwrap()).unwrap_err();
@@ -151,9 +157,9 @@ impl Mapper for FakeMapperThatCannot {
 fn memory_that_cannot_be_mapped_is_relinquished() {
     let world = FakeWorld::new();
     let (conduit1, conduit2) = (world.vm(1), world.vm(2));
-    let owner = Connection::open(&conduit1, mailbox()).unwrap();
-    let peer = Connection::open(&conduit2, mailbox()).unwrap();
-    let grant = Grant::offer(&owner, pages(1), TERMS).unwrap();
+    let owner = Connection::open(&conduit1, world.mailbox(1)).unwrap();
+    let peer = Connection::open(&conduit2, world.mailbox(2)).unwrap();
+    let grant = Grant::offer(&owner, world.pages(1, 1), TERMS).unwrap();
     let accepted = Offer::inspect(&peer, grant.handle()).unwrap().accept().unwrap();
     let failed = accepted.map(&FakeMapperThatCannot).unwrap_err();
     assert_eq!(failed.error, Error::caller(Rule::Mappable));
@@ -163,11 +169,11 @@ fn memory_that_cannot_be_mapped_is_relinquished() {
 }
 
 /// Both VMs, from opening to closing, with a grant of so many ranges.
-fn whole_life(world: &FakeWorld, mapper: &IdentityMapper, ranges: usize) -> Result<(), Error> {
+fn whole_life(world: &FakeWorld, mapper: &Memory, ranges: u32) -> Result<(), Error> {
     let (conduit1, conduit2) = (world.vm(1), world.vm(2));
-    let owner = Connection::open(&conduit1, mailbox()).map_err(|f| f.error)?;
-    let peer = Connection::open(&conduit2, mailbox()).map_err(|f| f.error)?;
-    let lived = one_grant(&owner, &peer, mapper, ranges);
+    let owner = Connection::open(&conduit1, world.mailbox(1)).map_err(|f| f.error)?;
+    let peer = Connection::open(&conduit2, world.mailbox(2)).map_err(|f| f.error)?;
+    let lived = one_grant(&owner, &peer, mapper, (world, ranges));
     world.stop_failing();
     owner.sweep();
     assert_eq!(owner.stranded(), 0);
@@ -177,11 +183,11 @@ fn whole_life(world: &FakeWorld, mapper: &IdentityMapper, ranges: usize) -> Resu
 fn one_grant<'c>(
     owner: &'c Connection<'c>,
     peer: &'c Connection<'c>,
-    mapper: &'c IdentityMapper,
-    ranges: usize,
+    mapper: &'c Memory,
+    (world, ranges): (&FakeWorld, u32),
 ) -> Result<(), Error> {
     let wait = FakeWait::idle();
-    let grant = Grant::offer(owner, scattered(ranges), TERMS).map_err(|f| f.error)?;
+    let grant = Grant::offer(owner, world.scattered(1, ranges), TERMS).map_err(|f| f.error)?;
     let handle = offered(peer).next().ok_or(Error::TimedOut(Awaited::GrantState))??;
     let accepted = Offer::inspect(peer, handle)?.accept()?;
     let borrowed = accepted.map(mapper).map_err(|f| f.error)?;
@@ -191,23 +197,22 @@ fn one_grant<'c>(
 }
 
 /// Fails each call in turn; returns how many of them mattered.
-fn fail_each(calls: impl Iterator<Item = usize> + Clone, ranges: usize) -> u32 {
-    let mapper = mapper();
+fn fail_each(calls: impl Iterator<Item = usize> + Clone, ranges: u32) -> u32 {
     let mut failures = 0;
     for fault in [Fault::Refused, Fault::LostAnswer] {
         for skip in calls.clone() {
-            let world = FakeWorld::new();
+            let world = FakeWorld::with_pages(ranges + 16);
             world.fail_after(skip, fault);
-            failures += u32::from(whole_life(&world, &mapper, ranges).is_err());
+            failures += u32::from(whole_life(&world, &world.mapper(), ranges).is_err());
             world.assert_clean(&format!("{fault:?} at call {skip}, {ranges} ranges"));
         }
     }
     failures
 }
 
-fn calls_of_a_life(ranges: usize) -> usize {
-    let world = FakeWorld::new();
-    assert_eq!(whole_life(&world, &mapper(), ranges), Ok(()));
+fn calls_of_a_life(ranges: u32) -> usize {
+    let world = FakeWorld::with_pages(ranges + 16);
+    assert_eq!(whole_life(&world, &world.mapper(), ranges), Ok(()));
     world.calls()
 }
 

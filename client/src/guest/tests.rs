@@ -11,8 +11,7 @@ use crate::connection::Connection;
 use crate::doorbell::Doorbells;
 use crate::error::Error;
 use crate::grant::Grant;
-use crate::memory::IdentityMapper;
-use crate::testing::{FakeWait, FakeWorld, mailbox, mapper, pages};
+use crate::testing::{FakeWait, FakeWorld};
 use crate::wait::Bound;
 use causeway_abi::{GrantKind, GrantTerms, LifeState, Permission};
 use causeway_ffa::EndpointId;
@@ -74,6 +73,7 @@ struct DriverSide<'t, 'c> {
     connection: &'c Connection<'c>,
     wait: &'t FakeWait<'t>,
     turn: &'t dyn Fn(),
+    world: &'t FakeWorld,
 }
 
 /// Sets both VMs up around a disk whose sector n begins with the byte n.
@@ -89,14 +89,14 @@ fn with_disk(test: impl FnOnce(&DriverSide<'_, '_>)) {
 fn with_device<D: DeviceModel>(device: D, test: impl FnOnce(&DriverSide<'_, '_>)) {
     let world = FakeWorld::new();
     let (conduit1, conduit2) = (world.vm(1), world.vm(2));
-    let mapper: IdentityMapper = mapper();
-    let driver = Connection::open(&conduit1, mailbox()).unwrap();
-    let backend = Connection::open(&conduit2, mailbox()).unwrap();
+    let mapper = world.mapper();
+    let driver = Connection::open(&conduit1, world.mailbox(1)).unwrap();
+    let backend = Connection::open(&conduit2, world.mailbox(2)).unwrap();
     let (idle, rung1, rung2) =
         (FakeWait::idle(), Doorbells::new(&driver), Doorbells::new(&backend));
     rung1.bind(BACKEND).unwrap();
     rung2.bind(DRIVER).unwrap();
-    let serving = Bus::open(&backend, pages(2), &idle, SOON).unwrap();
+    let serving = Bus::open(&backend, world.pages(2, 2), &idle, SOON).unwrap();
     serving.announce(0, DeviceState::Added).unwrap();
     let vm = RefCell::new(FakeBackendVm {
         bus: &serving,
@@ -107,9 +107,9 @@ fn with_device<D: DeviceModel>(device: D, test: impl FnOnce(&DriverSide<'_, '_>)
     let turn = || vm.borrow_mut().turn();
     let wait = FakeWait::new(turn);
     {
-        let bus = Bus::open(&driver, pages(2), &wait, SOON).unwrap();
+        let bus = Bus::open(&driver, world.pages(1, 2), &wait, SOON).unwrap();
         let (bus, doorbells, connection, wait, turn) = (&bus, &rung1, &driver, &wait, &turn);
-        test(&DriverSide { bus, doorbells, connection, wait, turn });
+        test(&DriverSide { bus, doorbells, connection, wait, turn, world: &world });
     }
     drop(wait);
     drop(vm);
@@ -118,8 +118,8 @@ fn with_device<D: DeviceModel>(device: D, test: impl FnOnce(&DriverSide<'_, '_>)
 }
 
 /// Grants an area, binds it, and gives it to a pool.
-fn granted<'c>(side: &DriverSide<'_, 'c>, pool: &DmaPool, area: AreaId, count: usize) -> Grant<'c> {
-    let grant = Grant::offer(side.connection, pages(count), TERMS).unwrap();
+fn granted<'c>(side: &DriverSide<'_, 'c>, pool: &DmaPool, area: AreaId, count: u32) -> Grant<'c> {
+    let grant = Grant::offer(side.connection, side.world.pages(1, count), TERMS).unwrap();
     let there = [LifeState::Accepted, LifeState::Active];
     grant.wait_for(&there, side.wait, SOON).unwrap();
     side.bus.share_area(area, &grant).unwrap();
@@ -258,7 +258,7 @@ fn a_queue_outside_the_areas_of_the_link_is_a_typed_error() {
     link!(Elsewhere, ELSEWHERE);
     with_disk(|side| {
         // The pool has memory, but the device side was never told of the area.
-        let grant = Grant::offer(side.connection, pages(8), TERMS).unwrap();
+        let grant = Grant::offer(side.connection, side.world.pages(1, 8), TERMS).unwrap();
         let area = AreaId::new(4).unwrap();
         // SAFETY: the area leaves the pool before the grant is closed.
         unsafe { ELSEWHERE.attach(area, &grant) }.unwrap();
@@ -280,8 +280,8 @@ fn a_queue_outside_the_areas_of_the_link_is_a_typed_error() {
 fn the_pool_hands_out_zeroed_pages_once() {
     let world = FakeWorld::new();
     let conduit = world.vm(1);
-    let connection = Connection::open(&conduit, mailbox()).unwrap();
-    let memory = pages(4);
+    let connection = Connection::open(&conduit, world.mailbox(1)).unwrap();
+    let memory = world.pages(1, 4);
     memory.window().write(0, &[0xff; 64]).unwrap();
     let grant = Grant::offer(&connection, memory, TERMS).unwrap();
     let (pool, area) = (DmaPool::new(), AreaId::new(3).unwrap());
@@ -309,8 +309,8 @@ fn the_pool_hands_out_zeroed_pages_once() {
 fn an_address_that_was_never_given_out_writes_nothing_back() {
     let world = FakeWorld::new();
     let conduit = world.vm(1);
-    let connection = Connection::open(&conduit, mailbox()).unwrap();
-    let grant = Grant::offer(&connection, pages(4), TERMS).unwrap();
+    let connection = Connection::open(&conduit, world.mailbox(1)).unwrap();
+    let grant = Grant::offer(&connection, world.pages(1, 4), TERMS).unwrap();
     let (pool, area) = (DmaPool::new(), AreaId::new(3).unwrap());
     // SAFETY: the grant outlives the pool's use of it.
     unsafe { pool.attach(area, &grant) }.unwrap();

@@ -53,9 +53,9 @@ impl Life<'_, '_> {
 fn a_restarted_backend_serves_the_same_areas_without_a_restart_of_the_driver() {
     let world = FakeWorld::new();
     let (conduit1, conduit2) = (world.vm(1), world.vm(2));
-    let mapper: IdentityMapper = mapper();
-    let driver = Connection::open(&conduit1, mailbox()).unwrap();
-    let backend = Connection::open(&conduit2, mailbox()).unwrap();
+    let mapper = world.mapper();
+    let driver = Connection::open(&conduit1, world.mailbox(1)).unwrap();
+    let backend = Connection::open(&conduit2, world.mailbox(2)).unwrap();
     let (rung1, rung2) = (Doorbells::new(&driver), Doorbells::new(&backend));
     rung1.bind(BACKEND).unwrap();
     rung2.bind(DRIVER).unwrap();
@@ -63,7 +63,7 @@ fn a_restarted_backend_serves_the_same_areas_without_a_restart_of_the_driver() {
     let mut media = [vec![0xaa_u8; 512], vec![0xbb_u8; 512]];
     let [first_medium, second_medium] = &mut media;
     let life = |medium| {
-        let bus = Bus::open(&backend, pages(2), &idle, SOON).unwrap();
+        let bus = Bus::open(&backend, world.pages(2, 2), &idle, SOON).unwrap();
         bus.announce(0, DeviceState::Added).unwrap();
         let disk = DeviceServer::new(Block::new(SliceMedium::new(medium), [b'd'; 20]));
         Life { bus, memory: Backend::new(&backend, &mapper), disk }
@@ -75,9 +75,9 @@ fn a_restarted_backend_serves_the_same_areas_without_a_restart_of_the_driver() {
         }
     };
     let wait = FakeWait::new(turn);
-    let bus = Bus::open(&driver, pages(2), &wait, SOON).unwrap();
-    let areas =
-        [1, 2].map(|id| SharedArea::new(&REBORN, AreaId::new(id).unwrap(), TERMS, pages(4)));
+    let bus = Bus::open(&driver, world.pages(1, 2), &wait, SOON).unwrap();
+    let areas = [1, 2]
+        .map(|id| SharedArea::new(&REBORN, AreaId::new(id).unwrap(), TERMS, world.pages(1, 4)));
     let mut areas = areas;
     for area in &mut areas {
         area.share(&bus, &wait, SOON).unwrap();
