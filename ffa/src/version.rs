@@ -74,6 +74,12 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_shown_as_people_write_it() {
+        assert_eq!(Version::V1_1.to_string(), "1.1");
+        assert_eq!(Version::new(2, 15).map(|version| version.to_string()), Some("2.15".into()));
+    }
+
+    #[test]
     fn a_newer_minor_serves_an_older_caller_only() {
         assert!(Version::V1_2.serves(Version::V1_1));
         assert!(Version::V1_1.serves(Version::V1_1));

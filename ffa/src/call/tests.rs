@@ -460,3 +460,35 @@ fn the_version_of_a_version_request_is_the_one_in_it() {
     assert_eq!(asked(0x8001_0001), None);
     assert_eq!(FrameworkMessage::VersionResp { reply: 0x1_0001 }.requested_version(), None);
 }
+
+#[test]
+fn a_fragment_is_the_whole_if_nothing_is_missing() {
+    assert!(Lengths::new(96, 96).is_some_and(Lengths::is_whole));
+    assert!(Lengths::new(97, 96).is_some_and(|lengths| !lengths.is_whole()));
+}
+
+/// DEN0077A 1.2, FFA_MEM_PERM_SET: bits 1:0 data, bit 2 instruction, all others reserved.
+#[test]
+fn only_the_words_of_the_table_are_page_permissions() {
+    let taken: Vec<u32> =
+        (0..64).filter(|word| PagePermission::from_word(*word).is_some()).collect();
+    assert_eq!(taken, [0, 1, 3, 4, 5, 7]);
+    assert_eq!((3..32).find(|bit| PagePermission::from_word(1 << bit).is_some()), None);
+    for word in taken {
+        assert_eq!(PagePermission::from_word(word).map(PagePermission::word), Some(word));
+    }
+}
+
+#[test]
+fn a_set_of_bitmaps_has_what_is_in_it_and_nothing_else() {
+    let each = [BitmapSet::SP, BitmapSet::VM, BitmapSet::SPM, BitmapSet::HYP];
+    for (index, one) in each.into_iter().enumerate() {
+        assert_eq!(one.word(), 1 << index);
+        for other in each {
+            assert_eq!(one.has(other), one == other);
+            assert!(one.and(other).has(other) && BitmapSet::ALL.has(other));
+        }
+        assert!(!one.has(BitmapSet::ALL));
+    }
+    assert_eq!(BitmapSet::from_word(u32::MAX), BitmapSet::ALL);
+}

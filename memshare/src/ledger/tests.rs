@@ -292,3 +292,25 @@ fn as_many_vms_as_there_can_be_the_hypervisor_and_strangers_have_a_room_each() {
         assert_eq!(dump(&ledger, Some(subject)).len(), 1, "{subject}");
     }
 }
+
+#[test]
+fn copies_in_one_join_are_one_counted_record_until_something_else_happens() {
+    let mut ledger = ledger();
+    let copied = Record { fold: 100, ..record(1, Action::Copied) };
+    for time in 0..5 {
+        ledger.append(time, copied);
+    }
+    ledger.append(6, record(1, Action::Mapped));
+    ledger.append(7, copied);
+    let other = Record { handle: MemHandle::new(77), ..copied };
+    ledger.append(8, other);
+    let seen: Vec<_> = dump(&ledger, Some(1))
+        .iter()
+        .map(|e| (e.sequence, e.time_ticks, e.count, e.record.fold))
+        .collect();
+    assert_eq!(seen, [(1, 4, 5, 500), (2, 6, 1, 0), (3, 7, 1, 100), (4, 8, 1, 100)]);
+    // What is chained is closed.
+    let _head = head(&mut ledger, LedgerScope::All);
+    ledger.append(9, other);
+    assert_eq!(dump(&ledger, Some(1)).last().map(|e| (e.sequence, e.count)), Some((5, 1)));
+}
