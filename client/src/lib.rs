@@ -26,6 +26,11 @@
 //! - What was begun is undone when a later step fails, and when a value is dropped.
 //! - Every wait has a [`Bound`].
 //!
+//! # Examples
+//! They run on any host, with the real partition on a fake platform (`cargo run -p causeway-client
+//! --example NAME`): `grant` walks through a grant's states, `front_end` runs an unmodified block
+//! driver, `block_backend` serves a file with rust-vmm's parts, `hypervisor` is a hypervisor's side.
+//!
 //! # Features
 //! - `guest`: `guest::MsgTransport` and `guest::AreaHal` for
 //!   [virtio-drivers](https://docs.rs/virtio-drivers).

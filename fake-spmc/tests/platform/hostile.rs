@@ -82,7 +82,7 @@ fn kb_24_more_than_the_owner_said_is_not_believed() {
 }
 
 /// Has the partition map an area and write into it.
-fn dump_into(guest: &Guest, area: causeway_ffa::MemHandle) -> Result<[u64; 4], Refusal> {
+pub(crate) fn dump_into(guest: &Guest, area: causeway_ffa::MemHandle) -> Result<[u64; 4], Refusal> {
     let scope = LedgerScope::Own;
     guest.ask(Call::LedgerHead { scope, half: DigestHalf::First })?;
     guest.ask(Call::LedgerRead { handle: area, scope, cursor: 0 })
