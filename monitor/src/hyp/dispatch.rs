@@ -72,23 +72,24 @@ pub(crate) fn call(processor: Processor, regs: &Regs8) -> Reaction {
         0x8400_0004 => one(psci::affinity_info(vm, regs[1] & 0xffff_ffff, regs[2] & 0xffff_ffff)),
         0xc400_0004 => one(psci::affinity_info(vm, regs[1], regs[2])),
         0x8400_0008 => Reaction::Off,
-        id @ 0xc600_0001..=0xc600_0006 => one(vendor(vm, id, regs[1], regs[2])),
+        id @ 0xc600_0001..=0xc600_0006 => one(vendor(processor, id, regs[1], regs[2])),
         0xc600_0007 => Reaction::Answer(audit(vm, regs[1])),
         #[cfg(feature = "raw")]
         id if [FuncId::DirectReq32.raw(), FuncId::DirectReq64.raw()].contains(&id) => {
-            Reaction::Answer(partition::carry_unchecked(vm, regs))
+            Reaction::Answer(partition::carry_unchecked(processor, regs))
         }
-        id if FuncId::from_raw(id).is_some() => Reaction::Answer(ffa::call(vm, regs)),
+        id if FuncId::from_raw(id).is_some() => Reaction::Answer(ffa::call(processor, regs)),
         // An FF-A number that no version has: FF-A's own way to say so.
         0x8400_0060..=0x8400_00ef | 0xc400_0060..=0xc400_00ef => {
-            Reaction::Answer(refuse(vm, Refusal::Here(FfaError::NotSupported)))
+            Reaction::Answer(refuse(processor, Refusal::Here(FfaError::NotSupported)))
         }
         _ => one(NOT_SUPPORTED),
     }
 }
 
 /// The monitor's own hypercalls, for jobs and tests only.
-fn vendor(vm: VmIndex, id: u32, x1: u64, x2: u64) -> u64 {
+fn vendor(processor: Processor, id: u32, x1: u64, x2: u64) -> u64 {
+    let vm = processor.vm;
     match id {
         0xc600_0001 if vm == FRONTEND => {
             let marked = match x1 {
@@ -123,7 +124,7 @@ fn vendor(vm: VmIndex, id: u32, x1: u64, x2: u64) -> u64 {
             state::FAULT_SKIPS[vm.index()].lock().ask(x1);
             0
         }
-        0xc600_0006 => u64::from(LAST_REFUSAL[vm.index()].load(Ordering::Relaxed)),
+        0xc600_0006 => u64::from(LAST_REFUSAL[processor.index()].load(Ordering::Relaxed)),
         _ => DENIED,
     }
 }
@@ -150,15 +151,15 @@ fn audit(vm: VmIndex, target: u64) -> Regs8 {
 
 /// The SPMC or the partition refused what was carried unchecked.
 #[cfg(feature = "raw")]
-pub(crate) fn note_refusal_below(vm: VmIndex) {
-    LAST_REFUSAL[vm.index()].store(2, Ordering::Relaxed);
+pub(crate) fn note_refusal_below(processor: Processor) {
+    LAST_REFUSAL[processor.index()].store(2, Ordering::Relaxed);
 }
 
-fn refuse(vm: VmIndex, refusal: Refusal) -> Regs8 {
+fn refuse(processor: Processor, refusal: Refusal) -> Regs8 {
     let (layer, error) = match refusal {
         Refusal::Here(error) => (1, error),
         Refusal::Below(error) => (2, error),
     };
-    LAST_REFUSAL[vm.index()].store(layer, Ordering::Relaxed);
+    LAST_REFUSAL[processor.index()].store(layer, Ordering::Relaxed);
     Answer::Error(error).encode().smc8()
 }

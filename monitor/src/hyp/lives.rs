@@ -64,7 +64,9 @@ fn create(vm: VmIndex) -> Outcome {
     match load(vm).and_then(told) {
         Ok(argument) => {
             *state::FAULT_SKIPS[vm.index()].lock() = Skips::new();
-            state::LAST_REFUSAL[vm.index()].store(0, Ordering::Relaxed);
+            for processor in state::processors_of(vm) {
+                state::LAST_REFUSAL[processor.index()].store(0, Ordering::Relaxed);
+            }
             let count = state::config().vcpus[vm.index()];
             *state::PROCESSORS[vm.index()].lock() = Processors::at_start(count);
             state::vcpu(Processor { vm, number: 0 }).lock().reset(RAM_IPA, argument);

@@ -9,6 +9,8 @@ use causeway_abi::{Call as Service, Reply, Status};
 use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, Regs, Version, Width};
 use causeway_monitor::config::Confirm;
+#[cfg(feature = "raw")]
+use causeway_monitor::layout::Processor;
 use causeway_monitor::layout::{MONITOR_ID, PARTITION_ID, VmIndex};
 use causeway_monitor::lifecycle::Verdict;
 use causeway_monitor::notify::Ring;
@@ -78,13 +80,13 @@ pub(crate) fn carry(message: &DirectMessage) -> Result<Answer, FfaError> {
 
 /// The `raw` build's way: any direct request, whatever its registers say but for its sender.
 #[cfg(feature = "raw")]
-pub(crate) fn carry_unchecked(vm: VmIndex, regs: &smc::Regs8) -> smc::Regs8 {
+pub(crate) fn carry_unchecked(processor: Processor, regs: &smc::Regs8) -> smc::Regs8 {
     COUNTERS.count_partition_call();
     let mut out = *regs;
-    out[1] = (regs[1] & !0xffff_0000) | u64::from(vm.id().get()) << 16;
+    out[1] = (regs[1] & !0xffff_0000) | u64::from(processor.vm.id().get()) << 16;
     let answer = COUNTERS.inside_partition(|| smc::call(&out));
     if let Ok(Answer::Error(_)) = Answer::decode(&Regs::from_smc8(answer), Version::V1_1) {
-        super::dispatch::note_refusal_below(vm);
+        super::dispatch::note_refusal_below(processor);
     }
     answer
 }

@@ -38,8 +38,9 @@ pub(crate) static PROCESSORS: [Mutex<Processors>; VM_COUNT] =
     [const { Mutex::new(Processors::at_start(1)) }; VM_COUNT];
 /// The figures of the run.
 pub(crate) static COUNTERS: Counters = Counters::new();
-/// Which layer refused a VM's last refused call.
-pub(crate) static LAST_REFUSAL: [AtomicU8; VM_COUNT] = [const { AtomicU8::new(0) }; VM_COUNT];
+/// Which layer refused a processor's last refused call, by [`Processor::index`].
+pub(crate) static LAST_REFUSAL: [AtomicU8; Processor::COUNT] =
+    [const { AtomicU8::new(0) }; Processor::COUNT];
 /// How many stage-2 faults of a VM are skipped before one kills it.
 pub(crate) static FAULT_SKIPS: [Mutex<Skips>; VM_COUNT] =
     [const { Mutex::new(Skips::new()) }; VM_COUNT];

@@ -17,7 +17,7 @@ use crate::arch::smc;
 use crate::arch::uart::say;
 use crate::hyp::memory::MEMORY;
 use causeway_ffa::{Answer, FuncId, Regs, Version};
-use causeway_monitor::layout::VmIndex;
+use causeway_monitor::layout::{Processor, VmIndex};
 
 /// How a refused call goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,8 @@ const WITH_DESCRIPTOR: [FuncId; 5] = [
 ];
 
 /// Puts a refused call to the SPMC; `None` if it stays refused by the monitor.
-pub(super) fn ask(vm: VmIndex, regs: &Regs8) -> Option<Regs8> {
+pub(super) fn ask(processor: Processor, regs: &Regs8) -> Option<Regs8> {
+    let vm = processor.vm;
     let mut regs = *regs;
     let way = way(vm, &mut regs);
     if way == Way::Stays {
@@ -81,7 +82,7 @@ pub(super) fn ask(vm: VmIndex, regs: &Regs8) -> Option<Regs8> {
     }
     let answer = smc::call(&regs);
     match Answer::decode(&Regs::from_smc8(answer), Version::V1_1) {
-        Ok(Answer::Error(_)) => super::note_refusal_below(vm),
+        Ok(Answer::Error(_)) => super::note_refusal_below(processor),
         _ => say!("RAW vm={} the SPMC took call={:#x}: {answer:x?}", vm.id().get(), regs[0]),
     }
     Some(answer)

@@ -9,7 +9,7 @@ use causeway_ffa::call::{BitmapSet, ConsoleText, DirectMessage, FeatureQuery, Sc
 use causeway_ffa::{
     Answer, Call, EndpointId, FfaError, FuncId, Notifications, Regs, Version, Width,
 };
-use causeway_monitor::layout::{PARTITION_ID, VmIndex};
+use causeway_monitor::layout::{PARTITION_ID, Processor, VmIndex};
 use causeway_monitor::mailbox::Pair;
 use causeway_monitor::notify::{Ring, Want};
 
@@ -53,7 +53,8 @@ const FEATURES: [FuncId; 33] = [
 ];
 
 /// Handles one FF-A call of a VM.
-pub(super) fn call(vm: VmIndex, regs: &Regs8) -> Regs8 {
+pub(super) fn call(processor: Processor, regs: &Regs8) -> Regs8 {
+    let vm = processor.vm;
     match Call::decode(&Regs::from_smc8(*regs), Version::V1_1) {
         // One version, so that nothing can be renegotiated after use (KB-11).
         Ok(Call::Version { requested }) => {
@@ -62,25 +63,25 @@ pub(super) fn call(vm: VmIndex, regs: &Regs8) -> Regs8 {
         }
         Ok(call) => match answer(vm, call) {
             Ok(answer) => answer.encode().smc8(),
-            Err(refusal) => refused(vm, regs, refusal),
+            Err(refusal) => refused(processor, regs, refusal),
         },
-        Err(error) => refused(vm, regs, Refusal::Here(error.status())),
+        Err(error) => refused(processor, regs, Refusal::Here(error.status())),
     }
 }
 
 #[cfg(not(feature = "raw"))]
-fn refused(vm: VmIndex, _regs: &Regs8, refusal: Refusal) -> Regs8 {
-    refuse(vm, refusal)
+fn refused(processor: Processor, _regs: &Regs8, refusal: Refusal) -> Regs8 {
+    refuse(processor, refusal)
 }
 
 /// In the `raw` build the SPMC is asked too, where that is possible.
 #[cfg(feature = "raw")]
-fn refused(vm: VmIndex, regs: &Regs8, refusal: Refusal) -> Regs8 {
+fn refused(processor: Processor, regs: &Regs8, refusal: Refusal) -> Regs8 {
     let below = match refusal {
-        Refusal::Here(_) => super::below::ask(vm, regs),
+        Refusal::Here(_) => super::below::ask(processor, regs),
         Refusal::Below(_) => None,
     };
-    below.unwrap_or_else(|| refuse(vm, refusal))
+    below.unwrap_or_else(|| refuse(processor, refusal))
 }
 
 fn answer(vm: VmIndex, call: Call) -> Outcome {
