@@ -42,6 +42,9 @@ pub enum Walked {
 /// atomic accesses and never hands out references. All methods take `&self`, because writing to
 /// shared memory changes nothing that Rust owns. A range is allowed as a whole or not at all: a
 /// refused `write` has written nothing.
+///
+/// The queues order their accesses by these methods alone, so a map of another kind of atomics shows
+/// whether the order holds: tests/loom.rs runs both sides on loom's, and leaves each one out in turn.
 pub trait AreaMap {
     /// Reports whether all of `[at, at + len)` is mapped and allows `access`.
     ///
