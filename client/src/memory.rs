@@ -4,9 +4,11 @@
 mod copy;
 mod fifo;
 mod map;
+mod own;
 mod pages;
 mod window;
 
 pub use map::{IdentityMapper, Mapper};
+pub use own::OwnAreas;
 pub use pages::Pages;
 pub use window::{OutOfWindow, Window};
