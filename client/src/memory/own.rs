@@ -93,7 +93,7 @@ impl<const N: usize> AreaMap for OwnAreas<'_, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::pages;
+    use crate::testing::FakeWorld;
     use causeway_virtio::Features;
     use causeway_virtio::device::DeviceModel;
     use causeway_virtio::device::block::{Block as Model, SliceMedium};
@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn a_block_driver_works_in_a_vms_own_areas() {
-        let (rings, data) = (pages(3).into_window(), pages(1).into_window());
+        let world = FakeWorld::new();
+        let (rings, data) = (world.pages(1, 3).into_window(), world.pages(1, 1).into_window());
         let [one, two] = [1, 2].map(|id| AreaId::new(id).unwrap());
         let areas = OwnAreas::new([(one, &rings), (two, &data)]);
         let at = |area, offset| BusAddr::new(area, offset).unwrap();
@@ -133,7 +134,8 @@ mod tests {
 
     #[test]
     fn what_lies_in_no_area_is_refused() {
-        let rings = pages(1).into_window();
+        let world = FakeWorld::new();
+        let rings = world.pages(1, 1).into_window();
         let one = AreaId::new(1).unwrap();
         let areas = OwnAreas::new([(one, &rings)]);
         let at = |area, offset| BusAddr::new(AreaId::new(area).unwrap(), offset).unwrap();
