@@ -14,6 +14,7 @@
 //!
 //! `--features selftest` adds the frames of `selftest`, with which a test makes the partition break
 //! its own rules on purpose; never ship such an image.
+//! `--features minimal` is the profile for little RAM: two VMs, one device of our own with one queue.
 //!
 //! # Shape
 //! `arch` and `window` hold all `unsafe`. `serve` runs what `causeway-service` finds in a message on

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Tables in the pool. The image itself needs fewer than ten; the rest serves shared memory, and is
 /// enough for every area that `Areas` can hold, however scattered: no VM can take another's share.
-pub(crate) const POOL_TABLES: usize = 256;
+pub(crate) const POOL_TABLES: usize = if cfg!(feature = "minimal") { 128 } else { 256 };
 
 /// Bits of one word of the bitmap.
 const BITS: usize = u128::BITS as usize;
