@@ -9,7 +9,7 @@ use crate::prng::Prng;
 use crate::rt::access;
 use causeway_abi::Call;
 use causeway_virtio::fifo::{Fifo, FifoError, SLOT_BYTES, Side, Slot};
-use causeway_virtio::msg::{BusResult, Kind};
+use causeway_virtio::msg::{BusResult, Header, Kind};
 
 /// Offset of the first ring's write index (FIFO layout of virtio-msg over FF-A).
 const WRITE_INDEX: u64 = 0x80;
@@ -126,9 +126,20 @@ const fn known_size(id: u8) -> u8 {
     }
 }
 
-/// An answer may be a bus answer or an ERROR. An answer of a device would come from somebody
-/// else's link, and a request or event would be somebody else's traffic.
+/// The devices that the policy gives to this VM: the partition's own entropy device, where the CPU has
+/// one, and console.
+const OWN_DEVICES: [u16; 2] = [0, 1];
+
+/// An answer may be a bus answer or an ERROR, or come from a device of this VM's own. That of another
+/// device would come from somebody else's link, and a bus request would be somebody else's traffic.
 fn is_harmless(answer: &Slot) -> bool {
-    let [kind, ..] = *answer.as_bytes();
-    Kind::from_code(kind) == Some(Kind::BusResponse) && answer.far().get() == 0
+    let Ok(header) = Header::decode(answer.message_bytes()) else { return false };
+    let own = OWN_DEVICES.contains(&header.dev_num);
+    let kind = match header.kind {
+        Kind::BusResponse => true,
+        Kind::Response => own,
+        Kind::Request => own && header.is_event(),
+        Kind::BusRequest => false,
+    };
+    kind && answer.far().get() == 0
 }
