@@ -185,6 +185,5 @@ impl QueueConfig {
     }
 }
 
-// Small enough for Miri, which shrinks what loops long (`if cfg!(miri)`).
 #[cfg(test)]
 mod tests;
