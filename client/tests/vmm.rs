@@ -1,5 +1,6 @@
 //! rust-vmm's own queue on brokered memory, from the real partition code on a fake SPMC: areas as
 //! regions, areas mapped when they are touched. Never tests our own device models.
+#![cfg(not(windows))]
 
 #[path = "../examples/support/vm.rs"]
 mod vm;

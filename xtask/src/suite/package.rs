@@ -153,9 +153,12 @@ fn make_project(
     let table = |key: &str| manifest.get(key).and_then(toml::Value::as_table).cloned();
     let features = table("features").unwrap_or_default();
     let mut depends = BTreeMap::new();
-    for (crate_name, terms) in
-        table("dev-dependencies").into_iter().chain(table("dependencies")).flatten()
-    {
+    // Those of this system among them: `cargo package` writes each system's own table.
+    let systems = table("target").unwrap_or_default();
+    let of_systems = systems.values().filter_map(|system| system.get("dev-dependencies"));
+    let of_systems = of_systems.filter_map(toml::Value::as_table).cloned();
+    let all = table("dev-dependencies").into_iter().chain(table("dependencies")).chain(of_systems);
+    for (crate_name, terms) in all.flatten() {
         let mut terms = terms.clone();
         if let Some(terms) = terms.as_table_mut() {
             terms.remove("optional");
@@ -181,11 +184,26 @@ fn make_project(
     let bin = project.join("src/bin");
     files::make_dir(&bin)?;
     files::write(&project.join("Cargo.toml"), whole.as_bytes())?;
+    let from = unpacked.join("examples");
     for example in examples {
         let file = format!("{example}.rs");
-        files::copy(&unpacked.join("examples").join(&file), &bin.join(&file))?;
+        files::copy(&from.join(&file), &bin.join(&file))?;
+    }
+    for folder in folders(&from) {
+        files::make_dir(&bin.join(&folder))?;
+        for part in sources(&from.join(&folder)) {
+            let file = format!("{folder}/{part}.rs");
+            files::copy(&from.join(&file), &bin.join(&file))?;
+        }
     }
     Ok(())
+}
+
+/// The folders in a folder: what several examples share.
+fn folders(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 fn package(name: &str) -> String {
