@@ -3,6 +3,9 @@
 
 const WORD: usize = size_of::<u64>();
 
+/// Words that are copied in one turn of a loop.
+type Block = [u64; 4];
+
 /// Bytes before the first aligned word at or after `address`, at most `len_bytes`.
 fn lead(address: *mut u8, len_bytes: usize) -> usize {
     address.align_offset(WORD).min(len_bytes)
@@ -20,6 +23,22 @@ pub(super) unsafe fn out_of(from: *mut u8, into: &mut [u8]) {
         *byte = unsafe { at.read_volatile() };
         at = at.wrapping_add(1);
     }
+    // Where the private side is aligned as well. Targets that load no unaligned words (bare-metal
+    // ones are built so) put every other word together from eight bytes.
+    // SAFETY: any bytes are a valid `Block`, and any `Block` is valid bytes.
+    let rest = match unsafe { rest.align_to_mut::<Block>() } {
+        ([], blocks, rest) => {
+            for block in blocks {
+                for word in block {
+                    // SAFETY: as above, eight bytes at once; `at` is aligned: `lead` went before.
+                    *word = unsafe { at.cast::<u64>().read_volatile() };
+                    at = at.wrapping_add(WORD);
+                }
+            }
+            rest
+        }
+        _ => rest,
+    };
     let (words, tail) = rest.as_chunks_mut::<WORD>();
     for word in words {
         // SAFETY: as above, eight bytes at once; `at` is aligned, since `lead` bytes went before.
@@ -45,6 +64,21 @@ pub(super) unsafe fn into(to: *mut u8, bytes: &[u8]) {
         unsafe { at.write_volatile(*byte) };
         at = at.wrapping_add(1);
     }
+    // As in `out_of`.
+    // SAFETY: any bytes are a valid `Block`.
+    let rest = match unsafe { rest.align_to::<Block>() } {
+        ([], blocks, rest) => {
+            for block in blocks {
+                for word in block {
+                    // SAFETY: as above, eight bytes at once; `at` is aligned: `lead` went before.
+                    unsafe { at.cast::<u64>().write_volatile(*word) };
+                    at = at.wrapping_add(WORD);
+                }
+            }
+            rest
+        }
+        _ => rest,
+    };
     let (words, tail) = rest.as_chunks::<WORD>();
     for word in words {
         // SAFETY: as above, eight bytes at once; `at` is aligned, since `lead` bytes went before.
