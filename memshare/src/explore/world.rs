@@ -266,17 +266,15 @@ impl World {
         world
     }
 
-    /// Two owners with one peer, each of whom may ring once at a time.
+    /// An owner and a peer, each of whom may ring once at a time.
     #[must_use]
     pub fn rationed() -> Self {
-        let mut world = Self::new("rationed", &[1, 2, 3, 5], &[(1, Some(3)), (2, Some(3))])
+        let mut world = Self::new("rationed", &[1, 3, 5], &[(1, Some(3))])
             .with(0, 1, Some(3), &[0x101, 0x100])
-            .with(1, 2, Some(3), &[0x102])
             .failing(&[Fault::SpmcKeeps, Fault::Late]);
         // Whole windows, so that what is left of each comes in few sizes.
         let window = u32::try_from(crate::broker::RING_WINDOW_MS).expect("a short time");
         world.policy = world.policy.with_ring_limit(1).with_unmap_deadline_ms(window);
-        world.mortals = [1, 3].into();
         world.special = [Special::Rationed].into();
         world
     }
