@@ -59,7 +59,7 @@ fn boot_with(which: Measured, full: bool, dir: &Path) -> Result<Logs, Stop> {
         files::write(config, FULL_CONFIG)?;
     }
     let machine = Machine {
-        program: qemu::PROGRAM.to_owned(),
+        program: qemu::program(),
         flash: which.dir().join("flash.bin"),
         cpu: Cpu::Max.name(),
         smp: 1,

@@ -135,7 +135,7 @@ pub(crate) fn line_for_images() -> Result<String, Stop> {
     let disk = Disk::built_in(BUILT_IN_BYTES)?;
     let cores = 4;
     let machine = Machine {
-        program: qemu::PROGRAM.to_owned(),
+        program: qemu::program(),
         flash: Variant::Honest.flash(),
         cpu: Cpu::Max.name(),
         smp: cores,
@@ -183,7 +183,7 @@ impl Plan<'_> {
         files::make_dir(dir)?;
         let config = Config::of(self.job, self.smp, self.disk.map_or(0, |disk| disk.bytes));
         let machine = Machine {
-            program: qemu::PROGRAM.to_owned(),
+            program: qemu::program(),
             flash: self.variant.flash(),
             cpu: self.cpu.name(),
             smp: self.smp,

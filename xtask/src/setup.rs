@@ -4,6 +4,7 @@
 pub(crate) mod apt_sources;
 pub(crate) mod cargo_tools;
 pub(crate) mod packages;
+mod private_qemu;
 pub(crate) mod qemu;
 pub(crate) mod rust;
 
@@ -22,7 +23,7 @@ pub(crate) enum Consent {
 
 /// Makes everything ready that building and booting the images needs.
 pub(crate) fn for_images(consent: Consent) -> Result<(), Stop> {
-    if crate::paths::on_path(qemu::PROGRAM).is_some() {
+    if qemu::is_there() {
         // Told before anything is installed: no package mends a QEMU that stands before Debian's.
         qemu::check()?;
     }

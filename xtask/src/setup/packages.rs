@@ -1,7 +1,7 @@
 //! Owns the Debian packages that the build needs: which are missing, and how they are installed.
 //! Never removes a package, and never installs without listing first.
 
-use super::Consent;
+use super::{Consent, private_qemu, qemu};
 use crate::outcome::{Exit, Stop, files};
 use crate::process::{self, Step};
 use crate::{paths, say};
@@ -61,7 +61,7 @@ impl Need {
             Self::Make => "make",
             Self::HostCompiler => "cc",
             Self::SourceUnpacker => "dpkg-source",
-            Self::Qemu => super::qemu::PROGRAM,
+            Self::Qemu => qemu::PROGRAM,
         }
     }
 
@@ -86,8 +86,8 @@ impl Need {
             | Self::DeviceTreeCompiler
             | Self::Make
             | Self::HostCompiler
-            | Self::SourceUnpacker
-            | Self::Qemu => paths::on_path(self.what()).is_some(),
+            | Self::SourceUnpacker => paths::on_path(self.what()).is_some(),
+            Self::Qemu => qemu::is_there(),
         }
     }
 }
@@ -188,6 +188,13 @@ fn install(missing: &[Need], power: Power) -> Result<(), Stop> {
     let options = ["install", "--no-install-recommends", "--no-remove", "-y"];
     let simulate = step("apt-simulate", "apt-get install --simulate");
     let planned = simulate.args(["--simulate"]).args(options).args(&packages).status()?;
+    if !planned.success() && missing.contains(&Need::Qemu) {
+        // Most often a newer qemu-utils that would be removed: the machine stays as it is.
+        say::progress("QEMU cannot be installed without removing a package");
+        private_qemu::unpack()?;
+        let rest: Vec<Need> = missing.iter().copied().filter(|n| *n != Need::Qemu).collect();
+        return if rest.is_empty() { Ok(()) } else { install(&rest, power) };
+    }
     let plan = fs::read(dir.join("apt-simulate.log")).unwrap_or_default();
     if !planned.success() {
         process::show_tail(&dir.join("apt-simulate.log"));

@@ -1,7 +1,9 @@
-//! Owns the check of the QEMU on the PATH. Never installs one: `packages` does where there is none.
+//! Owns which QEMU is used, the one on the PATH before a private one, and its check. Never installs
+//! one: `packages` does where there is none.
 
+use super::private_qemu;
 use crate::outcome::{Exit, Stop};
-use crate::process;
+use crate::{paths, process};
 use std::time::Duration;
 
 /// The program.
@@ -10,10 +12,23 @@ const OLDEST: (u32, u32) = (7, 2);
 const HOW: &str = "apt-get install --no-install-recommends qemu-system-arm, or put the folder of a \
                    newer qemu-system-aarch64 first in PATH";
 
+/// What to start: the name, where PATH leads to it, else the private one's path.
+pub(crate) fn program() -> String {
+    match (paths::on_path(PROGRAM), private_qemu::program()) {
+        (None, Some(own)) => own.display().to_string(),
+        (Some(_), _) | (None, None) => PROGRAM.to_owned(),
+    }
+}
+
+/// Whether there is one.
+pub(crate) fn is_there() -> bool {
+    paths::on_path(PROGRAM).is_some() || private_qemu::program().is_some()
+}
+
 /// The version line of a QEMU that is new enough.
 pub(crate) fn check() -> Result<String, Stop> {
     let limit = Duration::from_secs(10);
-    let answer = match process::ask(PROGRAM, &["--version"], limit) {
+    let answer = match process::ask(&program(), &["--version"], limit) {
         Ok(answer) => answer,
         Err(stop) if stop.exit == Exit::TimedOut => {
             return Err(Stop::timed_out(format!(

@@ -59,7 +59,7 @@ fn boot(context: &Context<'_>, out: &Path) -> Result<(), Stop> {
     let printed = String::from_utf8_lossy(&files::read(out)?).into_owned();
     let line = printed
         .lines()
-        .find(|line| line.starts_with(qemu::PROGRAM))
+        .find(|line| line.starts_with(&qemu::program()))
         .ok_or_else(|| Stop::failed("image printed no QEMU line"))?;
     let log = log_name(context.dir, "image-qemu");
     let status = Step::new("the printed QEMU line", "sh", &log)
