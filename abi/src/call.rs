@@ -8,11 +8,11 @@ use crate::ledger::{DigestHalf, LedgerScope};
 use causeway_ffa::{EndpointId, MemHandle};
 
 macro_rules! call_ids {
-    ($($(#[$doc:meta])* $name:ident = $number:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal;)+) => {
         /// The number of a call: byte 0 of word 0.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
-        pub enum CallId { $($(#[$doc])* $name = $number,)+ }
+        pub enum CallId { $($(#[doc = $doc])+ $name = $number,)+ }
 
         impl CallId {
             /// Every call, in order of its number.
@@ -22,6 +22,18 @@ macro_rules! call_ids {
             #[must_use]
             pub const fn number(self) -> u8 {
                 match self { $(Self::$name => $number,)+ }
+            }
+
+            /// Returns the variant's name, for logs and tables.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// Returns what the call is for, in one sentence.
+            #[must_use]
+            pub const fn purpose(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+),)+ }
             }
 
             /// Names a number.

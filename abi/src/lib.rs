@@ -24,6 +24,7 @@ pub mod call;
 pub mod frame;
 pub mod grant;
 pub mod join;
+pub mod layout;
 pub mod ledger;
 pub mod range;
 pub mod status;
@@ -47,5 +48,12 @@ pub const SERVICE_UUID: [u8; 16] = [
     0xb4, 0xb5, 0x67, 0x1e, 0x4a, 0x90, 0x4f, 0xe1, 0xb8, 0x1f, 0xfb, 0x13, 0xda, 0xe1, 0xda, 0xcb,
 ];
 
+/// The whole interface as a C header, generated from this crate's definitions by `cargo xtask header`
+/// and checked against them: a build script writes it where its C compiler looks.
+pub const C_HEADER: &str = include_str!("../include/causeway.h");
+
 /// The value that stands for "no handle" in results (the architected invalid handle).
 pub const NO_HANDLE: u64 = u64::MAX;
+
+/// The peer in the terms of an offer that stands for "the partition only".
+pub const NO_PEER: u16 = 0xffff;

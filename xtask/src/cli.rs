@@ -3,7 +3,7 @@
 mod tools;
 
 pub(crate) use tools::{
-    BenchArgs, ExploreArgs, FuzzArgs, LedgerAction, LedgerArgs, MutantsArgs, VerifyArgs,
+    BenchArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs, MutantsArgs, VerifyArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,6 +53,8 @@ pub(crate) enum Action {
                             cargo xtask ledger verify ledger.bin --head DIGEST\n  \
                             cargo xtask ledger verify --help")]
     Ledger(LedgerArgs),
+    /// Write abi/include/causeway.h, the service interface for C, from the Rust definitions
+    Header(HeaderArgs),
     /// Build target/image/ and print the QEMU line that boots it
     ///
     /// Leaves sp.bin, sp.dtb, monitor.bin, fip.bin, bl1.bin, flash.bin (64 MiB, padded with 0xFF,

@@ -7,6 +7,7 @@ mod cli;
 mod disk;
 mod explore;
 mod fuzz;
+mod header;
 mod image;
 mod interrupt;
 mod json;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Action::Test(args) => suite::test(&args, consent(args.set_up.yes)).into(),
         Action::Explore(args) => finish(explore::explore(&args)),
         Action::Bench(args) => finish(bench::bench(&args, consent(args.set_up.yes))),
+        Action::Header(args) => finish(header::header(args)),
         Action::Fuzz(args) => finish(fuzz::fuzz(&args)),
         Action::Ledger(args) => finish(ledger::ledger(&args)),
         Action::Mutants(args) => finish(mutants::mutants(&args)),

@@ -5,11 +5,8 @@ use crate::frame::{Frame, pack};
 use crate::grant::{GrantKind, GrantSummary, GrantTerms, Permission};
 use crate::join::{CopyDirection, JoinName};
 use crate::ledger::{DigestHalf, LedgerScope};
-use crate::{Status, VERSION_MAJOR};
+use crate::{NO_PEER, Status, VERSION_MAJOR};
 use causeway_ffa::{EndpointId, MemHandle};
-
-/// The peer field that means "the partition only".
-const NO_PEER: u16 = 0xffff;
 
 fn narrow<T: TryFrom<u64>>(word: u64) -> Result<T, Status> {
     T::try_from(word).map_err(|_| Status::BadArgument)

@@ -118,6 +118,17 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: Option<PathBuf>,
 }
 
+/// Options of `header`.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask header           after a change of a call, a status or a limit in abi/\n  \
+    cargo xtask header --check   whether the committed header says what the definitions say")]
+pub(crate) struct HeaderArgs {
+    /// Write nothing; a header that is not up to date is a failure
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
 /// Options of `bench`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \

@@ -1,0 +1,198 @@
+//! Owns the table of where each argument and result of a call lies in the frame, for renderings in
+//! other languages (`include/causeway.h`). Never packs a frame itself: `call` does, and a test holds
+//! the two together.
+
+use crate::CallId;
+
+/// One argument or result: some bits of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// The register, 4 to 7. In a [`crate::Frame`] it is word `register - 3`.
+    pub register: u8,
+    /// The lowest bit.
+    pub low: u32,
+    /// The highest bit, itself included.
+    pub high: u32,
+}
+
+impl Field {
+    /// Returns the bits of the register, as a mask.
+    ///
+    /// ```
+    /// use causeway_abi::layout::Field;
+    ///
+    /// let field = Field { name: "kind", register: 5, low: 16, high: 23 };
+    /// assert_eq!((field.mask(), field.bits()), (0xff_0000, 8));
+    /// ```
+    #[must_use]
+    pub const fn mask(self) -> u64 {
+        let zeroes = 63u32.saturating_sub(self.high).saturating_add(self.low);
+        match u64::MAX.checked_shr(zeroes) {
+            Some(ones) => ones << (self.low & 63),
+            None => 0,
+        }
+    }
+
+    /// Returns how many bits it has.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.high.saturating_sub(self.low).saturating_add(1)
+    }
+}
+
+/// What lies where in a call and in its answer. What no field covers is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The arguments, in order.
+    pub arguments: &'static [Field],
+    /// The results, if the status is [`crate::Status::Ok`].
+    pub results: &'static [Field],
+}
+
+macro_rules! fields {
+    ($($name:ident $register:literal [$high:literal : $low:literal]),*) => {
+        &[$(Field { name: stringify!($name), register: $register, low: $low, high: $high },)*]
+    };
+}
+
+macro_rules! layouts {
+    ($($call:ident ($($arguments:tt)*) -> ($($results:tt)*);)+) => {
+        impl CallId {
+            /// Returns what lies where in this call.
+            ///
+            /// ```
+            /// use causeway_abi::CallId;
+            ///
+            /// let [handle, range] = CallId::Inspect.layout().arguments else { panic!() };
+            /// assert_eq!((handle.name, handle.register, handle.bits()), ("handle", 4, 64));
+            /// assert_eq!((range.name, range.register, range.bits()), ("range_index", 5, 32));
+            /// ```
+            #[must_use]
+            pub const fn layout(self) -> Layout {
+                match self {
+                    $(Self::$call => Layout {
+                        arguments: fields!($($arguments)*),
+                        results: fields!($($results)*),
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+layouts! {
+    Version(minor 4[15:0])
+        -> (minor 4[15:0], major 4[31:16], features 5[63:0], max_pages 6[63:0], max_ranges 7[63:0]);
+    Features(call_number 4[7:0]) -> (exists 4[0:0]);
+    Events() -> (events 4[2:0]);
+    Stats(page 4[7:0]) -> (first 4[63:0], second 5[63:0], third 6[63:0], fourth 7[63:0]);
+    Seal() -> (grants 4[31:0]);
+    Offer(handle 4[63:0], peer 5[15:0], kind 5[23:16], permission 5[31:24], tag 6[63:0])
+        -> (generation 4[31:0], page_count 4[63:32], fold 5[63:0], handle 6[63:0]);
+    Revoke(handle 4[63:0]) -> (state 4[7:0]);
+    State(handle 4[63:0]) -> (state 4[7:0], generation 5[31:0]);
+    Join(handle 4[63:0], peer 5[15:0], number 5[31:16]) -> (state 4[7:0], other_pages 5[31:0]);
+    Part(peer 4[15:0], number 4[31:16]) -> (bytes_out 4[63:0], bytes_in 5[63:0]);
+    Joined(peer 4[15:0], number 4[31:16])
+        -> (state 4[7:0], bytes_out 5[63:0], bytes_in 6[63:0], other_pages 7[31:0]);
+    Copy(peer 4[15:0], number 4[31:16], direction 4[39:32], from_offset 5[63:0], to_offset 6[63:0],
+        length 7[63:0])
+        -> (moved 4[63:0], bytes_out 5[63:0], bytes_in 6[63:0]);
+    List(cursor 4[31:0]) -> (handle 4[63:0], next_cursor 5[31:0]);
+    Inspect(handle 4[63:0], range_index 5[31:0])
+        -> (owner 4[15:0], permission 4[23:16], kind 4[31:24], generation 4[63:32],
+            page_count 5[31:0], range_count 5[63:32], fold 6[63:0], range_frame 7[35:0],
+            range_pages 7[63:36]);
+    Accept(handle 4[63:0], owner 5[15:0], permission 5[23:16], kind 5[31:24], generation 5[63:32],
+        page_count 6[31:0], range_count 6[63:32], fold 7[63:0])
+        -> ();
+    Reject(handle 4[63:0], generation 5[31:0]) -> ();
+    Release(handle 4[63:0]) -> (state 4[7:0]);
+    HypRegister(sgi 4[7:0], core 5[15:0]) -> ();
+    HypPoll() -> (doorbells 4[63:0], unmap_handle 5[63:0], unmap_vm 6[15:0], deadline 7[63:0]);
+    HypMapping(handle 4[63:0], vm 5[15:0]) -> ();
+    HypUnmapped(handle 4[63:0], vm 5[15:0]) -> ();
+    BusKick() -> (taken 4[63:0], waiting 5[63:0]);
+    LedgerHead(scope 4[7:0], half 5[7:0])
+        -> (records 4[63:0], digest_first 5[63:0], digest_second 6[63:0], unchained 7[63:0]);
+    LedgerRead(handle 4[63:0], scope 5[7:0], cursor 6[63:0])
+        -> (bytes 4[63:0], next_cursor 5[63:0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Call, Status};
+
+    /// A frame that every call accepts with its fields as `value` has them: each field 1, but for
+    /// those that 1 does not name.
+    fn frame_of(call: CallId) -> [u64; 5] {
+        let mut words = [0u64; 5];
+        words[0] = u64::from(call.number()) | u64::from(crate::VERSION_MAJOR) << 16;
+        for field in call.layout().arguments {
+            words[usize::from(field.register) - 3] |= 1 << field.low;
+        }
+        words
+    }
+
+    #[test]
+    fn no_two_fields_share_a_bit_and_each_lies_in_a_frame() {
+        for call in CallId::ALL {
+            for fields in [call.layout().arguments, call.layout().results] {
+                let mut used = [0u64; 4];
+                for field in fields {
+                    assert!((4..8).contains(&field.register) && field.low <= field.high);
+                    let word = &mut used[usize::from(field.register) - 4];
+                    assert_eq!(*word & field.mask(), 0, "{call:?} {}", field.name);
+                    assert_eq!(field.mask().count_ones(), field.bits());
+                    *word |= field.mask();
+                }
+            }
+        }
+    }
+
+    /// The codec is what counts; the table says the same, bit for bit.
+    #[test]
+    fn each_bit_of_a_call_means_something_just_where_the_table_has_a_field() {
+        for call in CallId::ALL {
+            let frame = frame_of(*call);
+            let whole = Call::decode(&frame);
+            let whole = whole.unwrap_or_else(|status| panic!("{call:?}: {status:?}"));
+            for register in 4..8u8 {
+                let fields = call.layout().arguments.iter().filter(|f| f.register == register);
+                for bit in 0..64u32 {
+                    let mut other = frame;
+                    other[usize::from(register) - 3] ^= 1 << bit;
+                    let inside = fields.clone().any(|f| (f.low..=f.high).contains(&bit));
+                    match Call::decode(&other) {
+                        Ok(changed) => {
+                            assert!(inside && changed != whole, "{call:?} x{register} bit {bit}");
+                        }
+                        Err(Status::ReservedNotZero) => {
+                            assert!(!inside, "{call:?} x{register} {bit}")
+                        }
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_field_alone_changes_the_call() {
+        for call in CallId::ALL {
+            let frame = frame_of(*call);
+            for field in call.layout().arguments {
+                let changes = [0, 2].into_iter().any(|value| {
+                    let mut other = frame;
+                    let word = &mut other[usize::from(field.register) - 3];
+                    *word = *word & !field.mask() | value << field.low;
+                    Call::decode(&other).is_ok_and(|changed| Ok(changed) != Call::decode(&frame))
+                });
+                assert!(changes, "{call:?} {}", field.name);
+            }
+        }
+    }
+}
