@@ -69,7 +69,7 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
         say::progress(&format!("--- {}", category.name()));
         let outcome = match category {
             Category::Host => host::run(&context, tally),
-            Category::Package => package::run(&context, tally),
+            Category::Package => package::run(&context, consent, tally),
             Category::Explore => explore::run(&context, tally),
             Category::Fuzz => fuzz::run(&context, tally),
             Category::Miri => miri::run(&context, tally),

@@ -30,7 +30,9 @@ fn in_the_tree() -> BTreeMap<String, usize> {
     let root = root();
     let mut found = Vec::new();
     let cores = ["abi", "ffa", "memshare", "service", "virtio"];
-    for package in cores.into_iter().chain(["bench", "client", "guests", "monitor", "sp"]) {
+    for package in
+        cores.into_iter().chain(["bench", "c-example", "client", "guests", "monitor", "sp"])
+    {
         sources(&root.join(package), &mut found);
     }
     let mut sites = BTreeMap::new();

@@ -1,11 +1,13 @@
 //! Owns the part that uses the library crates as an outsider would: packed, unpacked elsewhere, and
 //! depended on by a project that is not of this workspace. Also: they compile for other systems.
 
+mod c;
+
 use super::tally::Tally;
 use super::{Context, log_name};
 use crate::outcome::{Exit, Stop, files};
 use crate::process::Step;
-use crate::setup::rust;
+use crate::setup::{Consent, rust};
 use crate::{paths, say};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,8 +26,9 @@ const WITH_EXAMPLES: [&str; 2] = ["fake-spmc", "client"];
 /// Other systems that VMM authors work on: the libraries compile there, examples included.
 const ELSEWHERE: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
 
-pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
+pub(super) fn run(context: &Context<'_>, consent: Consent, tally: &mut Tally) -> Result<(), Stop> {
     let dir = paths::target().join("outside");
+    c::header(context, consent, tally)?;
     for target in ELSEWHERE {
         check_for(context, target, tally)?;
     }
@@ -36,7 +39,7 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
     for name in WITH_EXAMPLES {
         examples(context, &dir, name, tally)?;
     }
-    Ok(())
+    c::example(context, &dir, tally)
 }
 
 /// Counts a stop as a failure, or hands on an interruption.
@@ -176,11 +179,7 @@ fn make_project(
     let mut whole = format!(
         "[package]\nname = \"uses-{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n{manifest}"
     );
-    whole.push_str("\n[patch.crates-io]\n");
-    for name in PACKED {
-        let path = dir.join(versioned(name));
-        let _written = writeln!(whole, "{} = {{ path = {:?} }}", package(name), path);
-    }
+    whole.push_str(&patches(dir));
     let bin = project.join("src/bin");
     files::make_dir(&bin)?;
     files::write(&project.join("Cargo.toml"), whole.as_bytes())?;
@@ -197,6 +196,16 @@ fn make_project(
         }
     }
     Ok(())
+}
+
+/// What makes a manifest take the packed crates, as if they were published.
+fn patches(dir: &Path) -> String {
+    let mut whole = String::from("\n[patch.crates-io]\n");
+    for name in PACKED {
+        let path = dir.join(versioned(name));
+        let _written = writeln!(whole, "{} = {{ path = {:?} }}", package(name), path);
+    }
+    whole
 }
 
 /// The folders in a folder: what several examples share.
