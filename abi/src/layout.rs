@@ -122,6 +122,7 @@ layouts! {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail")]
 mod tests {
     use super::*;
     use crate::{Call, Status};
@@ -171,7 +172,7 @@ mod tests {
                             assert!(inside && changed != whole, "{call:?} x{register} bit {bit}");
                         }
                         Err(Status::ReservedNotZero) => {
-                            assert!(!inside, "{call:?} x{register} {bit}")
+                            assert!(!inside, "{call:?} x{register} {bit}");
                         }
                         Err(_) => {}
                     }
