@@ -67,6 +67,8 @@ pub enum Rule {
     AreaIdUnknown,
     /// No buffer of an area may be in use when it is taken back.
     BuffersTaken,
+    /// A network device must give back each buffer once, with one whole frame in it.
+    Frame,
     /// A driver must accept VIRTIO_F_VERSION_1.
     VersionOne,
     /// The device must not ask for a reset.
@@ -103,6 +105,7 @@ impl Rule {
             Self::AreaIdTaken => "An area id may name one grant of a link at a time.",
             Self::AreaIdUnknown => "The area id must be bound on this link.",
             Self::BuffersTaken => "Buffers of an area must be back before the area is.",
+            Self::Frame => "A network device must give back each buffer once, with a whole frame.",
             Self::VersionOne => "Driver and device must both have VIRTIO_F_VERSION_1.",
             Self::DeviceRemoved => "A device must not be withdrawn while it is in use.",
             Self::DeviceNeedsReset => "The device must not be in need of a reset.",

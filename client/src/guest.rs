@@ -53,6 +53,7 @@ mod bitmap;
 mod buffer;
 mod hal;
 mod health;
+mod net;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -62,5 +63,6 @@ pub use area::SharedArea;
 pub use buffer::DmaBuffer;
 pub use hal::{AreaHal, Link};
 pub use health::Health;
+pub use net::NetPort;
 pub use pool::{Bounce, DmaPool, POOL_AREAS, POOL_PAGES, PoolBusy, PoolStats};
 pub use transport::{Kick, Limit, MsgTransport};

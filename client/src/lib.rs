@@ -34,6 +34,8 @@
 //! # Features
 //! - `guest`: `guest::MsgTransport` and `guest::AreaHal` for
 //!   [virtio-drivers](https://docs.rs/virtio-drivers).
+//! - `smoltcp`: `stack::Phy`, a network card of a link (or the far end of a cable, in a backend) as a
+//!   device of [smoltcp](https://docs.rs/smoltcp)'s TCP/IP.
 //! - `vmm`: `vmm::AreaMemory` and `vmm::LazyAreas`, a link's areas as guest memory of
 //!   [vm-memory](https://docs.rs/vm-memory), for VMMs on a host. It needs the standard library.
 #![cfg_attr(not(test), no_std)]
@@ -59,6 +61,8 @@ pub mod grant;
 pub mod guest;
 pub mod ledger;
 pub mod memory;
+#[cfg(feature = "smoltcp")]
+pub mod stack;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "vmm")]

@@ -7,7 +7,12 @@
 mod local;
 #[path = "real/long_messages.rs"]
 mod long_messages;
+#[cfg(feature = "smoltcp")]
+#[path = "real/net.rs"]
+mod net;
 #[path = "real/restart.rs"]
 mod restart;
+#[path = "real/scene.rs"]
+mod scene;
 #[path = "real/world.rs"]
 mod world;

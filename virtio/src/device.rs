@@ -33,6 +33,7 @@ pub mod block;
 pub mod console;
 pub mod cursor;
 mod host;
+pub mod net;
 pub mod rng;
 mod server;
 

@@ -119,6 +119,10 @@ impl Features {
     pub const BLK_BLK_SIZE: Self = Self(1 << 6);
     /// VIRTIO_BLK_F_FLUSH (9).
     pub const BLK_FLUSH: Self = Self(1 << 9);
+    /// VIRTIO_NET_F_MAC (5).
+    pub const NET_MAC: Self = Self(1 << 5);
+    /// VIRTIO_NET_F_STATUS (16).
+    pub const NET_STATUS: Self = Self(1 << 16);
     /// VIRTIO_CONSOLE_F_SIZE (0).
     pub const CONSOLE_SIZE: Self = Self(1);
     /// VIRTIO_CONSOLE_F_EMERG_WRITE (2).

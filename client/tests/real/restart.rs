@@ -2,18 +2,11 @@
 //! gets every byte. And its device crashes, or is withdrawn: the driver hears so at once.
 #![expect(unsafe_code, reason = "virtio-drivers asks for promises about buffers")]
 
-use super::world::{BACKEND, DRIVER, Life, SOON, Turns, Vm, World, kill};
-use causeway_abi::{GrantKind, GrantTerms, Permission};
-use causeway_client::bus::Bus;
-use causeway_client::doorbell::Doorbells;
+use super::scene::Scene;
+use super::world::{BACKEND, Life, SOON, Turns, kill};
 use causeway_client::error::{Awaited, Party, Rule};
-use causeway_client::guest::{
-    AreaHal, DmaBuffer, DmaPool, Health, Kick, Link, MsgTransport, SharedArea,
-};
+use causeway_client::guest::{AreaHal, DmaBuffer, DmaPool, Health, Kick, Link, MsgTransport};
 use causeway_client::{Bound, Error};
-use causeway_fake_spmc::platform::Setup;
-use causeway_fake_spmc::{Personality, Platform};
-use causeway_virtio::AreaId;
 use causeway_virtio::device::block::{Block, SliceMedium};
 use causeway_virtio::msg::DeviceState;
 use causeway_virtio::types::Features;
@@ -32,10 +25,9 @@ macro_rules! link {
     };
 }
 
+type Disk = Block<SliceMedium<'static>, 18>;
 type Driver<'b, L> = VirtIOBlk<AreaHal<L>, MsgTransport<'b, 'static>>;
 
-const TERMS: GrantTerms =
-    GrantTerms { peer: Some(BACKEND), kind: GrantKind::Share, permission: Permission::ReadWrite };
 const SECTORS: usize = 40;
 const NEEDS_RESET: Error = Error::Broken { by: Party::Peer, rule: Rule::DeviceNeedsReset };
 const REMOVED: Error = Error::Broken { by: Party::Peer, rule: Rule::DeviceRemoved };
@@ -81,14 +73,14 @@ fn finish<L: Link>(
     Ok(data[0])
 }
 
-fn open<'s, L: Link>(scene: &'s Scene, health: &'s Health) -> Driver<'s, L> {
+fn open<'s, L: Link>(scene: &'s Scene<Disk>, health: &'s Health) -> Driver<'s, L> {
     let kick = Kick::Doorbell(&scene.doorbells, BACKEND);
     let transport = MsgTransport::open(&scene.bus, 0, kick, health).unwrap();
     VirtIOBlk::new(transport.without(Features::EVENT_IDX)).unwrap()
 }
 
 /// The disk of the backend VM: sector n begins with n, disguised.
-fn medium() -> Block<SliceMedium<'static>, 18> {
+fn medium() -> Disk {
     let mut bytes: Vec<u8> = vec![0; SECTORS * 512];
     for (number, sector) in bytes.chunks_mut(512).enumerate() {
         sector[0] = mark(number);
@@ -100,57 +92,11 @@ fn mark(sector: usize) -> u8 {
     u8::try_from(sector).unwrap() ^ 0x5a
 }
 
-/// A backend with the disk, and a driver VM with its bus; the VM and its turns live for ever.
-struct Scene {
-    world: &'static World,
-    vm: &'static Vm<Block<SliceMedium<'static>, 18>>,
-    wait: &'static Turns<'static>,
-    doorbells: Doorbells<'static>,
-    bus: Bus<'static>,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let setup = Setup::new(Personality::EL3);
-        let world = World::new(Platform::boot(&setup), setup.vm_pages);
-        let vm: &'static Vm<_> = Box::leak(Box::new(Vm::new(Some(Life::begin(world, medium())))));
-        let wait: &'static Turns<'_> = Box::leak(Box::new(Turns::new(&world.platform, || {
-            if let Some(alive) = vm.borrow_mut().as_mut() {
-                alive.turn();
-            }
-        })));
-        let connection = world.connect(DRIVER);
-        let doorbells = Doorbells::new(connection);
-        doorbells.bind(BACKEND).unwrap();
-        let bus = Bus::open(connection, world.pages(DRIVER, 2), wait, SOON).map_err(|f| f.error);
-        Self { world, vm, wait, doorbells, bus: bus.unwrap() }
-    }
-
-    fn areas(&self, pool: &'static DmaPool) -> [SharedArea<'static>; 2] {
-        [1, 2].map(|id| {
-            let pages = self.world.pages(DRIVER, 8);
-            SharedArea::new(pool, AreaId::new(id).unwrap(), TERMS, pages)
-        })
-    }
-
-    /// Takes everything back, kills the backend, and looks for what is left behind.
-    fn end(self, mut areas: [SharedArea<'static>; 2]) {
-        for area in &mut areas {
-            assert!(area.take_back(&self.bus, self.wait, SOON).unwrap().is_some());
-        }
-        assert_eq!(self.bus.connection().stranded(), 0);
-        self.bus.close().map_err(|failed| failed.error).unwrap();
-        kill(self.world, self.vm);
-        let none: [String; 0] = [];
-        assert_eq!(self.world.platform.leftovers(), none);
-    }
-}
-
 #[test]
 fn a_device_that_crashes_or_is_withdrawn_is_a_typed_error_within_one_look() {
     link!(Frail, FRAIL);
-    let scene = Scene::new();
-    let mut areas = scene.areas(&FRAIL);
+    let scene = Scene::new(medium(), |_| ());
+    let mut areas = [1, 2].map(|id| scene.area(&FRAIL, id, 8));
     scene.bus.wait_for_device(0, scene.wait, SOON).unwrap();
     areas.iter_mut().for_each(|area| area.share(&scene.bus, scene.wait, SOON).unwrap());
     let mut buffer = FRAIL.take(1).unwrap();
@@ -192,9 +138,9 @@ fn a_device_that_crashes_or_is_withdrawn_is_a_typed_error_within_one_look() {
 #[test]
 fn every_sector_arrives_although_the_backend_is_killed_and_restarted_on_the_way() {
     link!(Reborn, REBORN);
-    let scene = Scene::new();
+    let scene = Scene::new(medium(), |_| ());
     let Scene { world, vm, wait, ref bus, ref doorbells } = scene;
-    let mut areas = scene.areas(&REBORN);
+    let mut areas = [1, 2].map(|id| scene.area(&REBORN, id, 8));
     bus.wait_for_device(0, wait, SOON).unwrap();
     areas.iter_mut().for_each(|area| area.share(bus, wait, SOON).unwrap());
 

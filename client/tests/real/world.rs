@@ -144,6 +144,11 @@ impl<D: DeviceModel> Life<D> {
         self.bus.event_to(0, DRIVER, Request::EventConfig(event)).unwrap();
     }
 
+    /// Its device, which is served at the next turn.
+    pub(crate) fn device(&mut self) -> &mut D {
+        self.devices.device_mut(DRIVER, 0).unwrap().model_mut()
+    }
+
     /// What its loop does once.
     pub(crate) fn turn(&mut self) {
         self.memory.admit(|_| Verdict::Accept).unwrap();
