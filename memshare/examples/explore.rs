@@ -9,6 +9,7 @@ use causeway_memshare::explore::{
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Instant;
 
 struct Args {
@@ -109,10 +110,26 @@ fn with_defects(defects: &[Defect], most: usize) -> (Value, Result<(), String>) 
     std::panic::set_hook(Box::new(|_| {}));
     // A defect shows near the start of some world, or not at all.
     let states = most.min(4000);
+    let walks = Mutex::new(defects.iter());
+    let next = || walks.lock().ok()?.next();
+    let done = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(defect) = next() {
+            let options = Options { defect: Some(*defect), states, threads: 1, progress: |_| {} };
+            let reports = explore(options);
+            done.lock().map(|mut done| done.push((*defect, reports))).unwrap_or_default();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..Options::default().threads {
+            scope.spawn(work);
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(defect, _)| defects.iter().position(|d| d == defect));
     let mut rows = Vec::new();
     let mut hidden = Vec::new();
-    for defect in defects {
-        let reports = explore(Options { defect: Some(*defect), states, ..Options::default() });
+    for (defect, reports) in &done {
         let found = reports
             .iter()
             .flat_map(|r| r.violations.iter().map(|v| (r.name, v)))

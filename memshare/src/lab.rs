@@ -8,6 +8,9 @@
 )]
 
 mod intruder;
+mod shared;
+
+pub use shared::Shared;
 
 use crate::event::{
     Borrower, Caching, Descriptor, Event, MapFailed, Next, Notice, RetrieveRequest, Security,
@@ -16,7 +19,7 @@ use crate::event::{
 use crate::grant::{GrantId, GrantView};
 use crate::ledger::Record;
 use crate::policy::Policy;
-use crate::{Action, Broker};
+use crate::{Action, Broker, Step};
 use causeway_abi::{Call, GrantKind, GrantTerms, LifeState, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageAddr, PageRange};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,9 +78,9 @@ pub struct Lab<const G: usize, const R: usize, const W: usize> {
     /// The broker.
     pub broker: Broker<G, R, W>,
     /// The SPMC's store.
-    pub shares: BTreeMap<MemHandle, Share>,
+    pub shares: Shared<BTreeMap<MemHandle, Share>>,
     /// What the partition maps, by handle.
-    pub mapped: BTreeSet<MemHandle>,
+    pub mapped: Shared<BTreeSet<MemHandle>>,
     /// What the partition was given for good.
     pub donated: Vec<PageRange>,
     /// What was copied from where to where; a walk clears it.
@@ -146,8 +149,8 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
         broker.configure(policy, PARTITION, 1).expect("a policy that fits");
         Self {
             broker,
-            shares: BTreeMap::new(),
-            mapped: BTreeSet::new(),
+            shares: Shared::default(),
+            mapped: Shared::default(),
             donated: Vec::new(),
             copies: Vec::new(),
             faults: Faults::default(),
@@ -158,6 +161,27 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             intrusions: 0,
             intruder: None,
         }
+    }
+
+    /// Becomes a copy of another laboratory, without what its last step left behind and a walk
+    /// clears; keeps the room of its lists.
+    pub(crate) fn become_copy_of(&mut self, other: &Self) {
+        self.broker.clone_from(&other.broker);
+        self.shares.clone_from(&other.shares);
+        self.mapped.clone_from(&other.mapped);
+        self.donated.clone_from(&other.donated);
+        (self.faults, self.now) = (other.faults, other.now);
+        self.copies.clear();
+        self.records.clear();
+        self.lost.clear();
+        (self.rings, self.intrusions, self.intruder) = (0, 0, None);
+    }
+
+    /// Whether nothing tells it from another laboratory but what a walk clears.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let Self { broker, shares, mapped, donated, faults, now, .. } = self;
+        (broker, shares, mapped) == (&other.broker, &other.shares, &other.mapped)
+            && (donated, faults, now) == (&other.donated, &other.faults, &other.now)
     }
 
     /// Enters a well-made transaction, as FFA_MEM_SHARE or _LEND would.
@@ -252,35 +276,33 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
 
     /// Drives a sequence to its end, as the image does.
     pub fn drive(&mut self, first: Event<'_>) -> Outcome {
-        let mut step = self.broker.step(self.now, first);
+        let mut step = Step::new();
+        self.broker.step_into(self.now, first, &mut step);
         for _ in 0..1000 {
             self.take_notices(&step);
             self.meanwhile(step.next());
-            step = match step.next() {
-                Next::Retrieve(request) => self.retrieve(&request),
-                Next::Relinquish(handle) => {
-                    let result = self.relinquish(handle);
-                    self.broker.step(self.now, Event::Relinquished(result))
+            let event = match step.next() {
+                Next::Retrieve(request) => {
+                    self.retrieve(&request, &mut step);
+                    continue;
                 }
+                Next::Relinquish(handle) => Event::Relinquished(self.relinquish(handle)),
                 Next::Map { grant, .. } => {
                     let result = self.faults.mmu.map_or(Ok(()), Err);
                     if let (Ok(()), Some(view)) = (result, self.broker.view(grant)) {
                         assert!(self.mapped.insert(view.handle), "mapped twice");
                     }
-                    self.broker.step(self.now, Event::Mapped(result))
+                    Event::Mapped(result)
                 }
                 Next::Unmap { grant } => {
                     let result = self.faults.mmu.map_or(Ok(()), Err);
                     if let (Ok(()), Some(view)) = (result, self.broker.view(grant)) {
                         assert!(self.mapped.remove(&view.handle), "unmapped twice");
                     }
-                    self.broker.step(self.now, Event::Unmapped(result))
+                    Event::Unmapped(result)
                 }
-                Next::Copy { from, to, len, .. } => {
-                    let result = self.copy(from, to, len);
-                    self.broker.step(self.now, Event::Copied(result))
-                }
-                Next::Continue => self.broker.step(self.now, Event::Continue),
+                Next::Copy { from, to, len, .. } => Event::Copied(self.copy(from, to, len)),
+                Next::Continue => Event::Continue,
                 Next::Reply(frame) => {
                     return Outcome::Reply(Reply::decode(&frame).expect("an answer"));
                 }
@@ -292,11 +314,12 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                 Next::Used(result) => return Outcome::Used(result),
                 Next::Idle => return Outcome::Idle,
             };
+            self.broker.step_into(self.now, event, &mut step);
         }
         panic!("a sequence without end");
     }
 
-    fn take_notices(&mut self, step: &crate::Step) {
+    fn take_notices(&mut self, step: &Step) {
         for notice in step.notices() {
             match *notice {
                 Notice::Ledger(record) => self.records.push(record),
@@ -345,7 +368,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
         }
     }
 
-    fn retrieve(&mut self, request: &RetrieveRequest) -> crate::Step {
+    fn retrieve(&mut self, request: &RetrieveRequest, step: &mut Step) {
         let careless = self.faults.careless;
         let known = self.shares.get_mut(&request.handle);
         let share = match (self.faults.retrieve, known) {
@@ -374,7 +397,9 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                 }
                 share
             }
-            Err(error) => return self.broker.step(self.now, Event::Retrieved(Err(error))),
+            Err(error) => {
+                return self.broker.step_into(self.now, Event::Retrieved(Err(error)), step);
+            }
         };
         let descriptor = Descriptor {
             sender: share.sender,
@@ -386,7 +411,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             total_page_count: share.total_page_count,
             ranges: &mut share.ranges.iter().copied(),
         };
-        self.broker.step(self.now, Event::Retrieved(Ok(descriptor)))
+        self.broker.step_into(self.now, Event::Retrieved(Ok(descriptor)), step);
     }
 
     fn copy(&mut self, from: GrantId, to: GrantId, len: u32) -> Result<u32, MapFailed> {

@@ -13,8 +13,7 @@ use std::time::Duration;
 const BUILD: Duration = Duration::from_secs(900);
 const WALK: Duration = Duration::from_secs(3600);
 /// With unwinding, a panic of the broker becomes a violation with its trace.
-const PROFILE: [&str; 4] =
-    ["--config", "profile.release.panic=\"unwind\"", "--config", "profile.release.lto=\"off\""];
+const PROFILE: &str = "walk";
 
 /// Runs the walk for a person; the JSON file is written whatever happens.
 pub(crate) fn explore(args: &ExploreArgs) -> Result<(), Stop> {
@@ -36,14 +35,23 @@ pub(crate) fn build(dir: &Path) -> Result<PathBuf, Stop> {
     let target = paths::target();
     Step::new("the build of the walk", "cargo", &dir.join("build-explore.log"))
         .dir(&paths::root())
-        .args(["build", "--release", "--package", "causeway-memshare", "--features", "explore"])
+        .args([
+            "build",
+            "--profile",
+            PROFILE,
+            "--package",
+            "causeway-memshare",
+            "--features",
+            "explore",
+        ])
         .args(["--example", "explore", "--target-dir"])
         .args([&target])
-        .args(PROFILE)
+        // Tables as small as the worlds: memshare/src/policy.rs.
+        .env("RUSTFLAGS", "--cfg walk")
         .env("CARGO_TERM_COLOR", "never")
         .limit(BUILD)
         .run()?;
-    Ok(target.join("release/examples/explore"))
+    Ok(target.join(PROFILE).join("examples/explore"))
 }
 
 /// What a walk left behind.

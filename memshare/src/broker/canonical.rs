@@ -7,28 +7,28 @@ use crate::defect::Defect;
 use crate::grant::{Party, Stage};
 use causeway_ffa::EndpointId;
 use core::hash::{Hash, Hasher};
-use std::vec::Vec;
 
 /// Up to this limit a walk counts what is left of a ration.
 const SMALL_RATION: u16 = 2;
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
-    /// A copy in which the time is 0, deadlines are what is left of them, generations are those of
-    /// a first use, and lives of VMs are the present one (1) or an earlier one (0).
-    #[must_use]
-    pub fn canonical(&self, now: u64) -> Self {
-        let mut copy = self.clone();
-        copy.store.forget_generations();
-        copy.expire_at =
-            if self.expire_at == u64::MAX { u64::MAX } else { self.expire_at.saturating_sub(now) };
-        let lives = |party: Party| u32::from(self.party(party.vm) == party);
-        let slots: Vec<_> = self.store.live_slots().collect();
-        for slot in slots {
-            let Some(grant) = self.store.grant(slot).copied() else { continue };
-            copy.store.update(slot, |g| {
-                g.owner.incarnation = lives(grant.owner);
-                if let (Some(to), Some(from)) = (&mut g.peer, grant.peer) {
-                    to.incarnation = lives(from);
+    /// Makes the time 0, deadlines what is left of them, generations those of a first use, and lives
+    /// of VMs the present one (1) or an earlier one (0).
+    pub fn make_canonical(&mut self, now: u64) {
+        self.store.forget_generations();
+        if self.expire_at != u64::MAX {
+            self.expire_at = self.expire_at.saturating_sub(now);
+        }
+        let incarnations = self.vms.map(|vm| vm.incarnation);
+        let lives = |party: Party| {
+            let present = incarnations.get(usize::from(party.vm)).copied().unwrap_or(0);
+            u32::from(present == party.incarnation)
+        };
+        for slot in 0..u16::try_from(G).unwrap_or(u16::MAX) {
+            self.store.update(slot, |g| {
+                g.owner.incarnation = lives(g.owner);
+                if let Some(peer) = &mut g.peer {
+                    peer.incarnation = lives(*peer);
                 }
                 match &mut g.stage {
                     Stage::Releasing { deadline: at } | Stage::AwaitingUnmap { ask_at: at } => {
@@ -38,18 +38,20 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 }
             });
         }
-        for half in copy.joins.iter_mut().flatten() {
+        for half in self.joins.iter_mut().flatten() {
             half.owner.incarnation = lives(half.owner);
             half.peer.incarnation = lives(half.peer);
             (half.sent, half.received) = (0, 0);
         }
-        copy.joins.sort_unstable_by_key(|half| half.map_or([u32::MAX; 4], |h| h.sort_key()));
-        for vm in &mut copy.vms {
+        if self.joins.iter().any(Option::is_some) {
+            self.joins.sort_unstable_by_key(|half| half.map_or([u32::MAX; 4], |h| h.sort_key()));
+        }
+        for vm in &mut self.vms {
             vm.incarnation = 1;
             (vm.changed, vm.bus) = (false, false);
         }
         let limit = self.policy.ring_limit();
-        for ration in &mut copy.rations {
+        for ration in &mut self.rations {
             // What is left of a ration tells states apart only where it is small or used up.
             let counts = ration.full_at > now && (limit <= SMALL_RATION || ration.left == 0);
             *ration = if counts {
@@ -58,8 +60,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 Ration::NEW
             };
         }
-        (copy.bells, copy.attention, copy.poll_from) = (0, false, 0);
-        copy
+        (self.bells, self.attention, self.poll_from) = (0, false, 0);
     }
 
     /// Makes the broker wrong in one way, to see whether a walk finds it.

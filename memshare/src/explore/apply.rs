@@ -17,9 +17,11 @@ use std::string::String;
 use std::vec::Vec;
 
 impl Action {
-    /// Carries it out on a copy; `None` where it has no meaning in this state.
-    pub(super) fn apply(self, world: &World, before: &Node) -> Option<Done> {
-        let mut node = before.clone();
+    /// Carries it out on a copy, which replaces what `done` held; `None` where it has no meaning in
+    /// this state.
+    pub(super) fn apply(self, world: &World, before: &Node, done: &mut Done) -> Option<()> {
+        done.node.become_copy_of(before);
+        let node = &mut done.node;
         let faults = &mut node.lab.faults;
         match self.fault {
             Fault::Nothing => {}
@@ -34,23 +36,29 @@ impl Action {
         {
             return None;
         }
-        let mut wrong = None;
-        let status = node.act(self.act, world, &mut wrong)?;
+        (done.action, done.wrong) = (self, None);
+        done.status = node.act(self.act, world, &mut done.wrong)?;
         let faults = &mut node.lab.faults;
         (faults.retrieve, faults.relinquish, faults.mmu) = (None, None, None);
         faults.late = false;
-        let left = node.lab.records.iter().filter(|r| r.action == crate::Action::LockLeft);
-        node.left.extend(left.filter_map(|r| r.handle).map(|h| h.get()));
-        if let Act::Reclaim(n) = self.act {
+        for record in node.lab.records.iter().filter(|r| r.action == crate::Action::LockLeft) {
+            node.left.extend(record.handle.map(|h| h.get()));
+        }
+        if let Act::Reclaim(n) = self.act
+            && node.left.contains(&n)
+        {
             node.left.remove(&n);
         }
         if node.frozen.is_none() && node.lab.broker.is_sealed() {
             let stays = |s| !matches!(s, LifeState::Releasing | LifeState::AwaitingUnmap);
             let live = node.lab.broker.grants().filter(|g| stays(g.state));
-            node.frozen = Some(live.map(|g| g.handle.get()).collect());
+            let handles = live.map(|g| g.handle.get()).collect();
+            *node.frozen = Some(handles);
         }
-        node.note_joins(self.act, status);
-        Some(Done { node, action: self, status, wrong })
+        if !world.joins.is_empty() {
+            node.note_joins(self.act, done.status);
+        }
+        Some(())
     }
 }
 
@@ -93,7 +101,9 @@ impl Node {
                 status
             }
             Act::Unmap(n, id) => {
-                self.stage2.remove(&(n, id));
+                if self.stage2.contains(&(n, id)) {
+                    self.stage2.remove(&(n, id));
+                }
                 lab.call(0, Call::HypUnmapped { handle: handle(n), vm: vm(id) }).status
             }
             Act::ForgeUnmapped(n, id) => {
@@ -103,7 +113,9 @@ impl Node {
             Act::Use(n) => used(lab, named(lab, n), Edge::Begins)?,
             Act::Unuse(n) => used(lab, named(lab, n), Edge::Ends)?,
             Act::Destroy(id) => {
-                self.stage2.retain(|(_, v)| *v != id);
+                if self.stage2.iter().any(|(_, v)| *v == id) {
+                    self.stage2.retain(|(_, v)| *v != id);
+                }
                 let message = Event::VmDestroyed { caller: HYPERVISOR, vm: vm(id) };
                 status_of(lab.framework(message))
             }

@@ -2,7 +2,7 @@
 //! the order of a grant's states). A violation's text begins with the invariant's name.
 
 use super::action::Done;
-use super::walk::shown;
+use super::walk::{Before, shown};
 use super::{Act, Fault, Node, Reach, Side, Special, World, fingerprint};
 use crate::event::Event;
 use crate::grant::GrantView;
@@ -20,33 +20,38 @@ use std::vec::Vec;
 type Verdict = Result<(), String>;
 
 /// Checks a state that was not seen before; the error says which invariant is broken.
-pub(super) fn state(world: &World, node: &Node) -> Verdict {
-    let live = grants(node);
-    pages(node, &live)?;
-    locks(world, node, &live)?;
-    terms(world, node, &live)?;
-    sealed(node, &live)?;
-    privacy(world, node, &live)?;
-    deadlines(node, &live)?;
+pub(super) fn state(world: &World, Before { node, grants: live }: &Before) -> Verdict {
+    pages(node, live)?;
+    locks(world, node, live)?;
+    terms(world, node, live)?;
+    sealed(node, live)?;
+    privacy(world, node, live)?;
+    deadlines(node, live)?;
     joins(world, node)?;
-    quotas(world, node, &live)
+    quotas(world, node, live)
 }
 
-/// Checks a step. `changed`: whether it led to another state.
-pub(super) fn step(before: &Node, done: &Done, changed: bool) -> Verdict {
+/// Checks a step. `changed`: whether it led to another state, which `canonical` then is.
+pub(super) fn step(
+    Before { node: before, grants: was }: &Before,
+    done: &Done,
+    canonical: &Node,
+    changed: bool,
+) -> Verdict {
     let intruder = done.node.lab.intruder;
     holds(intruder.is_none(), || format!("I4: {intruder:?} got into {}", shown(done)))?;
     let wrong = &done.wrong;
     holds(wrong.is_none(), || wrong.clone().unwrap_or_default())?;
-    refusal(before, done, changed)?;
+    refusal(before, done, canonical, changed)?;
     lies(before, done)?;
-    kept(before, done)?;
+    tried(done)?;
     rations(before, done)?;
-    let (was, is) = (grants(before), grants(&done.node));
     if changed {
-        actors(done, &was, &is)?;
-        lives(done, &was, &is)?;
-        told(done, &was, &is)?;
+        let is = grants(&done.node);
+        kept(before, done, was, &is)?;
+        actors(done, was, &is)?;
+        lives(done, was, &is)?;
+        told(done, was, &is)?;
     }
     let told = done.node.lab.broker.rings_are_told();
     let rung = done.node.lab.rings > 0 || !registered(before);
@@ -88,11 +93,11 @@ fn pages(node: &Node, live: &[GrantView]) -> Verdict {
 /// I2: what a VM maps cannot be reclaimed; each lock has its grant. I5: the partition maps what is
 /// local and used, nothing else.
 fn locks(world: &World, node: &Node, live: &[GrantView]) -> Verdict {
-    for (number, peer) in &node.stage2 {
+    for (number, peer) in node.stage2.iter() {
         let locked = node.lab.locks(*number) > 0 || world.guards_reclaim();
         holds(locked, || format!("I2: {number} can be reclaimed while {peer} maps it"))?;
     }
-    for (handle, share) in &node.lab.shares {
+    for (handle, share) in node.lab.shares.iter() {
         let due = u32::from(live.iter().any(|g| g.handle == *handle));
         let left = u32::from(node.left.contains(&handle.get()));
         let right = share.locks >= due && share.locks <= due + left;
@@ -100,7 +105,7 @@ fn locks(world: &World, node: &Node, live: &[GrantView]) -> Verdict {
     }
     let local = live.iter().filter(|g| g.peer.is_none() && g.use_count > 0);
     let mapped: BTreeSet<_> = local.map(|g| g.handle).collect();
-    holds(mapped == node.lab.mapped, || "I5: mapped is not what is local and used".into())?;
+    holds(mapped == *node.lab.mapped, || "I5: mapped is not what is local and used".into())?;
     holds(node.lab.broker.is_idle(), || "life: a sequence ended in the middle".into())
 }
 
@@ -153,14 +158,19 @@ fn joins(world: &World, node: &Node) -> Verdict {
     Ok(())
 }
 
-/// I1, I2: what was donated stays: it is never given back, and what the tables do not take is in the
-/// ledger (I9).
-fn kept(before: &Node, done: &Done) -> Verdict {
+/// I1: what was donated stays, and what the tables do not take is in the ledger (I9).
+fn kept(before: &Node, done: &Done, was: &[GrantView], is: &[GrantView]) -> Verdict {
     let after = &done.node.lab;
-    let donations =
-        |node: &Node| grants(node).iter().filter(|g| g.kind == GrantKind::Donate).count();
-    let fewer = donations(&done.node) < donations(before);
-    holds(!fewer, || format!("I1: {} forgot a donation", shown(done)))?;
+    let donations = |of: &[GrantView]| of.iter().filter(|g| g.kind == GrantKind::Donate).count();
+    holds(donations(is) >= donations(was), || format!("I1: {} forgot a donation", shown(done)))?;
+    let more = after.donated.len() > before.lab.donated.len();
+    let taken = donations(is) > donations(was);
+    let noted = after.records.iter().any(|r| r.action == Entry::Kept);
+    holds(!more || taken || noted, || format!("I9: {} kept pages without a record", shown(done)))
+}
+
+/// I6: a death ends, unless something fails. I2: what was donated is never given back.
+fn tried(done: &Done) -> Verdict {
     if let Act::Destroy(_) = done.action.act {
         let failed = done.action.fault == Fault::Nothing
             && !matches!(done.status, Some(Status::Ok | Status::Busy));
@@ -171,10 +181,7 @@ fn kept(before: &Node, done: &Done) -> Verdict {
         let free = done.action.fault != Fault::SpmcKeeps;
         holds(!(tried && free), || format!("I2: {} gives back what it has for good", shown(done)))?;
     }
-    let more = after.donated.len() > before.lab.donated.len();
-    let taken = donations(&done.node) > donations(before);
-    let noted = after.records.iter().any(|r| r.action == Entry::Kept);
-    holds(!more || taken || noted, || format!("I9: {} kept pages without a record", shown(done)))
+    Ok(())
 }
 
 /// I7: who has used up its ration rings nobody.
@@ -189,7 +196,7 @@ fn rations(before: &Node, done: &Done) -> Verdict {
 
 /// Once sealed, every live grant is one that lived when it was sealed.
 fn sealed(node: &Node, live: &[GrantView]) -> Verdict {
-    let Some(frozen) = &node.frozen else { return Ok(()) };
+    let Some(frozen) = &*node.frozen else { return Ok(()) };
     let alien = live.iter().find(|g| !is_closing(g.state) && !frozen.contains(&g.handle.get()));
     holds(alien.is_none(), || format!("seal: {alien:?} was not in the set"))
 }
@@ -221,16 +228,16 @@ fn actors(done: &Done, was: &[GrantView], is: &[GrantView]) -> Verdict {
 }
 
 /// I4: a refused call changes nothing; I9: the ledger has it.
-fn refusal(before: &Node, done: &Done, changed: bool) -> Verdict {
+fn refusal(before: &Node, done: &Done, canonical: &Node, changed: bool) -> Verdict {
     if done.status.is_none_or(|s| s == Status::Ok) {
         return Ok(());
     }
     let kept = match (done.action.act, done.action.fault) {
         // The hypervisor has unmapped in any case.
-        (Act::Unmap(n, id), _) => {
+        (Act::Unmap(n, id), _) if before.stage2.contains(&(n, id)) => {
             let mut expected = before.clone();
             expected.stage2.remove(&(n, id));
-            fingerprint::of(&expected) == fingerprint::of(&done.node.canonical())
+            fingerprint::of(&expected) == fingerprint::of(canonical)
         }
         // A kill that fails keeps what it did, and the VM is not live in between.
         (Act::Destroy(_), _) | (_, Fault::Late) => true,

@@ -2,10 +2,36 @@
 //! `Hash` feeds. Never for tables that an adversary fills: it is fast, not keyed.
 
 use super::Node;
-use std::hash::{Hash, Hasher};
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// A state's name among millions.
 pub(super) type Fingerprint = u128;
+
+/// The names of the states that were seen: they are hashes already, so their lower half serves as
+/// the hash of the set.
+pub(super) type Seen = HashSet<Fingerprint, BuildHasherDefault<LowerHalf>>;
+
+/// Takes a name as its own hash.
+#[derive(Default)]
+pub(super) struct LowerHalf(u64);
+
+impl Hasher for LowerHalf {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, _) = bytes.as_chunks::<8>();
+        self.0 = words.iter().fold(self.0, |all, word| all ^ u64::from_le_bytes(*word));
+    }
+
+    #[inline]
+    fn write_u128(&mut self, name: u128) {
+        let [a, b, c, d, e, f, g, h, ..] = name.to_le_bytes();
+        self.0 = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Two lanes, and small values that wait until they fill a word.
 struct Lanes {

@@ -27,40 +27,14 @@ fn a_walk_over_the_nearest_states_of_every_world_breaks_no_invariant() {
     }
 }
 
-/// Those that show in another world than the smallest, and in which.
-const ELSEWHERE: &[(Defect, &str)] = &[
-    (Defect::OfferOutsideRam, "flawed"),
-    (Defect::OfferSender, "careless-spmc"),
-    (Defect::OfferPermission, "flawed"),
-    (Defect::SealIgnored, "sealed"),
-    (Defect::SealForged, "sealed"),
-    (Defect::BusyIgnored, "two-vcpus"),
-    (Defect::DonateUnsupported, "flawed"),
-    (Defect::DonateUnrecorded, "donated"),
-    (Defect::DonateReturned, "donated"),
-    (Defect::DonateForgotten, "donated"),
-    (Defect::JoinForeign, "joined-odd"),
-    (Defect::JoinAnyNumber, "joined"),
-    (Defect::JoinOutlives, "joined"),
-    (Defect::CopyBackwards, "joined"),
-    (Defect::CopyReadOnly, "joined-odd"),
-    (Defect::CopyOutside, "joined"),
-    (Defect::CopyUncounted, "joined"),
-    (Defect::RingUnlimited, "rationed"),
-    (Defect::RingLost, "rationed"),
-];
-
 #[test]
 #[cfg_attr(miri, ignore = "too many states for an interpreter")]
 fn every_defect_is_found_near_the_start_of_a_world() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let world_of = |defect: &Defect| {
-        ELSEWHERE.iter().find(|(d, _)| d == defect).map_or("one-grant", |(_, world)| world)
-    };
     let hidden: Vec<_> = Defect::ALL
         .iter()
-        .map(|d| (d.name(), World::named(world_of(d)).unwrap().walk(Some(*d), NEAREST)))
+        .map(|d| (d.name(), World::named(d.shown_in()).unwrap().walk(Some(*d), NEAREST)))
         .filter(|(_, report)| report.violations.is_empty())
         .map(|(name, report)| (name, report.name))
         .collect();

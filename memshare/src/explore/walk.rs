@@ -1,13 +1,13 @@
 //! Owns one walk: nearest states first, each once. Never decides what is right: `check` does.
 
 use super::action::{Action, Done};
-use super::fingerprint::{self, Fingerprint};
+use super::fingerprint::{self, Fingerprint, Seen};
 use super::{Kind, Node, Special, World, check};
 use crate::defect::Defect;
-use crate::lab::Lab;
+use crate::grant::GrantView;
+use crate::lab::{Lab, Shared};
 use causeway_abi::{Call, Status};
-use std::boxed::Box;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::format;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
@@ -51,32 +51,35 @@ impl World {
         let enough = if defect.is_some() { 1 } else { ENOUGH };
         let mut report = Report { name: self.name, complete: true, ..Report::default() };
         let actions = self.actions();
-        let mut counts = Counts::default();
+        let mut counts = Counts::of(&actions);
         let start = self.start(defect).canonical();
         let name = fingerprint::of(&start);
-        let mut seen = HashSet::from([name]);
+        let mut hand = Hand::at(self, &start);
+        let mut seen = Seen::from_iter([name]);
         let mut steps: Vec<Option<(usize, Action)>> = [None].into();
-        let mut queue = VecDeque::from([(start, name, 0_usize, 0_usize)]);
-        'walk: while let Some((node, here, at, depth)) = queue.pop_front() {
+        let mut queue = VecDeque::from([(Before::new(start), name, 0_usize, 0_usize)]);
+        'walk: while let Some((before, here, at, depth)) = queue.pop_front() {
             report.depth = report.depth.max(depth);
-            for action in &actions {
-                let verdict = match self.take(*action, &node, here, &mut counts) {
-                    Taken::Nothing => continue,
-                    Taken::Same => Ok(None),
-                    Taken::New(next, name) => Ok(seen.insert(name).then_some((next, name))),
+            for (number, action) in actions.iter().enumerate() {
+                let taken = hand.take(*action, &before, here);
+                if let Taken::Nothing = taken {
+                    continue;
+                }
+                report.transitions += 1;
+                if !matches!(taken, Taken::Wrong(_)) {
+                    counts.add(number, &hand.done);
+                }
+                let verdict = match taken {
+                    Taken::Nothing | Taken::Same => continue,
+                    Taken::New(name) if !seen.insert(name) => continue,
+                    Taken::New(name) => hand.check_state().map(|next| (next, name)),
                     Taken::Wrong(what) => Err(what),
                 };
-                report.transitions += 1;
-                let verdict = verdict.and_then(|next| match next {
-                    Some(next) => guarded(|| check::state(self, &next.0)).map(|()| Some(next)),
-                    None => Ok(None),
-                });
                 match verdict {
-                    Ok(None) => {}
-                    Ok(Some(_)) if steps.len() >= limit => report.complete = false,
-                    Ok(Some((next, name))) => {
+                    Ok(_) if steps.len() >= limit => report.complete = false,
+                    Ok((next, name)) => {
                         steps.push(Some((at, *action)));
-                        queue.push_back((*next, name, steps.len() - 1, depth + 1));
+                        queue.push_back((next, name, steps.len() - 1, depth + 1));
                     }
                     Err(what) => {
                         let trace = trace(&steps, at, *action);
@@ -107,30 +110,69 @@ impl World {
         }
         Node {
             lab,
-            stage2: BTreeSet::new(),
-            left: BTreeSet::new(),
-            frozen: None,
-            joins: BTreeMap::new(),
+            stage2: Shared::default(),
+            left: Shared::default(),
+            frozen: Shared::default(),
+            joins: Shared::default(),
         }
+    }
+}
+
+/// Where the next states are made: at every step the same places, which is most of what makes a
+/// step cheap.
+struct Hand<'a> {
+    world: &'a World,
+    done: Done,
+    canonical: Node,
+}
+
+impl<'a> Hand<'a> {
+    fn at(world: &'a World, start: &Node) -> Self {
+        let action = Action { act: super::Act::Wait, fault: super::Fault::Nothing };
+        let done = Done { node: start.clone(), action, status: None, wrong: None };
+        Self { world, done, canonical: start.clone() }
     }
 
     /// Carries out one action and checks the step.
-    fn take(&self, action: Action, node: &Node, here: Fingerprint, counts: &mut Counts) -> Taken {
-        let done = match guarded(|| Ok(action.apply(self, node))) {
-            Ok(Some(done)) => done,
+    fn take(&mut self, action: Action, before: &Before, here: Fingerprint) -> Taken {
+        let Self { world, done, canonical } = self;
+        match guarded(|| Ok(action.apply(world, &before.node, done))) {
+            Ok(Some(())) => {}
             Ok(None) => return Taken::Nothing,
             Err(what) => return Taken::Wrong(what),
+        }
+        // Most calls are refused and leave everything as it was, to the last bit.
+        let name = if done.node.is_as(&before.node) {
+            here
+        } else {
+            canonical.become_canonical_of(&done.node);
+            fingerprint::of(canonical)
         };
-        counts.add(action, done.status);
-        counts.intrusions += done.node.lab.intrusions;
-        let canonical = done.node.canonical();
-        let name = fingerprint::of(&canonical);
         let changed = name != here;
-        match guarded(|| check::step(node, &done, changed)) {
+        match guarded(|| check::step(before, done, canonical, changed)) {
             Err(what) => Taken::Wrong(what),
-            Ok(()) if changed => Taken::New(canonical.into(), name),
+            Ok(()) if changed => Taken::New(name),
             Ok(()) => Taken::Same,
         }
+    }
+
+    /// Checks the state that was made last, and keeps a copy of it.
+    fn check_state(&self) -> Result<Before, String> {
+        let next = Before::new(self.canonical.clone());
+        guarded(|| check::state(self.world, &next)).map(|()| next)
+    }
+}
+
+/// A state, and its grants as the checks look at them.
+pub(super) struct Before {
+    pub(super) node: Node,
+    pub(super) grants: Vec<GrantView>,
+}
+
+impl Before {
+    fn new(node: Node) -> Self {
+        let grants = node.lab.broker.grants().collect();
+        Self { node, grants }
     }
 }
 
@@ -138,7 +180,7 @@ enum Taken {
     /// The action has no meaning here.
     Nothing,
     Same,
-    New(Box<Node>, Fingerprint),
+    New(Fingerprint),
     Wrong(String),
 }
 
@@ -151,18 +193,28 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-/// How often each kind of action, with each fault, ended with each status; the last place is for
-/// actions without a status.
-#[derive(Default)]
-struct Counts {
-    of_actions: BTreeMap<(Kind, super::Fault, Option<Status>), usize>,
+/// How often each kind of action, with each fault, ended with each status.
+struct Counts<'a> {
+    actions: &'a [Action],
+    /// For each action: by the status's code, 0 for actions without one.
+    of_actions: Vec<[usize; STATUSES]>,
     /// Sequences in the middle of which another core tried its calls: each was found busy.
     intrusions: usize,
 }
 
-impl Counts {
-    fn add(&mut self, action: Action, status: Option<Status>) {
-        *self.of_actions.entry((action.act.kind(), action.fault, status)).or_default() += 1;
+/// No status has a higher code.
+const STATUSES: usize = 128;
+
+impl<'a> Counts<'a> {
+    fn of(actions: &'a [Action]) -> Self {
+        Self { actions, of_actions: std::vec![[0; STATUSES]; actions.len()], intrusions: 0 }
+    }
+
+    fn add(&mut self, number: usize, done: &Done) {
+        let code = done.status.map_or(0, |status| usize::from(status.code()) + 1);
+        let row = self.of_actions.get_mut(number);
+        *row.and_then(|row| row.get_mut(code)).expect("a status of the table") += 1;
+        self.intrusions += done.node.lab.intrusions;
     }
 
     fn named(&self) -> BTreeMap<String, usize> {
@@ -171,33 +223,52 @@ impl Counts {
             let busy = format!("{}:{}", Kind::SecondCore.name(), Status::Busy.name());
             named.insert(busy, self.intrusions);
         }
-        for ((kind, fault, status), count) in &self.of_actions {
-            let status = status.map_or("-", Status::name);
-            *named.entry(format!("{}{}:{status}", kind.name(), fault.suffix())).or_default() +=
-                count;
+        let statuses = Status::ALL.iter().map(|s| (usize::from(s.code()) + 1, s.name()));
+        let statuses: Vec<_> = statuses.chain([(0, "-")]).collect();
+        for (action, row) in self.actions.iter().zip(&self.of_actions) {
+            let name = format!("{}{}", action.act.kind().name(), action.fault.suffix());
+            for (code, status) in &statuses {
+                let count = row.get(*code).copied().unwrap_or(0);
+                if count > 0 {
+                    *named.entry(format!("{name}:{status}")).or_default() += count;
+                }
+            }
         }
         named
     }
 }
 
 impl Node {
-    pub(super) fn canonical(&self) -> Self {
-        let lab = Lab {
-            broker: self.lab.broker.canonical(self.lab.now),
-            shares: self.lab.shares.clone(),
-            mapped: self.lab.mapped.clone(),
-            donated: self.lab.donated.clone(),
-            copies: Vec::new(),
-            faults: self.lab.faults,
-            now: 0,
-            records: Vec::new(),
-            rings: 0,
-            lost: Vec::new(),
-            intrusions: 0,
-            intruder: None,
-        };
-        let (stage2, left) = (self.stage2.clone(), self.left.clone());
-        Self { lab, stage2, left, frozen: self.frozen.clone(), joins: self.joins.clone() }
+    fn canonical(&self) -> Self {
+        let mut node = self.clone();
+        node.become_canonical_of(self);
+        node
+    }
+
+    /// Becomes what is told from others of a state: `broker/canonical.rs` says what is not.
+    fn become_canonical_of(&mut self, node: &Self) {
+        self.become_copy_of(node);
+        let lab = &mut self.lab;
+        lab.broker.make_canonical(lab.now);
+        lab.now = 0;
+    }
+
+    /// Becomes a copy of a state, without what its last step left behind, in the same places.
+    pub(super) fn become_copy_of(&mut self, node: &Self) {
+        let Self { lab, stage2, left, frozen, joins } = self;
+        lab.become_copy_of(&node.lab);
+        stage2.clone_from(&node.stage2);
+        left.clone_from(&node.left);
+        frozen.clone_from(&node.frozen);
+        joins.clone_from(&node.joins);
+    }
+
+    /// Whether nothing tells it from another state but what a step leaves behind.
+    fn is_as(&self, other: &Self) -> bool {
+        let Self { lab, stage2, left, frozen, joins } = self;
+        lab.is_as(&other.lab)
+            && (stage2, left) == (&other.stage2, &other.left)
+            && (frozen, joins) == (&other.frozen, &other.joins)
     }
 }
 

@@ -191,13 +191,13 @@ impl World {
                 "I2: {number} may be reclaimed while {vm} maps it"
             );
         }
-        for (handle, share) in &self.lab.shares {
+        for (handle, share) in self.lab.shares.iter() {
             let live = self.lab.broker.grants().any(|g| g.handle == *handle);
             assert_eq!(share.locks, u32::from(live), "I2: the lock of {handle} is not its grant's");
         }
         let used = self.lab.broker.grants().filter(|g| g.peer.is_none() && g.use_count > 0);
         let used: BTreeSet<_> = used.map(|g| g.handle).collect();
-        assert_eq!(used, self.lab.mapped, "I5: mapped is what is local and in use");
+        assert_eq!(used, *self.lab.mapped, "I5: mapped is what is local and in use");
         for (at, rule) in (0..).zip(self.lab.broker.policy().pairs()) {
             let usage = self.lab.broker.store.usage(at);
             let within = usage.grants <= rule.quota.grants
@@ -258,7 +258,7 @@ impl World {
     /// be helped by hand. The model forgets it.
     fn mend_locks(&mut self) {
         let live: BTreeSet<_> = self.lab.broker.grants().map(|g| g.handle).collect();
-        for (handle, share) in &mut self.lab.shares {
+        for (handle, share) in self.lab.shares.iter_mut() {
             share.locks = u32::from(live.contains(handle));
         }
     }

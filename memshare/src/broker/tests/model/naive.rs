@@ -282,7 +282,9 @@ impl Model {
         let used = self.charged(&rule);
         let peer = terms.peer.map(|p| self.live(p.get()));
         let live = self.find(n).map(|at| self.held[at].owner);
-        let share = lab.shares.get(&handle(n)).filter(|s| s.sender.get() == caller);
+        // The SPMC lets nobody retrieve a donation as a share, or the other way round.
+        let typed = |s: &&Share| (s.kind == GrantKind::Donate) == (terms.kind == GrantKind::Donate);
+        let share = lab.shares.get(&handle(n)).filter(|s| s.sender.get() == caller).filter(typed);
         for (broken, status) in [
             (!kind, Status::PolicyKind),
             (terms.permission > rule.widest, Status::PolicyPermission),
