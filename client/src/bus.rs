@@ -9,6 +9,7 @@
 
 mod driver;
 mod frame;
+mod life;
 mod setup;
 #[cfg(test)]
 mod tests;

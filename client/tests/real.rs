@@ -10,6 +10,8 @@ mod long_messages;
 #[cfg(feature = "smoltcp")]
 #[path = "real/net.rs"]
 mod net;
+#[path = "real/own_driver.rs"]
+mod own_driver;
 #[path = "real/restart.rs"]
 mod restart;
 #[path = "real/scene.rs"]

@@ -6,8 +6,10 @@
 
 mod broker;
 mod demos;
+mod figures;
 mod known_bugs;
 mod table;
+pub use figures::FIGURES;
 pub use table::{JOBS, TRANSFER};
 
 /// Which build of the monitor a job boots.
@@ -99,6 +101,9 @@ pub struct Job {
     pub needs_disk: bool,
     /// The fewest cores with which the job makes sense.
     pub min_cores: u8,
+    /// Whether the machine counts instructions instead of time: one core then, and the same figures
+    /// in every run.
+    pub counts_instructions: bool,
 }
 
 /// The name of a test that is in the table. Building one in a `const` context checks the name.

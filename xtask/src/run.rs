@@ -12,9 +12,10 @@ use crate::image::{self, Variant};
 use crate::lines::{Line, Source};
 use crate::outcome::{Stop, files};
 use crate::setup::{self, Consent, qemu};
-use crate::verdict::{self, Broken, Report, Transfer};
+use crate::verdict::{self, Broken, Figures, Report, Transfer};
 use crate::{json, paths, say};
-use causeway_guests::jobs::{Job, TRANSFER};
+use causeway_guests::cmdline::CommandLine;
+use causeway_guests::jobs::{FIGURES, Job, TRANSFER};
 use demo::Results;
 use result::RunResult;
 use std::path::Path;
@@ -82,9 +83,14 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
         disk: disk.as_ref(),
     };
     let mut shown = 0;
-    let ran = plan.boot(&dir, &mut |line| show(line, &mut shown))?;
+    let mut ran = plan.boot(&dir, &mut |line| show(line, &mut shown))?;
     result.tell_transfer(&ran.transfer, ran.wall);
     result.tell_results(ran.results);
+    if job.name == TRANSFER.name && ran.broken.is_empty() {
+        let counted = count(&dir.join("figures"), plan.limit)?;
+        ran.broken = counted.broken;
+        counted.figures.into_iter().for_each(|figures| result.tell_figures(figures));
+    }
     match ran.broken.first() {
         None => Ok(()),
         Some(first) => {
@@ -96,6 +102,21 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
             Err(Stop::failed(say::printable(&first.to_string())).mend(mend))
         }
     }
+}
+
+/// The second boot: what a transfer of the built-in image takes.
+fn count(dir: &Path, limit: Duration) -> Result<Ran, Stop> {
+    say::progress("booting again to count doorbells and instructions (built-in image, one core)");
+    let disk = Disk::built_in(BUILT_IN_BYTES)?;
+    let plan = Plan {
+        job: &FIGURES,
+        variant: Variant::Honest,
+        cpu: Cpu::Max,
+        smp: 1,
+        limit,
+        disk: Some(&disk),
+    };
+    plan.boot(dir, &mut |_| ())
 }
 
 fn check_options(args: &RunArgs) -> Result<&'static Job, Stop> {
@@ -171,6 +192,8 @@ pub(crate) struct Ran {
     pub(crate) broken: Vec<Broken>,
     /// The numbers.
     pub(crate) transfer: Transfer,
+    /// What the job `figures` counted.
+    pub(crate) figures: Option<Figures>,
     /// All that the RESULT lines say.
     pub(crate) results: Results,
     /// QEMU's run time.
@@ -188,7 +211,7 @@ impl Plan<'_> {
             cpu: self.cpu.name(),
             smp: self.smp,
             config: Some(dir.join("boot.txt")),
-            counts: Counts::Time,
+            counts: self.counts(),
             disk: self.disk.map(|disk| disk.path.clone()),
             serial: [dir.join("normal.log"), dir.join("secure.log")],
         };
@@ -206,12 +229,25 @@ impl Plan<'_> {
         if let (Some(disk), true) = (self.disk, self.is_transfer()) {
             broken.extend(verdict::of_transfer(disk, disk.has_changed(), &transfer));
         }
-        Ok(Ran { broken, transfer, results: demo::results(&logs), wall: logs.wall })
+        let mut figures = None;
+        if let (Some(disk), true) = (self.disk, self.job.name == FIGURES.name) {
+            figures = Figures::of(&logs);
+            match &figures {
+                Some(figures) => broken.extend(figures.judge(disk)),
+                None => broken.push(Broken::Unsaid("a figure")),
+            }
+        }
+        Ok(Ran { broken, transfer, figures, results: demo::results(&logs), wall: logs.wall })
+    }
+
+    fn counts(&self) -> Counts {
+        if self.job.counts_instructions { Counts::Instructions } else { Counts::Time }
     }
 
     /// Whether a whole disk image must have been moved; other jobs say for themselves what they do
     /// with a disk.
     fn is_transfer(&self) -> bool {
-        self.job.name.starts_with(TRANSFER.name)
+        let program = CommandLine::new(self.job.command_lines[0]).job();
+        program == TRANSFER.name && self.job.name != FIGURES.name
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! What a line does not say is broken, not zero: a number that nobody printed cannot pass.
 
+pub(crate) mod figures;
 mod ledger;
 mod maps;
 mod report;
 
+pub(crate) use figures::Figures;
 pub(crate) use report::{Report, Transfer};
 
 use crate::disk::Disk;
@@ -56,6 +58,8 @@ pub(crate) enum Broken {
     Ledger(String),
     /// The transfer was not marked off once: how often it was.
     Marks(u64),
+    /// A figure that misses its goal: whose, which, what it is.
+    Figure(&'static str, &'static str, String),
 }
 
 impl Broken {
@@ -99,6 +103,7 @@ impl fmt::Display for Broken {
             Self::Zero(what) => write!(f, "{what} is 0"),
             Self::Map(line) => write!(f, "the partition mapped what or how it must not: {line}"),
             Self::Ledger(why) => write!(f, "the printed ledger: {why}"),
+            Self::Figure(whose, which, met) => write!(f, "{whose}: {which}: {met} misses the goal"),
             Self::Marks(n) => write!(f, "the transfer was marked off {n} times, not once"),
         }
     }

@@ -9,6 +9,10 @@ use core::slice;
 
 const PAGE: usize = 4096;
 
+/// Where bytes pass on their way to whoever looks at them, aligned so that they come by words.
+#[repr(align(8))]
+struct Block([u8; 64]);
+
 /// Whole pages of a pool, for buffers that are to be used where they lie. They go back on drop.
 ///
 /// The device side can write them at any time. [`DmaBuffer::read`] and [`DmaBuffer::write`] copy
@@ -66,10 +70,10 @@ impl<'p> DmaBuffer<'p> {
         if len_bytes > self.window.len_bytes() {
             return Err(OutOfWindow);
         }
-        let mut block = [0; 64];
+        let mut block = Block([0; 64]);
         let mut done: usize = 0;
         while done < len_bytes {
-            let (now, _) = block.split_at_mut(len_bytes.saturating_sub(done).min(64));
+            let (now, _) = block.0.split_at_mut(len_bytes.saturating_sub(done).min(64));
             self.window.read(u64::try_from(done).map_err(|_| OutOfWindow)?, now)?;
             look(now);
             done = done.saturating_add(now.len());

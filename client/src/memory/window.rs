@@ -178,16 +178,20 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_at_every_alignment_and_length() {
-        let w = window(64);
-        let pattern: Vec<u8> = (1..=40).collect();
-        for start in 0..9u64 {
-            for len in 0..pattern.len() {
-                w.fill(0, 64, 0xee).unwrap();
-                w.write(start, &pattern[..len]).unwrap();
-                let mut all = [0; 64];
-                w.read(0, &mut all).unwrap();
+        // Longer than two lines of the copying loop, and from private bytes at every alignment.
+        let w = window(256);
+        let pattern: Vec<u8> = (1..=216).collect();
+        for (start, skip) in
+            (0..9_u64).flat_map(|start| (0..9_usize).map(move |skip| (start, skip)))
+        {
+            for len in (0..40).chain(60..70).chain(125..140).chain(190..208) {
+                w.fill(0, 256, 0xee).unwrap();
+                w.write(start, &pattern[skip..skip + len]).unwrap();
+                let mut all = [0; 265];
+                w.read(0, &mut all[skip..skip + 256]).unwrap();
+                let all = &all[skip..skip + 256];
                 let first = usize::try_from(start).unwrap();
-                assert_eq!(&all[first..first + len], &pattern[..len]);
+                assert_eq!(&all[first..first + len], &pattern[skip..skip + len]);
                 assert!(all[..first].iter().chain(&all[first + len..]).all(|b| *b == 0xee));
             }
         }
@@ -195,11 +199,13 @@ mod tests {
 
     #[test]
     fn copies_between_windows_keep_every_byte() {
-        let (a, b) = (window(80), window(80));
-        let pattern: Vec<u8> = (0..80).collect();
+        let (a, b) = (window(240), window(240));
+        let pattern: Vec<u8> = (0..240).collect();
         a.write(0, &pattern).unwrap();
-        for (from, to, len) in [(0, 0, 80), (3, 0, 61), (8, 16, 17), (1, 9, 40), (5, 5, 0)] {
-            b.fill(0, 80, 0).unwrap();
+        for (from, to, len) in
+            [(0, 0, 240), (3, 0, 61), (8, 16, 17), (1, 9, 200), (5, 5, 0), (3, 11, 133)]
+        {
+            b.fill(0, 240, 0).unwrap();
             a.copy_to(from, &b, to, len).unwrap();
             let mut got = vec![0; len];
             b.read(to, &mut got).unwrap();

@@ -31,9 +31,9 @@ type Memory = AreaHal<Partition>;
 /// The devices that VM 1 sees, by the numbers of the policy below.
 const ENTROPY: u16 = 1;
 const CONSOLE: u16 = 2;
-const DISK: u16 = 3;
+pub(crate) const DISK: u16 = 3;
 
-fn boot() -> &'static World {
+pub(crate) fn boot() -> &'static World {
     let mut setup = Setup::new(Personality::EL3);
     let mut policy = standard_policy(setup.vm_count, setup.vm_pages);
     let kinds = [DeviceId::ENTROPY, DeviceId::CONSOLE, DeviceId::BLOCK];

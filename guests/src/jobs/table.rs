@@ -2,6 +2,7 @@
 
 use super::broker::{CAPACITY, CAPACITY_SPMC, KILLS, LEDGER, SEAL, UNCONFIRMED};
 use super::demos::{DEMO_CONSOLE, DEMO_RNG};
+use super::figures::FIGURES;
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::{End, Job, MonitorBuild, MonitorLine, Sabotage, Verdict};
 use crate::cases;
@@ -33,6 +34,7 @@ pub const TRANSFER: Job = Job {
     verdict: Verdict::Passes,
     needs_disk: true,
     min_cores: 1,
+    counts_instructions: false,
 };
 
 /// A job of the tests: checked monitor, no disk, ends when all VMs are off.
@@ -50,6 +52,7 @@ pub(super) const PLAIN: Job = Job {
     verdict: Verdict::Passes,
     needs_disk: false,
     min_cores: 1,
+    counts_instructions: false,
 };
 
 const HOSTILE_BYSTANDERS: [&[&str]; 2] =
@@ -373,4 +376,5 @@ pub const JOBS: &[Job] = &[
     STALE_TLB,
     DEMO_RNG,
     DEMO_CONSOLE,
+    FIGURES,
 ];

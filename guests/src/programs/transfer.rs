@@ -4,9 +4,11 @@
 pub(super) mod backend;
 mod digest;
 mod disk;
+mod figures;
 pub(super) mod frontend;
 pub(super) mod killer;
 mod link;
+mod own_disk;
 mod payload;
 mod sectors;
 mod successor;

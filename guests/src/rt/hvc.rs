@@ -19,6 +19,8 @@ pub mod vendor {
     pub const LAST_REFUSAL: u64 = 0xc600_0006;
     /// x1 = VM: what it owns (x1-x4) and what the partition charges to it (x5-x7).
     pub const AUDIT: u64 = 0xc600_0007;
+    /// x1 = doorbells, x2 = calls that reached the partition, since power-on.
+    pub const COUNTS: u64 = 0xc600_0008;
 }
 
 /// Makes a call with x0-x7 and returns x0-x7.

@@ -9,6 +9,13 @@ pub fn now_micros() -> u64 {
     u64::try_from(micros).unwrap_or(u64::MAX)
 }
 
+/// Returns nanoseconds of the virtual counter.
+#[must_use]
+pub fn now_nanos() -> u64 {
+    let nanos = u128::from(ticks()) * 1_000_000_000 / u128::from(frequency().max(1));
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
+
 /// Returns CNTVCT_EL0.
 #[must_use]
 pub fn ticks() -> u64 {

@@ -74,6 +74,7 @@ pub(crate) fn call(processor: Processor, regs: &Regs8) -> Reaction {
         0x8400_0008 => Reaction::Off,
         id @ 0xc600_0001..=0xc600_0006 => one(vendor(processor, id, regs[1], regs[2])),
         0xc600_0007 => Reaction::Answer(audit(vm, regs[1])),
+        0xc600_0008 => Reaction::Answer(counts()),
         #[cfg(feature = "raw")]
         id if [FuncId::DirectReq32.raw(), FuncId::DirectReq64.raw()].contains(&id) => {
             Reaction::Answer(partition::carry_unchecked(processor, regs))
@@ -147,6 +148,11 @@ fn audit(vm: VmIndex, target: u64) -> Regs8 {
     let [shares, bytes, claimed, mapped] =
         [own.shares, own.store_bytes, own.pages, own.mapped].map(u64::from);
     [0, shares, bytes, claimed, mapped, grants, pages, ranges]
+}
+
+/// What was counted since power-on: doorbells rung (x1), calls that reached the partition (x2).
+fn counts() -> Regs8 {
+    [0, COUNTERS.doorbells.get(), COUNTERS.partition_calls.get(), 0, 0, 0, 0, 0]
 }
 
 /// The SPMC or the partition refused what was carried unchecked.

@@ -4,7 +4,8 @@ use super::demo::{self, Results};
 use crate::cli::Cpu;
 use crate::disk::Disk;
 use crate::outcome::{Stop, files};
-use crate::verdict::Transfer;
+use crate::verdict::figures::{decimal, doorbells_a_request};
+use crate::verdict::{Figures, Transfer};
 use causeway_guests::jobs::{Job, TRANSFER};
 use serde::Serialize;
 use std::path::Path;
@@ -26,6 +27,8 @@ pub(crate) struct RunResult {
     requests: Option<u64>,
     doorbells: Option<u64>,
     doorbells_during_transfer: Option<u64>,
+    /// While the image was read, 16 requests at a time.
+    doorbells_per_request: Option<f64>,
     transfer_marks: Option<u64>,
     partition_calls_during_transfer: Option<u64>,
     partition_calls: Option<u64>,
@@ -47,6 +50,12 @@ pub(crate) struct RunResult {
     logs: Option<String>,
     /// Every RESULT line: `vm1`, `vm2`, `vm3`, `mon`, and their keys.
     results: Option<serde_json::Value>,
+    /// What the second boot, which counts instructions, found.
+    figures: Option<serde_json::Value>,
+    #[serde(skip)]
+    counted: Option<Figures>,
+    #[serde(skip)]
+    read_doorbells: Option<u64>,
     #[serde(skip)]
     told: Option<(&'static Job, Results)>,
 }
@@ -64,6 +73,12 @@ impl RunResult {
         if let Some((_, told)) = &mut self.told {
             *told = results;
         }
+    }
+
+    /// Notes what the second boot counted.
+    pub(crate) fn tell_figures(&mut self, figures: Figures) {
+        self.figures = Some(figures.json());
+        self.counted = Some(figures);
     }
 
     /// Notes the disk.
@@ -89,6 +104,9 @@ impl RunResult {
         self.requests = transfer.requests;
         self.doorbells = transfer.doorbells;
         self.doorbells_during_transfer = transfer.doorbells_during_transfer;
+        self.read_doorbells = doorbells_a_request(transfer.read_doorbells, transfer.requests);
+        self.doorbells_per_request =
+            self.read_doorbells.and_then(|n| decimal(Some(n)).parse().ok());
         self.transfer_marks = transfer.transfer_marks;
         self.partition_calls_during_transfer = transfer.partition_calls_during_transfer;
         self.partition_calls = transfer.partition_calls;
@@ -147,6 +165,12 @@ impl RunResult {
             ("grants (pages)", format!("{} ({})", number(self.grants), number(self.pages))),
             ("requests", number(self.requests)),
             ("doorbells", number(self.doorbells)),
+            (
+                "doorbells a request while reading",
+                self.read_doorbells.map_or("-".to_owned(), |n| {
+                    format!("{}  (depth 16; goal: under 0.2)", decimal(Some(n)))
+                }),
+            ),
             ("moved between medium and buffers", format!("{} bytes", number(self.medium_bytes))),
             ("other copies of payload", format!("{} bytes", number(self.copied_bytes))),
             ("bounced payload", format!("{} bytes", number(self.bounced_bytes))),
@@ -157,8 +181,15 @@ impl RunResult {
             ("time of the transfer", format!("{}{rate}", seconds(self.elapsed_ms))),
             ("time from power-on to power-off", seconds(self.wall_ms)),
         ];
-        let lines: Vec<String> =
+        let mut lines: Vec<String> =
             rows.iter().map(|(name, value)| format!("  {name:<37} {value}")).collect();
+        if let Some(figures) = &self.counted {
+            lines.push(
+                "  counted in a second boot, instruction by instruction, on one core:".into(),
+            );
+            let rows = figures.rows();
+            lines.extend(rows.iter().map(|(name, value)| format!("  {name:<45} {value}")));
+        }
         lines.join("\n")
     }
 }

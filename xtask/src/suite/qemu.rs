@@ -17,6 +17,8 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 const DISK_BYTES: u64 = 4 << 20;
 const USUAL: (Cpu, u32) = (Cpu::Max, 4);
+/// A machine that counts instructions has one core.
+const COUNTING: [(Cpu, u32); 1] = [(Cpu::Max, 1)];
 const MATRIX: [(Cpu, u32); 6] = [
     USUAL,
     (Cpu::Max, 1),
@@ -30,7 +32,11 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
     let disk = Disk::built_in(DISK_BYTES)?;
     let before = tally.count();
     for job in JOBS {
-        let machines = if job.name == TRANSFER.name { &MATRIX[..] } else { &MATRIX[..1] };
+        let machines = match job {
+            job if job.name == TRANSFER.name => &MATRIX[..],
+            job if job.counts_instructions => &COUNTING[..],
+            _ => &MATRIX[..1],
+        };
         for (cpu, smp) in machines {
             let name = format!("qemu::{} ({}, {smp} cores)", job.name, cpu.name());
             if context.filter.is_some_and(|text| !name.contains(text)) {
@@ -93,7 +99,7 @@ fn one(name: &str, plan: &Plan<'_>, dir: &Path, tally: &mut Tally) -> Result<(),
             Err(why) => tally.failed(name, &why, Some(dir)),
         },
         Verdict::Passes => {
-            if (plan.cpu, plan.smp) == USUAL {
+            if (plan.cpu, plan.smp) == USUAL || plan.job.counts_instructions {
                 named_tests(plan.job, &ran.broken, dir, tally);
             }
             match ran.broken.first() {

@@ -138,6 +138,8 @@ pub(crate) struct Transfer {
     pub(crate) front_copied_bytes: Option<u64>,
     /// Payload copied by the backend, beyond the one transfer.
     pub(crate) back_copied_bytes: Option<u64>,
+    /// Doorbells, both ways, while the frontend read the image.
+    pub(crate) read_doorbells: Option<u64>,
     /// The transfer's time as the frontend measured it.
     pub(crate) elapsed_us: Option<u64>,
     /// Bytes moved between the medium and the driver's buffers.
@@ -199,6 +201,7 @@ impl Transfer {
             bounced_bytes: front.number("bounced_bytes"),
             front_copied_bytes: front.number("copied_bytes"),
             back_copied_bytes: back.number("copied_bytes"),
+            read_doorbells: front.number("read_doorbells"),
             elapsed_us: front.number("elapsed_us"),
             medium_bytes: back.number("medium_bytes"),
             partition_calls_during_transfer: monitor.number("partition_calls_during_transfer"),

@@ -9,18 +9,17 @@ use alloc::vec::Vec;
 use causeway_client::doorbell::{Gathered, bit_of};
 use causeway_client::guest::{DmaBuffer, Health, MsgTransport};
 use causeway_client::memory::OutOfWindow;
+use causeway_virtio::driver::block::BlockError;
 use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 
 /// Requests that virtio-drivers' queue of 16 descriptors holds, with an indirect table each.
 pub(super) const SLOTS: usize = 16;
-/// Requests that are made together: a ring of the doorbell for each such batch.
-const BATCH: usize = SLOTS / 2;
 /// Bytes in a sector.
 pub(super) const SECTOR: u64 = 512;
 /// Without an answer for so long the device counts as dead.
-const DEAD_MICROS: u64 = 10_000_000;
+pub(super) const DEAD_MICROS: u64 = 10_000_000;
 /// Where the response lies in the page of a request's header.
 const RESPONSE_AT: usize = 64;
 
@@ -37,6 +36,10 @@ pub(super) enum Failed {
     WrongToken,
     /// A buffer was shorter than its request.
     TooShort,
+    /// Our own driver says so.
+    Own(BlockError),
+    /// The device did not carry a request of our own driver out.
+    Refused,
 }
 
 impl fmt::Display for Failed {
@@ -47,6 +50,8 @@ impl fmt::Display for Failed {
             Self::NoAnswer => f.write_str("no answer"),
             Self::WrongToken => f.write_str("answer to no request"),
             Self::TooShort => f.write_str("buffer too short"),
+            Self::Own(error) => write!(f, "{error:?}"),
+            Self::Refused => f.write_str("refused by the device"),
         }
     }
 }
@@ -54,6 +59,18 @@ impl fmt::Display for Failed {
 impl From<virtio_drivers::Error> for Failed {
     fn from(error: virtio_drivers::Error) -> Self {
         Self::Driver(error)
+    }
+}
+
+impl From<BlockError> for Failed {
+    fn from(error: BlockError) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl From<causeway_client::Error> for Failed {
+    fn from(error: causeway_client::Error) -> Self {
+        Self::Transport(error)
     }
 }
 
@@ -220,9 +237,10 @@ impl<'b, 'c> Disk<'b, 'c> {
         self.kicks.ring_due().map_err(Failed::Transport)
     }
 
-    /// Reports whether another batch of requests can be made now.
-    pub(super) fn has_room_for_a_batch(&self) -> bool {
-        self.held.free.len() >= BATCH
+    /// Reports whether nothing is in flight, and a whole queue of requests can be made: one ring of
+    /// the doorbell for all of them, and one back.
+    pub(super) fn has_room_for_all(&self) -> bool {
+        self.held.free.len() == SLOTS
     }
 
     /// Reports whether another request can be made now.
@@ -281,15 +299,15 @@ impl<'b, 'c> Disk<'b, 'c> {
         take: impl FnOnce(&mut Payload, usize) -> Result<(), OutOfWindow>,
     ) -> Result<(), Failed> {
         let index = *self.held.queue.front().ok_or(Failed::WrongToken)?;
-        let mut last = time::now_micros();
+        let mut since = None;
         while !self.held.slots[index].flight.is_some_and(|flight| flight.done) {
             self.check()?;
-            let now = time::now_micros();
             if self.complete_one()? {
-                last = now;
+                since = None;
                 continue;
             }
-            if now.saturating_sub(last) > DEAD_MICROS {
+            let now = time::now_micros();
+            if now.saturating_sub(*since.get_or_insert(now)) > DEAD_MICROS {
                 return Err(Failed::NoAnswer);
             }
             self.ring()?;

@@ -4,6 +4,7 @@
 
 use super::digest::Digest;
 use super::disk::{Disk, Failed, SECTOR, Slots, Tables, Way};
+use super::figures;
 use super::killer;
 use super::link::Areas;
 use super::payload::{Payload, Place};
@@ -90,6 +91,8 @@ struct Outcome {
     digest: [u8; 32],
     bytes: u64,
     requests: u64,
+    /// Doorbells, both ways, while the image was read.
+    doorbells: u64,
     elapsed_micros: u64,
     write_check: bool,
     /// Before the flush, whose header virtio-drivers keeps outside areas.
@@ -102,6 +105,9 @@ struct Outcome {
 
 /// VM 1 of `transfer`.
 pub(in crate::programs) fn run(boot: &Boot) {
+    if boot.line.is_set("figures") {
+        return figures::run();
+    }
     let wishes = Wishes::read(boot).expect("batch= must be sectors, at most 2 MiB");
     let connection = Connection::open(&Hvc, mailbox()).expect("connection");
     let doorbells = Doorbells::new(&connection);
@@ -156,7 +162,7 @@ pub(in crate::programs) fn run(boot: &Boot) {
 const BACKENDS_DISK: u16 = 0;
 
 /// Waits, with a bound, until VM 2's disk is on the bus.
-fn find_block_device(bus: &Bus<'_>) -> Result<Option<u16>, Error> {
+pub(super) fn find_block_device(bus: &Bus<'_>) -> Result<Option<u16>, Error> {
     BOUND.until(&Clock as &dyn Wait, || {
         for dev_num in bus.devices()? {
             if dev_num == BACKENDS_DISK
@@ -177,6 +183,12 @@ fn find_block_device(bus: &Bus<'_>) -> Result<Option<u16>, Error> {
 fn mark(begin: u64) -> bool {
     let [answer, ..] = hvc::call([vendor::MARK, begin, 0, 0, 0, 0, 0, 0]);
     answer == 0
+}
+
+/// Doorbells that the monitor has counted so far.
+pub(super) fn doorbells() -> u64 {
+    let [_, doorbells, ..] = hvc::call([vendor::COUNTS, 0, 0, 0, 0, 0, 0, 0]);
+    doorbells
 }
 
 /// The transfer itself; if it came to nothing, the status for the RESULT line.
@@ -202,7 +214,7 @@ fn transfer<'b, 'c>(
     let requests_before = disk.requests();
     let mut reading = Reading::new(bytes, wishes);
     let mut counted = mark(1);
-    let begin = time::now_micros();
+    let (rung, begin) = (doorbells(), time::now_micros());
     let mut read = reading.go_on(&mut disk, connection);
     let mut takeover = None;
     if wishes.restart && read.is_err() {
@@ -223,6 +235,7 @@ fn transfer<'b, 'c>(
     }
     let elapsed_micros = time::now_micros().saturating_sub(begin);
     let requests = disk.requests().saturating_sub(requests_before);
+    let doorbells = doorbells().saturating_sub(rung);
     let copied = POOL.stats().copied_bytes;
     let region = bytes.min(wishes.batch).min(REGION);
     let written = write_and_read_back(&mut disk, bytes, region);
@@ -244,13 +257,23 @@ fn transfer<'b, 'c>(
     if wishes.flip == Flip::Digest {
         digest[0] ^= 1;
     }
-    Ok(Outcome { digest, bytes, requests, elapsed_micros, write_check, moved, copied, takeover })
+    Ok(Outcome {
+        digest,
+        bytes,
+        requests,
+        doorbells,
+        elapsed_micros,
+        write_check,
+        moved,
+        copied,
+        takeover,
+    })
 }
 
 /// Waits until the set-up has come to rest. Its last doorbells may still be on their way to VM 2, which
 /// then asks the partition what is new; such a call belongs to the set-up, not to the transfer. VM 2
 /// looks at its doorbells before it serves its queue, so the second read is behind the last of them.
-fn settle(disk: &mut Disk<'_, '_>) -> Result<(), Failed> {
+pub(super) fn settle(disk: &mut Disk<'_, '_>) -> Result<(), Failed> {
     let len = usize::try_from(SECTOR).map_err(|_| Failed::TooShort)?;
     for pause_millis in [SETTLE_MILLIS, 0] {
         disk.submit(Way::Read, 0, len, |_| Ok(()))?;
@@ -309,8 +332,8 @@ impl Reading {
         connection: &Connection<'_>,
     ) -> Result<(), Failed> {
         while self.digested < self.total {
-            // A batch at a time, for one ring of the doorbell.
-            let more = disk.has_room_for_a_batch();
+            // A whole queue at a time, for one ring of the doorbell each way.
+            let more = disk.has_room_for_all();
             while more && self.asked < self.total && disk.has_room() {
                 let len = self.wishes.batch.min(self.total - self.asked);
                 let bytes = usize::try_from(len).map_err(|_| Failed::TooShort)?;
@@ -388,13 +411,14 @@ fn print_result(outcome: &Outcome, wishes: Wishes, doorbells: u64, grants: usize
     say!(
         "RESULT job=transfer status=ok sha256={sha256} bytes={} requests={} doorbells={doorbells} \
          bounced_bytes={bounced} copied_bytes={} grants={grants} pages={pages} \
-         write_check={} elapsed_us={} batch={}{}",
+         write_check={} elapsed_us={} batch={} read_doorbells={}{}",
         outcome.bytes,
         outcome.requests,
         outcome.copied,
         if outcome.write_check { "ok" } else { "fail" },
         outcome.elapsed_micros,
         wishes.batch,
+        outcome.doorbells,
         Again(outcome.takeover)
     );
 }
@@ -410,7 +434,7 @@ impl fmt::Display for Again {
 }
 
 /// An optional reason, in plain words.
-struct Maybe<'a, T>(Option<&'a T>);
+pub(super) struct Maybe<'a, T>(pub(super) Option<&'a T>);
 
 impl<T: fmt::Display> fmt::Display for Maybe<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -422,7 +446,7 @@ impl<T: fmt::Display> fmt::Display for Maybe<'_, T> {
 }
 
 /// Bytes as lower-case hexadecimal digits.
-struct Hex<'a>(&'a [u8]);
+pub(super) struct Hex<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
