@@ -16,7 +16,7 @@
 
 /* Version of the interface. Another major version is refused. */
 #define CAUSEWAY_VERSION_MAJOR 0
-#define CAUSEWAY_VERSION_MINOR 2
+#define CAUSEWAY_VERSION_MINOR 3
 
 /* UUID of the service, as the initializer of a uint8_t[16]. */
 #define CAUSEWAY_SERVICE_UUID \
@@ -61,6 +61,8 @@ enum causeway_call {
     CAUSEWAY_CALL_BUS_KICK = 0x50,
     CAUSEWAY_CALL_LEDGER_HEAD = 0x60,
     CAUSEWAY_CALL_LEDGER_READ = 0x61,
+    CAUSEWAY_CALL_VAULT_STATE = 0x62,
+    CAUSEWAY_CALL_ENTROPY = 0x64,
 };
 
 /* The verdicts. All but OK changed nothing. */
@@ -105,6 +107,11 @@ enum causeway_status {
     CAUSEWAY_STATUS_POLICY_COPY = 0x25,
     CAUSEWAY_STATUS_OUTSIDE_AREA = 0x26,
     CAUSEWAY_STATUS_ALREADY_JOINED = 0x27,
+    CAUSEWAY_STATUS_POLICY_SERVICE = 0x40,
+    CAUSEWAY_STATUS_QUOTA_RATE = 0x41,
+    CAUSEWAY_STATUS_NO_ENTROPY_SOURCE = 0x42,
+    CAUSEWAY_STATUS_ENTROPY_FAILED = 0x43,
+    CAUSEWAY_STATUS_ENTROPY_EMPTY = 0x44,
 };
 
 /* What an owner keeps. */
@@ -268,6 +275,16 @@ static inline const char *causeway_status_rule(uint16_t status)
         return "The bytes must lie in the areas, and the destination must be writable.";
     case CAUSEWAY_STATUS_ALREADY_JOINED:
         return "An area may be in one join, and a name may stand for one.";
+    case CAUSEWAY_STATUS_POLICY_SERVICE:
+        return "Policy must give the caller this security service.";
+    case CAUSEWAY_STATUS_QUOTA_RATE:
+        return "Calls of a class must stay within the caller's rate.";
+    case CAUSEWAY_STATUS_NO_ENTROPY_SOURCE:
+        return "The machine must have a source of entropy.";
+    case CAUSEWAY_STATUS_ENTROPY_FAILED:
+        return "The source of entropy must pass its health tests.";
+    case CAUSEWAY_STATUS_ENTROPY_EMPTY:
+        return "The source of entropy must have something to give.";
     default:
         return "An answer must have a known status.";
     }
@@ -951,6 +968,56 @@ static inline uint64_t causeway_ledger_read_bytes(const struct causeway_frame *a
 static inline uint64_t causeway_ledger_read_next_cursor(const struct causeway_frame *answer)
 {
     return (uint64_t)((answer->word[2] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* VAULT_STATE: What security services the caller has.
+ */
+static inline struct causeway_frame causeway_call_vault_state(
+    void)
+{
+    return causeway_frame_of(CAUSEWAY_CALL_VAULT_STATE);
+}
+
+/* Of VAULT_STATE: services (x4 bits 63:0). */
+static inline uint64_t causeway_vault_state_services(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[1] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* ENTROPY: Random bytes.
+ * count: x4 bits 7:0
+ */
+static inline struct causeway_frame causeway_call_entropy(
+    uint8_t count)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_ENTROPY);
+
+    frame.word[1] |= (uint64_t)count;
+    return frame;
+}
+
+/* Of ENTROPY: count (x4 bits 7:0). */
+static inline uint8_t causeway_entropy_count(const struct causeway_frame *answer)
+{
+    return (uint8_t)((answer->word[1] >> 0) & UINT64_C(0xff));
+}
+
+/* Of ENTROPY: first (x5 bits 63:0). */
+static inline uint64_t causeway_entropy_first(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[2] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of ENTROPY: second (x6 bits 63:0). */
+static inline uint64_t causeway_entropy_second(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[3] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of ENTROPY: third (x7 bits 63:0). */
+static inline uint64_t causeway_entropy_third(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[4] >> 0) & UINT64_C(0xffffffffffffffff));
 }
 
 /* FF-A versions, as FFA_VERSION takes and returns them. */

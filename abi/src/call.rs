@@ -5,6 +5,7 @@ mod codec;
 use crate::grant::{GrantSummary, GrantTerms};
 use crate::join::{CopyDirection, JoinName};
 use crate::ledger::{DigestHalf, LedgerScope};
+use crate::vault::VaultCall;
 use causeway_ffa::{EndpointId, MemHandle};
 
 macro_rules! call_ids {
@@ -94,6 +95,10 @@ call_ids! {
     LedgerHead = 0x60;
     /// The ledger's records, written into a local area.
     LedgerRead = 0x61;
+    /// What security services the caller has.
+    VaultState = 0x62;
+    /// Random bytes.
+    Entropy = 0x64;
 }
 
 /// A call, checked as far as its frame goes.
@@ -253,6 +258,8 @@ pub enum Call {
         /// Where to go on.
         cursor: u64,
     },
+    /// A call of the security services.
+    Vault(VaultCall),
 }
 
 impl Call {
@@ -284,6 +291,7 @@ impl Call {
             Self::Seal => CallId::Seal,
             Self::LedgerHead { .. } => CallId::LedgerHead,
             Self::LedgerRead { .. } => CallId::LedgerRead,
+            Self::Vault(call) => call.id(),
         }
     }
 }

@@ -119,6 +119,8 @@ layouts! {
         -> (records 4[63:0], digest_first 5[63:0], digest_second 6[63:0], unchained 7[63:0]);
     LedgerRead(handle 4[63:0], scope 5[7:0], cursor 6[63:0])
         -> (bytes 4[63:0], next_cursor 5[63:0]);
+    VaultState() -> (services 4[63:0]);
+    Entropy(count 4[7:0]) -> (count 4[7:0], first 5[63:0], second 6[63:0], third 7[63:0]);
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod layout;
 pub mod ledger;
 pub mod range;
 pub mod status;
+pub mod vault;
 
 pub use call::{Call, CallId};
 pub use frame::{Frame, Reply};
@@ -36,11 +37,12 @@ pub use join::{CopyDirection, JoinName, JoinState};
 pub use ledger::{DigestHalf, LedgerScope};
 pub use range::{PackedRange, RangeFold};
 pub use status::Status;
+pub use vault::VaultCall;
 
 /// Major version of this interface. A caller with another major version is refused.
 pub const VERSION_MAJOR: u16 = 0;
 /// Minor version of this interface. Grows with additions that old callers can ignore.
-pub const VERSION_MINOR: u16 = 2;
+pub const VERSION_MINOR: u16 = 3;
 
 /// UUID of the partition's own calls, in text order: b4b5671e-4a90-4fe1-b81f-fb13dae1dacb.
 /// It is also the `uuid` of the partition manifest, where each cell is little-endian.

@@ -119,6 +119,16 @@ statuses! {
     OutsideArea = 38, "The bytes must lie in the areas, and the destination must be writable.";
     /// Such an area is joined already, or the name is in use.
     AlreadyJoined = 39, "An area may be in one join, and a name may stand for one.";
+    /// Policy does not give the caller this security service.
+    PolicyService = 64, "Policy must give the caller this security service.";
+    /// The caller used up what policy gives it for this class of calls; later it may call again.
+    QuotaRate = 65, "Calls of a class must stay within the caller's rate.";
+    /// The processor has no random numbers: there is no entropy on this machine.
+    NoEntropySource = 66, "The machine must have a source of entropy.";
+    /// The source failed a health test; there is no entropy until the platform is reset.
+    EntropyFailed = 67, "The source of entropy must pass its health tests.";
+    /// The source has nothing at the moment; call again.
+    EntropyEmpty = 68, "The source of entropy must have something to give.";
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 //! | a driver | [`bus::Bus`], and with feature `guest` a transport and memory for virtio-drivers |
 //! | a device | [`bus::Bus`] and [`backend::Backend`], with feature `vmm` for rust-vmm's queues |
 //! | an auditor | [`ledger::Reader`] |
+//! | in need of entropy, or of what else the secure world keeps | [`security::Security`] |
 //!
 //! [`doorbell::Doorbells`] tell one VM that another has something for it, without the partition.
 //!
@@ -61,6 +62,7 @@ pub mod grant;
 pub mod guest;
 pub mod ledger;
 pub mod memory;
+pub mod security;
 #[cfg(feature = "smoltcp")]
 pub mod stack;
 #[cfg(test)]

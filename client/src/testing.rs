@@ -14,7 +14,7 @@ use causeway_abi::{CallId, Permission, Reply, Status};
 use causeway_fake_spmc::{Personality, Platform, Setup, layout, range};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, FuncId, PageRange, Regs, Version, regs};
 use causeway_memshare::Policy;
-use causeway_memshare::policy::{Link, PairRule, Quota};
+use causeway_memshare::policy::{Link, PairRule, Quota, Services};
 use core::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use vm::Memory;
@@ -87,6 +87,8 @@ fn policy(vm_pages: u32) -> Policy {
         let link = Link { driver, backend, backend_device: device, driver_device: device };
         policy.add_link(link).unwrap();
     }
+    let given = Services { entropy_bytes_per_second: 4096, ..Services::NONE };
+    policy.set_services(vm(1), given).unwrap();
     policy
 }
 

@@ -8,6 +8,7 @@ mod broker;
 mod demos;
 mod figures;
 mod known_bugs;
+mod security;
 mod table;
 pub use figures::FIGURES;
 pub use table::{JOBS, TRANSFER};
@@ -19,6 +20,15 @@ pub enum MonitorBuild {
     Checked,
     /// The test build that forwards unchecked, so that the SPMC's and the partition's checks are reached.
     Raw,
+}
+
+/// Which processor a job needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processor {
+    /// Any.
+    Any,
+    /// One that has no random numbers.
+    WithoutEntropy,
 }
 
 /// When the machine goes off.
@@ -104,6 +114,8 @@ pub struct Job {
     /// Whether the machine counts instructions instead of time: one core then, and the same figures
     /// in every run.
     pub counts_instructions: bool,
+    /// Which processor it needs.
+    pub processor: Processor,
 }
 
 /// The name of a test that is in the table. Building one in a `const` context checks the name.

@@ -6,6 +6,7 @@ mod capacity;
 mod control;
 mod deadline;
 mod devices;
+mod entropy;
 mod fault;
 mod fifo;
 mod fragments;
@@ -54,6 +55,8 @@ pub fn frontend(boot: &Boot) {
             "capacity" => capacity::owner,
             "unconfirmed" => unconfirmed::controller,
             "seal" => seal::sealer,
+            "entropy" => entropy::caller,
+            "entropy_none" => entropy::without,
             "registers" => registers::caller,
             "sequences" => sequences::long,
             "stale_tlb" => stale_tlb::owner,
@@ -104,6 +107,7 @@ pub fn hostile(boot: &Boot) {
             "kills" => kills::peer::run,
             "unconfirmed" => unconfirmed::peer,
             "seal" => seal::peer,
+            "entropy" => entropy::stranger,
             "sequences" => sequences::short,
             _ => return None,
         })

@@ -110,6 +110,7 @@ impl Image {
                 | Next::BusFrame { .. }
                 | Next::LedgerHead { .. }
                 | Next::LedgerRead { .. }
+                | Next::Vault { .. }
                 | Next::Used(_)
                 | Next::Idle => return [0; 4],
             }

@@ -352,6 +352,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             Call::LedgerRead { handle, scope, cursor } => {
                 self.ledger_read(vm(who)?, handle, scope, cursor)
             }
+            Call::Vault(call) => vm(who).map(|_| Next::Vault { vm: caller, call }),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use crate::grant::{GrantId, GrantView};
 use crate::ledger::Record;
-use causeway_abi::{Call, DigestHalf, Frame, GrantKind, LedgerScope, Permission, Status};
+use causeway_abi::{
+    Call, DigestHalf, Frame, GrantKind, LedgerScope, Permission, Status, VaultCall,
+};
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange};
 
 /// One thing that happened. The first of a sequence comes from a caller, the bus or the clock; the
@@ -285,6 +287,13 @@ pub enum Next {
         scope: LedgerScope,
         /// Where to go on.
         cursor: u64,
+    },
+    /// The end: the caller is live; the security services answer, and ask policy themselves.
+    Vault {
+        /// The caller.
+        vm: EndpointId,
+        /// What it asked.
+        call: VaultCall,
     },
     /// The end: the answer to [`Event::Use`] and [`Event::Unuse`].
     Used(Result<GrantView, Status>),

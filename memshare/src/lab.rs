@@ -310,7 +310,8 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                 Next::BusKick { vm }
                 | Next::BusFrame { vm }
                 | Next::LedgerHead { vm, .. }
-                | Next::LedgerRead { vm, .. } => return Outcome::Kick(vm),
+                | Next::LedgerRead { vm, .. }
+                | Next::Vault { vm, .. } => return Outcome::Kick(vm),
                 Next::Used(result) => return Outcome::Used(result),
                 Next::Idle => return Outcome::Idle,
             };
@@ -345,6 +346,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Next::BusFrame { .. }
             | Next::LedgerHead { .. }
             | Next::LedgerRead { .. }
+            | Next::Vault { .. }
             | Next::Used(_)
             | Next::Idle => return,
         }
@@ -449,7 +451,8 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Action::Joined
             | Action::Parted
             | Action::Copied
-            | Action::Kept => None,
+            | Action::Kept
+            | Action::Served { .. } => None,
         })
     }
 }

@@ -63,6 +63,12 @@ pub enum Action {
     Copied,
     /// Donated memory stays with the partition: the offer was refused, or its giver is gone.
     Kept,
+    /// A security service did what it was asked. Those of one call are counted in one entry until it
+    /// is chained.
+    Served {
+        /// The call's number.
+        call_number: u8,
+    },
 }
 
 /// One line of the ledger, before it gets its sequence number and time.
@@ -103,7 +109,8 @@ impl Record {
             | Action::Joined
             | Action::Parted
             | Action::Copied
-            | Action::Kept => None,
+            | Action::Kept
+            | Action::Served { .. } => None,
         }
     }
 }
@@ -230,6 +237,16 @@ impl<const N: usize> Ring<N> {
         (entry.record == same).then_some(entry)
     }
 
+    /// An entry for the same security service, if it is not chained yet.
+    fn same_service(&mut self, record: &Record) -> Option<&mut Entry> {
+        if !matches!(record.action, Action::Served { .. }) {
+            return None;
+        }
+        let chained = self.chained;
+        let open = self.places.iter_mut().flatten().map(|p| &mut p.entry);
+        open.filter(|e| e.sequence > chained).find(|e| e.record == *record)
+    }
+
     /// The same refusal, if it is not chained yet.
     fn same(&mut self, record: &Record) -> Option<&mut Entry> {
         let (key, chained) = (record.refusal(), self.chained);
@@ -283,7 +300,11 @@ impl<const ROOM: usize> Ledger<ROOM> {
         let at = self.room_of(record.subject);
         let Some(room) = self.rooms.get_mut(at) else { return };
         if record.refusal().is_none() {
-            match room.moves.same_copy(&record) {
+            let counted = match room.moves.same_copy(&record) {
+                None => room.moves.same_service(&record),
+                found => found,
+            };
+            match counted {
                 Some(entry) => {
                     entry.count = entry.count.saturating_add(1);
                     entry.time_ticks = now_ticks;

@@ -41,6 +41,7 @@
 //!             Next::BusKick { vm }    => return Answer::Frame(self.bus.kick(vm)),
 //!             Next::LedgerHead { .. } => return Answer::Frame(self.ledger_head(..)),  // Ledger::head
 //!             Next::LedgerRead { .. } => return Answer::Frame(self.ledger_read(..)),  // Use, Ledger::page, write, Unuse
+//!             Next::Vault { .. }      => return Answer::Frame(self.vault_call(..)),
 //!             Next::Used(result)      => return Answer::Used(result),
 //!             Next::Idle              => return Answer::Nothing,
 //!         };

@@ -2,6 +2,9 @@
 
 mod build;
 mod manifest;
+mod services;
+
+pub use services::{MAX_OF_A_VM, Services, WatchdogAction, WatchdogRule};
 
 use crate::table::List;
 use causeway_abi::{GrantKind, Permission};
@@ -146,6 +149,7 @@ pub struct Policy {
     windows: List<Option<PageRange>, MAX_WINDOWS>,
     links: List<Option<Link>, MAX_LINKS>,
     copies: List<Option<CopyRule>, MAX_COPIES>,
+    services: [Services; MAX_VMS],
 }
 
 impl Policy {
@@ -172,6 +176,7 @@ impl Policy {
             windows: List::new(),
             links: List::new(),
             copies: List::new(),
+            services: services::NOBODY,
         }
     }
 

@@ -403,6 +403,7 @@ impl<P: Platform> Partition<P> {
             | Outcome::Kick(_)
             | Outcome::Bus(_)
             | Outcome::Ledger(_)
+            | Outcome::Vault(..)
             | Outcome::Nothing => None,
         }
     }

@@ -2,6 +2,7 @@
 //! decides who may see one (policy) or what one does (`causeway-virtio`).
 
 use crate::areas::Areas;
+use crate::entropy::ForDevice;
 use crate::lines::{LINE_BYTES, Said, Text};
 use crate::partition::Partition;
 use crate::platform::{Log, Parts, Platform, Window, log};
@@ -9,10 +10,11 @@ use crate::sizes::{LOCAL_AREAS, LOCAL_DEVICES, LOCAL_QUEUES};
 use causeway_ffa::{EndpointId, MemHandle};
 use causeway_memshare::GrantId;
 use causeway_memshare::policy::Link;
+use causeway_vault::entropy::{EntropyError, Random};
 use causeway_virtio::bus::Event;
 use causeway_virtio::device::block::{Block, Medium, MediumError};
 use causeway_virtio::device::console::{Console, LineBuffer, Size, Terminal};
-use causeway_virtio::device::rng::{EntropySource, NoEntropy, Rng};
+use causeway_virtio::device::rng::Rng;
 use causeway_virtio::device::{AnyDevice, Host, News, Progress, Taken};
 use causeway_virtio::fifo::FifoMemory;
 use causeway_virtio::mem::{Access, AreaMap, MemError};
@@ -29,8 +31,8 @@ const NEWS: usize = LOCAL_DEVICES * LOCAL_QUEUES;
 #[derive(Debug)]
 pub enum Absent {}
 
-impl EntropySource for Absent {
-    fn fill(&mut self, _into: &mut [u8]) -> Result<(), NoEntropy> {
+impl Random for Absent {
+    fn fill(&mut self, _into: &mut [u8]) -> Result<(), EntropyError> {
         match *self {}
     }
 }
@@ -87,7 +89,7 @@ impl<L: Log> Terminal for Screen<L> {
 }
 
 type Device<P> =
-    AnyDevice<<P as Parts>::Entropy, Screen<<P as Parts>::Console>, <P as Parts>::Disk>;
+    AnyDevice<ForDevice<<P as Parts>::Entropy>, Screen<<P as Parts>::Console>, <P as Parts>::Disk>;
 
 /// An area that a driver gave to the partition's devices.
 #[derive(Clone, Copy)]
@@ -149,7 +151,7 @@ impl<P: Platform> Devices<P> {
 fn make<P: Platform>(platform: &mut P, link: &Link) -> Option<Device<P>> {
     let kind = u32::from(link.backend_device);
     if kind == DeviceId::ENTROPY.get() {
-        Some(AnyDevice::Rng(Rng::new(platform.entropy()?)))
+        Some(AnyDevice::Rng(Rng::new(ForDevice(platform.entropy()?))))
     } else if kind == DeviceId::CONSOLE.get() {
         let (owner, line) = (link.driver, LineBuffer::new());
         let screen = Screen { owner, line, log: platform.console() };

@@ -74,6 +74,7 @@ impl<P: Platform> Partition<P> {
             | Outcome::Kick(_)
             | Outcome::Bus(_)
             | Outcome::Ledger(_)
+            | Outcome::Vault(..)
             | Outcome::Nothing => Err(Status::PartitionFailed),
         }
     }

@@ -27,6 +27,7 @@ mod bus;
 mod copy;
 pub mod devices;
 pub mod dispatch;
+pub mod entropy;
 mod facts;
 mod ledger;
 pub mod lines;
@@ -38,6 +39,7 @@ pub mod spmc;
 #[cfg(test)]
 mod testing;
 mod transactions;
+mod vault;
 
 pub use partition::Partition;
 pub use platform::Platform;

@@ -11,7 +11,8 @@ use crate::ledger::LedgerTask;
 use crate::platform::{Log, Platform, log};
 use crate::sizes::{Broker, LEDGER_ROOM};
 use crate::transactions::{self, Response};
-use causeway_abi::{CallId, Frame, NO_HANDLE, Permission, Reply, Status};
+use crate::vault::Vault;
+use causeway_abi::{CallId, Frame, NO_HANDLE, Permission, Reply, Status, VaultCall};
 use causeway_ffa::{EndpointId, FfaError, Regs, Uuid};
 use causeway_memshare::{
     Event, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy, RetrieveRequest, Step,
@@ -32,6 +33,8 @@ pub(crate) enum Outcome {
     Bus(EndpointId),
     /// The caller may know a head of the ledger, or read the ledger into its area.
     Ledger(LedgerTask),
+    /// The caller is live: the security services answer.
+    Vault(EndpointId, VaultCall),
     /// With the answer to the bus's use of an area.
     Used(Result<GrantView, Status>),
     /// With nothing to answer.
@@ -48,6 +51,7 @@ impl Outcome {
             Self::Kick(_) => "a kick",
             Self::Bus(_) => "a bus message",
             Self::Ledger(_) => "a ledger call",
+            Self::Vault(..) => "a call of the security services",
             Self::Used(_) => "a use",
             Self::Nothing => "nothing",
         };
@@ -64,6 +68,7 @@ pub struct Partition<P: Platform> {
     pub(crate) bus: BusGlue,
     pub(crate) areas: Areas<P::Window>,
     pub(crate) devices: Devices<P>,
+    pub(crate) vault: Vault<P>,
     response: Response,
     /// What the broker said last. Kept here: it is large, and every call has at least one.
     step: Step,
@@ -82,6 +87,7 @@ impl<P: Platform> Partition<P> {
             bus: BusGlue::new(),
             areas: Areas::new(),
             devices: Devices::new(),
+            vault: Vault::new(),
             response: Response::new(),
             step: Step::new(),
             own_id: EndpointId::from_raw(0),
@@ -98,6 +104,7 @@ impl<P: Platform> Partition<P> {
             log!(self.platform, "policy refused: {error:?}");
         }
         self.ledger.configure(policy);
+        self.vault.start(&self.platform);
         let Self { devices, platform, bus, .. } = self;
         bus.configure(policy, ticks_per_ms, platform, devices);
     }
@@ -179,6 +186,7 @@ impl<P: Platform> Partition<P> {
             other @ (Outcome::Vm(_)
             | Outcome::Kick(_)
             | Outcome::Ledger(_)
+            | Outcome::Vault(..)
             | Outcome::Used(_)
             | Outcome::Nothing) => {
                 let status = other.out_of_place(&self.platform);
@@ -216,6 +224,7 @@ impl<P: Platform> Partition<P> {
                 Outcome::Frame(answer) => answer,
                 Outcome::Kick(vm) => self.bus_kick(vm),
                 Outcome::Ledger(task) => self.ledger_task(task),
+                Outcome::Vault(vm, call) => self.vault_call(vm, call),
                 other
                 @ (Outcome::Vm(_) | Outcome::Bus(_) | Outcome::Used(_) | Outcome::Nothing) => {
                     dispatch::refused_frame(&frame, other.out_of_place(&self.platform))
@@ -228,6 +237,7 @@ impl<P: Platform> Partition<P> {
             other @ (Outcome::Vm(_)
             | Outcome::Kick(_)
             | Outcome::Ledger(_)
+            | Outcome::Vault(..)
             | Outcome::Used(_)
             | Outcome::Nothing) => {
                 dispatch::refused_frame(&frame, other.out_of_place(&self.platform))
@@ -259,6 +269,7 @@ impl<P: Platform> Partition<P> {
             | Outcome::Kick(_)
             | Outcome::Bus(_)
             | Outcome::Ledger(_)
+            | Outcome::Vault(..)
             | Outcome::Used(_)
             | Outcome::Nothing) => {
                 let _status: Status = other.out_of_place(&self.platform);
@@ -304,6 +315,7 @@ impl<P: Platform> Partition<P> {
                 Next::LedgerRead { vm, grant, scope, cursor } => {
                     return Outcome::Ledger(LedgerTask::Read { vm, grant, scope, cursor });
                 }
+                Next::Vault { vm, call } => return Outcome::Vault(vm, call),
                 Next::Used(result) => return Outcome::Used(result),
                 Next::Idle => return Outcome::Nothing,
             };

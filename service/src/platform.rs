@@ -5,8 +5,8 @@ use crate::lines::Said;
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange, Regs};
 use causeway_memshare::{Doorbell, MapFailed};
+use causeway_vault::entropy::Random;
 use causeway_virtio::device::block::Medium;
-use causeway_virtio::device::rng::EntropySource;
 use core::fmt;
 
 /// What goes out in a call of the partition's own: x0-x7.
@@ -151,8 +151,9 @@ pub trait Log {
 /// What the partition's own devices are made of. What a platform has none of is
 /// [`Absent`](crate::devices::Absent), and no such device is offered then: never a fake.
 pub trait Parts {
-    /// Where true random bytes come from.
-    type Entropy: EntropySource;
+    /// Where random bytes come from: the entropy device's and the security services'. See
+    /// [`crate::entropy`].
+    type Entropy: Random;
     /// What a RAM disk is kept in.
     type Disk: Medium;
     /// The log, as a console writes to it.

@@ -2,39 +2,33 @@
 //! for one disk. Never talks to a driver.
 
 use crate::arch::regs::RandomNumbers;
+use causeway_service::entropy::{Handle, Shared};
+use causeway_vault::entropy::RawEntropy;
 use causeway_virtio::BusAddr;
 use causeway_virtio::device::block::{Medium, MediumError, RamDisk};
-use causeway_virtio::device::rng::{EntropySource, NoEntropy};
 use causeway_virtio::mem::AreaMap;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
+use spin::Once;
 use spin::mutex::SpinMutex;
 
-/// How often RNDR is asked for one number; it fails when many cores ask at once.
-const TRIES: u32 = 16;
-
-/// The processor's random numbers (FEAT_RNG), used as they come: no test of their health, no
-/// generator behind them.
+/// The processor's random numbers (FEAT_RNG), each from a fresh seed. Raw: `causeway-vault` tests
+/// their health and puts a generator in front.
 #[derive(Debug)]
-pub(crate) struct Rndr(RandomNumbers);
+pub(crate) struct Rndrrs(RandomNumbers);
 
-impl Rndr {
-    /// Returns the source if this machine has one.
-    pub(crate) fn find() -> Option<Self> {
-        RandomNumbers::find().map(Self)
+impl RawEntropy for Rndrrs {
+    fn word(&mut self) -> Option<u64> {
+        self.0.next_reseeded()
     }
 }
 
-impl EntropySource for Rndr {
-    fn fill(&mut self, into: &mut [u8]) -> Result<(), NoEntropy> {
-        for part in into.chunks_mut(size_of::<u64>()) {
-            let number = (0..TRIES).find_map(|_| self.0.next()).ok_or(NoEntropy)?;
-            for (place, byte) in part.iter_mut().zip(number.to_le_bytes()) {
-                *place = byte;
-            }
-        }
-        Ok(())
-    }
+static GENERATOR: Once<Option<Shared<Rndrrs>>> = Once::new();
+
+/// Returns the way to the one generator, if this machine has a source.
+pub(crate) fn entropy() -> Option<Handle<Rndrrs>> {
+    let found = || RandomNumbers::find().map(|numbers| Shared::new(Rndrrs(numbers)));
+    GENERATOR.call_once(found).as_ref().map(Handle::new)
 }
 
 /// Bytes of the one disk.

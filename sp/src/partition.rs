@@ -6,7 +6,7 @@ use crate::arch::{regs, smc};
 use crate::console::{self, Console};
 use crate::core_id::CoreId;
 use crate::crash;
-use crate::hardware::{Disk, Rndr};
+use crate::hardware::{self, Disk, Rndrrs};
 use crate::lock::{Crashed, OrderedLock};
 use crate::stage1::Stage1;
 use crate::window::Window;
@@ -14,6 +14,7 @@ use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange, Regs};
 use causeway_memshare::{Doorbell, MapFailed};
 use causeway_service::Partition;
+use causeway_service::entropy::Handle;
 use causeway_service::lines::Said;
 use causeway_service::platform::{
     Bell, Clock, Conduit, Log, Mailbox as MailboxAccess, MappedBits, Mapper, Outgoing, Parts,
@@ -121,12 +122,12 @@ impl Log for Machine {
 }
 
 impl Parts for Machine {
-    type Entropy = Rndr;
+    type Entropy = Handle<Rndrrs>;
     type Disk = Disk;
     type Console = Console;
 
-    fn entropy(&self) -> Option<Rndr> {
-        Rndr::find()
+    fn entropy(&self) -> Option<Handle<Rndrrs>> {
+        hardware::entropy()
     }
 
     fn disk(&mut self, _driver: EndpointId) -> Option<Disk> {

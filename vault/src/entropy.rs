@@ -87,6 +87,21 @@ impl Health {
     }
 }
 
+/// Where random bytes come from that may be used for keys.
+pub trait Random {
+    /// Fills `into`.
+    ///
+    /// # Errors
+    /// `into` is all zeros then; see [`EntropyError`].
+    fn fill(&mut self, into: &mut [u8]) -> Result<(), EntropyError>;
+}
+
+impl<R: RawEntropy> Random for Drbg<R> {
+    fn fill(&mut self, into: &mut [u8]) -> Result<(), EntropyError> {
+        Drbg::fill(self, into)
+    }
+}
+
 /// The generator of the partition.
 pub struct Drbg<R> {
     raw: Option<R>,

@@ -10,7 +10,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::entropy::{Drbg, EntropyError, RawEntropy};
+use crate::entropy::{EntropyError, Random};
 use crate::flash::NorFlash;
 use crate::store::{Key as Name, Kind, Store, StoreError};
 use chacha20poly1305::aead::AeadInPlace;
@@ -145,17 +145,17 @@ impl Keys {
     /// # Errors
     ///
     /// See [`KeyError`]; [`KeyError::Entropy`] where the machine has none.
-    pub fn generate<F: NorFlash, R: RawEntropy>(
+    pub fn generate<F: NorFlash, R: Random>(
         &mut self,
         store: &mut Store<F>,
         owner: Owner,
         slot: u32,
         use_: Use,
-        drbg: &mut Drbg<R>,
+        random: &mut R,
     ) -> Result<(), KeyError> {
         self.must_be_free(store, owner, slot)?;
         let mut key = Zeroizing::new([0; KEY]);
-        drbg.fill(key.as_mut_slice()).map_err(KeyError::Entropy)?;
+        random.fill(key.as_mut_slice()).map_err(KeyError::Entropy)?;
         self.put(store, owner, slot, use_, &key)
     }
 

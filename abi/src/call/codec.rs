@@ -5,6 +5,7 @@ use crate::frame::{Frame, pack};
 use crate::grant::{GrantKind, GrantSummary, GrantTerms, Permission};
 use crate::join::{CopyDirection, JoinName};
 use crate::ledger::{DigestHalf, LedgerScope};
+use crate::vault;
 use crate::{NO_PEER, Status, VERSION_MAJOR};
 use causeway_ffa::{EndpointId, MemHandle};
 
@@ -111,6 +112,8 @@ impl Call {
                 zero([d])?;
                 Self::LedgerRead { handle: handle(a)?, scope: decode_scope(b)?, cursor: c }
             }
+            CallId::VaultState => Self::Vault(vault::state([a, b, c, d])?),
+            CallId::Entropy => Self::Vault(vault::entropy([a, b, c, d])?),
         })
     }
 
@@ -128,6 +131,7 @@ impl Call {
             Self::LedgerRead { handle, scope, cursor } => {
                 [handle.get(), u64::from(scope.code()), cursor, 0]
             }
+            Self::Vault(call) => call.args(),
             Self::Offer { handle, terms, tag } => [handle.get(), encode_terms(terms), tag, 0],
             Self::Revoke { handle } | Self::State { handle } | Self::Release { handle } => {
                 [handle.get(), 0, 0, 0]

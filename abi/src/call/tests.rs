@@ -53,6 +53,8 @@ fn one_of_each() -> Vec<Call> {
         Call::Seal,
         Call::LedgerHead { scope: LedgerScope::All, half: DigestHalf::Second },
         Call::LedgerRead { handle, scope: LedgerScope::Own, cursor: 1 << 48 | 7 },
+        Call::Vault(VaultCall::State),
+        Call::Vault(VaultCall::Entropy { count: 24 }),
     ]
 }
 

@@ -4,7 +4,8 @@ use super::broker::{CAPACITY, CAPACITY_SPMC, KILLS, LEDGER, SEAL, UNCONFIRMED};
 use super::demos::{DEMO_CONSOLE, DEMO_RNG};
 use super::figures::FIGURES;
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
-use super::{End, Job, MonitorBuild, MonitorLine, Sabotage, Verdict};
+use super::security::{ENTROPY, ENTROPY_NONE};
+use super::{End, Job, MonitorBuild, MonitorLine, Processor, Sabotage, Verdict};
 use crate::cases;
 
 /// The first user story: VM 1 reads the whole disk of VM 2 through a brokered ring.
@@ -35,6 +36,7 @@ pub const TRANSFER: Job = Job {
     needs_disk: true,
     min_cores: 1,
     counts_instructions: false,
+    processor: Processor::Any,
 };
 
 /// A job of the tests: checked monitor, no disk, ends when all VMs are off.
@@ -53,6 +55,7 @@ pub(super) const PLAIN: Job = Job {
     needs_disk: false,
     min_cores: 1,
     counts_instructions: false,
+    processor: Processor::Any,
 };
 
 const HOSTILE_BYSTANDERS: [&[&str]; 2] =
@@ -374,6 +377,8 @@ pub const JOBS: &[Job] = &[
     REGISTERS,
     SEQUENCES,
     STALE_TLB,
+    ENTROPY,
+    ENTROPY_NONE,
     DEMO_RNG,
     DEMO_CONSOLE,
     FIGURES,

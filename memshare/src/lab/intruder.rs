@@ -50,6 +50,7 @@ pub(super) fn intrude<const G: usize, const R: usize, const W: usize>(
             | Next::BusFrame { .. }
             | Next::LedgerHead { .. }
             | Next::LedgerRead { .. }
+            | Next::Vault { .. }
             | Next::Used(_)
             | Next::Idle => false,
         };

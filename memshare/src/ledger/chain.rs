@@ -99,6 +99,7 @@ pub(super) fn body(entry: &Entry) -> [u8; BODY] {
         Action::Parted => (13, 0, 0),
         Action::Copied => (14, 0, 0),
         Action::Kept => (15, 0, 0),
+        Action::Served { call_number } => (16, call_number, 0),
     };
     let id = |id: Option<EndpointId>| id.map_or(0xffff, EndpointId::get).to_le_bytes();
     let mut writer = Writer::new();

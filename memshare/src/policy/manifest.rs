@@ -95,6 +95,10 @@ impl Policy {
         only(node, &["id"])?;
         let owner = id(node, "id")?;
         for child in node.children() {
+            if child.name() == "services" {
+                self.read_services(owner, &child)?;
+                continue;
+            }
             if !child.name().starts_with("grant-") || child.children().next().is_some() {
                 return Err(PolicyError::Unexpected);
             }
@@ -162,19 +166,22 @@ fn exact(dtb: &[u8]) -> Result<&[u8], PolicyError> {
     dtb.get(..size).ok_or(PolicyError::BadTree)
 }
 
-fn need<'a>(node: &FdtNode<'a>, name: &'static str) -> Result<&'a [u8], PolicyError> {
+pub(super) fn need<'a>(node: &FdtNode<'a>, name: &'static str) -> Result<&'a [u8], PolicyError> {
     let found = node.properties().find(|p| p.name() == name);
     let value = found.and_then(|p| p.value_as::<&'a [u8]>().ok());
     value.ok_or(PolicyError::BadProperty(name))
 }
 
 /// Refuses a property that the grammar does not know, so that a misspelt limit is no silent one.
-fn only(node: &FdtNode<'_>, names: &[&str]) -> Result<(), PolicyError> {
+pub(super) fn only(node: &FdtNode<'_>, names: &[&str]) -> Result<(), PolicyError> {
     let known = node.properties().all(|p| names.contains(&p.name()));
     if known { Ok(()) } else { Err(PolicyError::Unexpected) }
 }
 
-fn cells<const N: usize>(value: &[u8], name: &'static str) -> Result<[u32; N], PolicyError> {
+pub(super) fn cells<const N: usize>(
+    value: &[u8],
+    name: &'static str,
+) -> Result<[u32; N], PolicyError> {
     let (words, rest) = value.as_chunks::<4>();
     if words.len() != N || !rest.is_empty() {
         return Err(PolicyError::BadProperty(name));
@@ -186,7 +193,7 @@ fn cells<const N: usize>(value: &[u8], name: &'static str) -> Result<[u32; N], P
     Ok(out)
 }
 
-fn short(value: &[u8], name: &'static str) -> Result<u16, PolicyError> {
+pub(super) fn short(value: &[u8], name: &'static str) -> Result<u16, PolicyError> {
     let [cell] = cells(value, name)?;
     u16::try_from(cell).map_err(|_| PolicyError::BadProperty(name))
 }

@@ -97,7 +97,7 @@ pub(crate) fn raise_ns_sgi(core: CoreId, intid: u8) {
     }
 }
 
-/// The right to execute RNDR: this machine has it.
+/// The right to execute RNDRRS: this machine has it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RandomNumbers {
     _private: (),
@@ -109,13 +109,13 @@ impl RandomNumbers {
         (isar0() >> 60 != 0).then_some(Self { _private: () })
     }
 
-    /// Returns 64 random bits; `None` if there were none in time.
-    pub(crate) fn next(self) -> Option<u64> {
+    /// Returns 64 random bits from a fresh seed; `None` if there were none in time.
+    pub(crate) fn next_reseeded(self) -> Option<u64> {
         let (value, good): (u64, u64);
-        // SAFETY: RNDR (S3_3_C2_C4_0) is defined, since `find` saw FEAT_RNG. It writes a register
-        // and the flags: Z says that there was no number (DDI0487, RNDR). No memory, no stack.
+        // SAFETY: RNDRRS (S3_3_C2_C4_1) is defined, since `find` saw FEAT_RNG. It writes a register
+        // and the flags: Z says that there was no number (DDI0487, RNDRRS). No memory, no stack.
         unsafe {
-            asm!("mrs {value}, S3_3_C2_C4_0", "cset {good}, ne",
+            asm!("mrs {value}, S3_3_C2_C4_1", "cset {good}, ne",
                 value = out(reg) value, good = out(reg) good, options(nomem, nostack));
         }
         (good != 0).then_some(value)

@@ -10,7 +10,7 @@ use crate::outcome::{Exit, Stop};
 use crate::run::Plan;
 use crate::verdict::{Broken, noticed};
 use crate::{bench, say};
-use causeway_guests::jobs::{JOBS, Job, MonitorBuild, TRANSFER, Verdict};
+use causeway_guests::jobs::{JOBS, Job, MonitorBuild, Processor, TRANSFER, Verdict};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ const DISK_BYTES: u64 = 4 << 20;
 const USUAL: (Cpu, u32) = (Cpu::Max, 4);
 /// A machine that counts instructions has one core.
 const COUNTING: [(Cpu, u32); 1] = [(Cpu::Max, 1)];
+const WITHOUT_ENTROPY: (Cpu, u32) = (Cpu::CortexA57, 4);
 const MATRIX: [(Cpu, u32); 6] = [
     USUAL,
     (Cpu::Max, 1),
@@ -28,15 +29,21 @@ const MATRIX: [(Cpu, u32); 6] = [
     (Cpu::CortexA57, 4),
 ];
 
+/// The machines on which a job is tried; the first is its usual one.
+fn machines(job: &Job) -> &'static [(Cpu, u32)] {
+    match job.processor {
+        Processor::WithoutEntropy => &[WITHOUT_ENTROPY],
+        Processor::Any if job.name == TRANSFER.name => &MATRIX,
+        Processor::Any if job.counts_instructions => &COUNTING,
+        Processor::Any => &MATRIX[..1],
+    }
+}
+
 pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
     let disk = Disk::built_in(DISK_BYTES)?;
     let before = tally.count();
     for job in JOBS {
-        let machines = match job {
-            job if job.name == TRANSFER.name => &MATRIX[..],
-            job if job.counts_instructions => &COUNTING[..],
-            _ => &MATRIX[..1],
-        };
+        let machines = machines(job);
         for (cpu, smp) in machines {
             let name = format!("qemu::{} ({}, {smp} cores)", job.name, cpu.name());
             if context.filter.is_some_and(|text| !name.contains(text)) {
@@ -99,7 +106,7 @@ fn one(name: &str, plan: &Plan<'_>, dir: &Path, tally: &mut Tally) -> Result<(),
             Err(why) => tally.failed(name, &why, Some(dir)),
         },
         Verdict::Passes => {
-            if (plan.cpu, plan.smp) == USUAL || plan.job.counts_instructions {
+            if (plan.cpu, plan.smp) == machines(plan.job)[0] {
                 named_tests(plan.job, &ran.broken, dir, tally);
             }
             match ran.broken.first() {
