@@ -39,6 +39,8 @@
 //!   device of [smoltcp](https://docs.rs/smoltcp)'s TCP/IP.
 //! - `vmm`: `vmm::AreaMemory` and `vmm::LazyAreas`, a link's areas as guest memory of
 //!   [vm-memory](https://docs.rs/vm-memory), for VMMs on a host. It needs the standard library.
+//! - `vhost-user` (Linux only, `vmm` is in it): `vhost_user::FrontDoor`, a device that an existing
+//!   vhost-user process serves.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 #![deny(
@@ -67,6 +69,8 @@ pub mod security;
 pub mod stack;
 #[cfg(test)]
 mod testing;
+#[cfg(all(feature = "vhost-user", target_os = "linux"))]
+pub mod vhost_user;
 #[cfg(feature = "vmm")]
 pub mod vmm;
 pub mod wait;

@@ -16,6 +16,11 @@ mod grant;
 #[expect(dead_code, reason = "main is the example's own")]
 mod hypervisor;
 
+#[cfg(target_os = "linux")]
+#[path = "../examples/vhost_user.rs"]
+#[expect(dead_code, reason = "main is the example's own")]
+mod vhost_user;
+
 use std::error::Error;
 
 /// What an example says.
@@ -63,6 +68,14 @@ fn the_block_backend_serves_a_real_file_with_rust_vmm_parts() {
     assert!(lines[2].starts_with("rust-vmm's queue has served 41 requests"), "{lines:?}");
     let (kept, last) = after.split_at(39 * 512);
     assert_eq!((kept, last), (&bytes[..39 * 512], [0x5a; 512].as_slice()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_vhost_user_daemon_of_rust_vmm_serves_a_file_in_brokered_memory() {
+    let lines = said(vhost_user::with_daemon).unwrap();
+    assert_eq!(lines[0], "the front end sees 64 sectors");
+    assert!(lines[3].starts_with("the daemon has served 66 requests"), "{lines:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! whoever makes a machine of its own.
 
 use crate::machine::Machine;
-use crate::ram::range;
+use crate::ram::{GivenMemory, Ram, range};
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange, Uuid};
 
@@ -35,9 +35,15 @@ pub fn vm_ram(vm: u16, page_count: u32) -> PageRange {
 /// their RAM.
 #[must_use]
 pub fn machine(vm_count: u16, vm_pages: u32) -> Machine {
+    machine_with(vm_count, vm_pages, None)
+}
+
+/// The same, with bytes that somebody else gives.
+#[must_use]
+pub fn machine_with(vm_count: u16, vm_pages: u32, given: Option<GivenMemory>) -> Machine {
     let rams = (1..=vm_count).map(|vm| vm_ram(vm, vm_pages));
     let banks: Vec<_> = [partition_ram(), hypervisor_ram()].into_iter().chain(rams).collect();
-    let machine = Machine::new(&banks);
+    let machine = Machine::of(Ram::of(&banks, given));
     machine.pages(|pages| {
         for vm in 1..=vm_count {
             let (id, ram) = (EndpointId::from_raw(vm), vm_ram(vm, vm_pages));

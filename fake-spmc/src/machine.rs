@@ -22,8 +22,14 @@ impl Machine {
     /// A machine with these banks of memory; nobody owns any of it yet.
     #[must_use]
     pub fn new(banks: &[PageRange]) -> Self {
+        Self::of(Ram::new(banks))
+    }
+
+    /// The same, with memory that is there already.
+    #[must_use]
+    pub fn of(ram: Ram) -> Self {
         let pages = Mutex::new(PageModel::default());
-        Self { ram: Ram::new(banks), pages, ticks: AtomicU64::new(1) }
+        Self { ram, pages, ticks: AtomicU64::new(1) }
     }
 
     /// The bytes. What goes this way is not held against the page model: for the SPMC itself, and for

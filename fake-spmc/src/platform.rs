@@ -17,7 +17,7 @@ pub use policy::standard_policy;
 use crate::layout::{self, HYPERVISOR, PARTITION};
 use crate::machine::Machine;
 use crate::personality::Personality;
-use crate::ram::range;
+use crate::ram::{GivenMemory, range};
 use crate::spmc::Spmc;
 use causeway_abi::{Frame, Reply};
 use causeway_ffa::call::{DirectMessage, Width};
@@ -52,6 +52,8 @@ pub struct Setup {
     pub mediation: Mediation,
     /// The partition's policy; by default [`standard_policy`].
     pub policy: Option<Policy>,
+    /// Where the bytes of memory come from; by default from this process alone.
+    pub memory: Option<GivenMemory>,
 }
 
 impl Setup {
@@ -59,7 +61,8 @@ impl Setup {
     #[must_use]
     pub const fn new(personality: Personality) -> Self {
         let mediation = Mediation::Checked;
-        Self { personality, vm_count: 3, vm_pages: 256, mediation, policy: None }
+        let (policy, memory) = (None, None);
+        Self { personality, vm_count: 3, vm_pages: 256, mediation, policy, memory }
     }
 }
 
@@ -86,7 +89,8 @@ impl Platform {
     /// If the partition cannot be started on this SPMC, or has no memory for it.
     #[must_use]
     pub fn boot(setup: &Setup) -> Self {
-        let machine = Arc::new(layout::machine(setup.vm_count, setup.vm_pages));
+        let machine = layout::machine_with(setup.vm_count, setup.vm_pages, setup.memory);
+        let machine = Arc::new(machine);
         let standard = || standard_policy(setup.vm_count, setup.vm_pages);
         let policy = setup.policy.unwrap_or_else(standard);
         let floor = Floor::boot(setup.personality.clone(), machine.clone(), policy);

@@ -11,16 +11,52 @@ const PAGE: usize = 4096;
 #[repr(C, align(4096))]
 struct Page([AtomicU8; PAGE]);
 
+/// Gives the bytes of a bank, zero and on page boundaries, for ever: memory that other processes
+/// share, say. `None` leaves that bank to this crate.
+pub type GivenMemory = fn(PageRange) -> Option<&'static [AtomicU8]>;
+
+enum Bytes {
+    Own(Box<[Page]>),
+    Given(&'static [AtomicU8]),
+}
+
 struct Bank {
     range: PageRange,
+    given: Option<GivenMemory>,
     /// Made when somebody looks: many tests move memory and never touch it.
-    pages: OnceLock<Box<[Page]>>,
+    bytes: OnceLock<Bytes>,
 }
 
 impl Bank {
-    fn pages(&self) -> &[Page] {
+    fn bytes(&self) -> &Bytes {
         let page = || Page([const { AtomicU8::new(0) }; PAGE]);
-        self.pages.get_or_init(|| (0..self.range.page_count()).map(|_| page()).collect())
+        self.bytes.get_or_init(|| match self.given.and_then(|given| given(self.range)) {
+            Some(bytes) => Bytes::Given(bytes),
+            None => Bytes::Own((0..self.range.page_count()).map(|_| page()).collect()),
+        })
+    }
+
+    /// The bytes of one page.
+    fn page(&self, index: usize) -> Option<&[AtomicU8]> {
+        match self.bytes() {
+            Bytes::Own(pages) => pages.get(index).map(|page| page.0.as_slice()),
+            Bytes::Given(bytes) => {
+                let start = index.checked_mul(PAGE)?;
+                bytes.get(start..start.checked_add(PAGE)?)
+            }
+        }
+    }
+
+    /// The first byte of a run of pages.
+    fn pointer(&self, first: usize, count: usize) -> Option<NonNull<u8>> {
+        let end = first.checked_add(count)?;
+        match self.bytes() {
+            Bytes::Own(pages) => Some(NonNull::from(pages.get(first..end)?).cast()),
+            Bytes::Given(bytes) => {
+                let run = first.checked_mul(PAGE)?..end.checked_mul(PAGE)?;
+                Some(NonNull::from(bytes.get(run)?).cast())
+            }
+        }
     }
 }
 
@@ -44,7 +80,13 @@ impl Ram {
     /// Makes one bank for each range.
     #[must_use]
     pub fn new(ranges: &[PageRange]) -> Self {
-        let bank = |range: &PageRange| Bank { range: *range, pages: OnceLock::new() };
+        Self::of(ranges, None)
+    }
+
+    /// The same, with bytes that somebody else gives.
+    #[must_use]
+    pub fn of(ranges: &[PageRange], given: Option<GivenMemory>) -> Self {
+        let bank = |range: &PageRange| Bank { range: *range, given, bytes: OnceLock::new() };
         Self { banks: ranges.iter().map(bank).collect() }
     }
 
@@ -62,7 +104,7 @@ impl Ram {
         let first = (range.start().get() - bank.range.start().get()) / PAGE_SIZE;
         let first = usize::try_from(first).ok()?;
         let count = usize::try_from(range.page_count()).ok()?;
-        bank.pages().get(first..first.checked_add(count)?).map(|pages| NonNull::from(pages).cast())
+        bank.pointer(first, count)
     }
 
     /// The bytes from `address` to the end of its page.
@@ -70,7 +112,7 @@ impl Ram {
         let inside = |bank: &&Bank| (bank.range.start().get()..bank.range.end()).contains(&address);
         let bank = self.banks.iter().find(inside)?;
         let offset = usize::try_from(address - bank.range.start().get()).ok()?;
-        bank.pages().get(offset / PAGE)?.0.get(offset % PAGE..)
+        bank.page(offset / PAGE)?.get(offset % PAGE..)
     }
 
     /// Copies bytes out; nothing is read beyond memory: `None`, and `into` is then half filled.

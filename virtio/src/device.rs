@@ -77,6 +77,12 @@ pub trait DeviceModel {
         Features::NONE
     }
 
+    /// Returns which features of rings and of the transport the server may offer: all that it knows,
+    /// unless the queues are served by somebody else, who knows fewer.
+    fn ring_features(&self) -> Features {
+        Features::ALL
+    }
+
     /// Returns the bytes of the configuration space.
     fn config_len(&self) -> u32 {
         0

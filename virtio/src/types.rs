@@ -95,6 +95,8 @@ pub struct Features(u64);
 impl Features {
     /// None.
     pub const NONE: Self = Self(0);
+    /// Every bit.
+    pub const ALL: Self = Self(u64::MAX);
     /// VIRTIO_F_INDIRECT_DESC (28).
     pub const INDIRECT_DESC: Self = Self(1 << 28);
     /// VIRTIO_F_EVENT_IDX (29).

@@ -80,7 +80,8 @@ impl<D: DeviceModel, const QUEUES: usize> DeviceServer<D, QUEUES> {
 
     /// Returns what the device offers.
     pub fn offered(&self) -> Features {
-        self.model.features() | TRANSPORT_FEATURES
+        let rings = TRANSPORT_FEATURES.get() & self.model.ring_features().get();
+        self.model.features() | Features::from_raw(rings)
     }
 
     /// Resets the device: its queues are gone. Also for a driver that died.
@@ -91,6 +92,19 @@ impl<D: DeviceModel, const QUEUES: usize> DeviceServer<D, QUEUES> {
             *slot = Slot { settings: Vqueue::default(), queue: None };
         }
         self.model.reset();
+    }
+
+    /// Returns how a queue was set up, once it may be served: the driver is ready and the queue is
+    /// enabled. For models whose queues somebody else serves.
+    #[must_use]
+    pub fn queue_config(&self, index: u16) -> Option<QueueConfig> {
+        if !self.status.contains(Status::DRIVER_OK) || self.status.contains(Status::NEEDS_RESET) {
+            return None;
+        }
+        let slot = self.slots.get(usize::from(index)).filter(|slot| slot.queue.is_some())?;
+        let Vqueue { cur_size, desc, driver, device, .. } = slot.settings;
+        let size = QueueSize::from_wire(cur_size)?;
+        Some(QueueConfig { size, desc, driver, device, features: self.features })
     }
 
     /// Notes that the configuration space changed; returns the event for the driver.
