@@ -10,6 +10,7 @@ mod figures;
 mod known_bugs;
 mod security;
 mod table;
+pub use demos::DEMO_MINIMAL;
 pub use figures::FIGURES;
 pub use table::{JOBS, TRANSFER};
 
@@ -29,6 +30,15 @@ pub enum Processor {
     Any,
     /// One that has no random numbers.
     WithoutEntropy,
+}
+
+/// Which build of the partition a job boots, with the manifest that goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As large as a policy can ask for.
+    Full,
+    /// Two VMs and one device of its own with one queue (feature `minimal`).
+    Minimal,
 }
 
 /// When the machine goes off.
@@ -99,6 +109,8 @@ pub struct Job {
     pub partition_lines: &'static [MonitorLine],
     /// Which monitor it boots.
     pub monitor: MonitorBuild,
+    /// Which partition it boots.
+    pub profile: Profile,
     /// Further lines of the boot configuration, for the monitor.
     pub config: &'static [&'static str],
     /// Whether VM 1 prints the whole ledger and its head, which the host must then verify.

@@ -101,6 +101,16 @@ struct LocalArea {
     writable: bool,
 }
 
+/// Bytes of one device's state with so many queues.
+pub(crate) const fn host_bytes<P: Platform, const QUEUES: usize>() -> usize {
+    size_of::<Host<Device<P>, 1, QUEUES>>()
+}
+
+/// Bytes of what is kept of an area.
+pub(crate) const fn area_bytes() -> usize {
+    size_of::<Option<LocalArea>>()
+}
+
 /// The devices, and the areas that they may reach.
 pub(crate) struct Devices<P: Platform> {
     host: Host<Device<P>, LOCAL_DEVICES, LOCAL_QUEUES>,

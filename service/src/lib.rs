@@ -43,4 +43,4 @@ mod vault;
 
 pub use partition::Partition;
 pub use platform::Platform;
-pub use sizes::{LEDGER_ROOM, MAX_AREA_PAGES, MAX_AREAS, MAX_PIECES, ram};
+pub use sizes::{LEDGER_ROOM, MAX_AREA_PAGES, MAX_AREAS, MAX_PIECES, PROFILE, ram, ram_of_one};

@@ -4,12 +4,12 @@
 //! The **full** profile holds whatever a policy can name. The **minimal** one (feature `minimal`) is for
 //! a partition with two VMs, one device of its own with one queue, and few grants; a policy that
 //! promises more is refused at the start, and a device for which there is no room is not offered.
-//! `cargo run -p causeway-fake-spmc --example sizes`, with and without `--features minimal`, prints what
-//! they cost.
+//! The image says what it costs when it starts, `cargo xtask run --demo minimal` shows it; on a host
+//! `cargo run -p causeway-fake-spmc --example sizes`, with and without `--features minimal`, does.
 
 use crate::areas::Areas;
 use crate::bus::BusGlue;
-use crate::devices::Devices;
+use crate::devices::{self, Devices};
 use crate::partition::Partition;
 use crate::platform::Platform;
 use crate::transactions::Response;
@@ -21,6 +21,7 @@ mod profile {
     use super::Bus;
     use causeway_memshare::FullBroker;
 
+    pub(super) const NAME: &str = "full";
     pub(crate) type Broker = FullBroker;
     /// 8 VMs, 8 links of 4 devices with 4 queues each, 16 areas a link.
     pub(crate) type ServiceBus = Bus<8, 8, 4, 16, 4>;
@@ -34,6 +35,7 @@ mod profile {
 mod profile {
     use super::Bus;
 
+    pub(super) const NAME: &str = "minimal";
     /// 64 grants with 256 ranges.
     pub(crate) type Broker = causeway_memshare::Broker<64, 256, 1>;
     /// 2 VMs, 2 links (to each other, or to the partition) of one device with one queue, 4 areas a link.
@@ -44,6 +46,8 @@ mod profile {
     pub(super) const LOCAL_QUEUES: usize = 1;
 }
 
+/// The profile of this build.
+pub const PROFILE: &str = profile::NAME;
 /// Ledger entries for each VM.
 pub const LEDGER_ROOM: usize = profile::LEDGER_ROOM;
 /// VMs that have a message FIFO.
@@ -78,4 +82,20 @@ pub const fn ram<P: Platform>() -> [(&'static str, usize); 7] {
         ("retrieve response", size_of::<Response>()),
         ("partition", size_of::<Partition<P>>()),
     ]
+}
+
+/// The bus of one driver with one link and one device: areas and queues vary.
+type Small<const AREAS: usize, const QUEUES: usize> = Bus<1, 1, 1, AREAS, QUEUES>;
+
+/// What one more of each costs in RAM, in bytes: a queue of a device of the partition's own, an area
+/// in which it works (its place in the mapped areas included), a device with one queue.
+#[must_use]
+pub const fn ram_of_one<P: Platform>() -> [(&'static str, usize); 3] {
+    let queue_of_bus = size_of::<Small<1, 2>>() - size_of::<Small<1, 1>>();
+    let queue = queue_of_bus + devices::host_bytes::<P, 2>() - devices::host_bytes::<P, 1>();
+    let area = size_of::<Small<2, 1>>() - size_of::<Small<1, 1>>();
+    let mapped = size_of::<Areas<P::Window>>() / MAX_AREAS;
+    let area = area + mapped + devices::area_bytes();
+    let device = size_of::<Bus<1, 1, 2, 1, 1>>() - size_of::<Small<1, 1>>();
+    [("queue", queue), ("area", area), ("device", device + devices::host_bytes::<P, 1>())]
 }

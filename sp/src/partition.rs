@@ -45,6 +45,11 @@ impl Machine {
 static STATE: OrderedLock<Partition<Machine>> =
     OrderedLock::new(Partition::new(Machine { started: None }));
 
+/// What the state costs, in bytes: all of it, and one more queue, area and device.
+pub(crate) fn ram() -> (usize, [(&'static str, usize); 3]) {
+    (size_of::<Partition<Machine>>(), causeway_service::ram_of_one::<Machine>())
+}
+
 /// Runs `work` alone with the state.
 pub(crate) fn with<R>(work: impl FnOnce(&mut Partition<Machine>) -> R) -> Result<R, Crashed> {
     STATE.with(crash::happened, work)

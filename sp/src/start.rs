@@ -57,6 +57,17 @@ fn bring_up(boot_info: u64, core: CoreId) {
     if started.is_err() {
         panic!("crashed before the start");
     }
+    let (all, [queue, area, device]) = partition::ram();
+    log!(
+        "RAM profile={} partition={all} {}={} {}={} {}={}",
+        causeway_service::PROFILE,
+        queue.0,
+        queue.1,
+        area.0,
+        area.1,
+        device.0,
+        device.1
+    );
     log!("ready id={}", ids.own);
 }
 

@@ -61,9 +61,10 @@ pub(crate) enum Action {
     /// for -bios and for pflash) and fiptool in target/image/. With fiptool a part is swapped
     /// without a new build of TF-A.
     #[command(after_help = "Examples:\n  cargo xtask image\n  \
+                            cargo xtask image --profile minimal   in target/image/minimal/\n  \
                             TFA_DIR=~/src/trusted-firmware-a cargo xtask image\n  \
                             target/image/fiptool info target/image/fip.bin")]
-    Image(SetUpArgs),
+    Image(ImageArgs),
     /// Look at the machine, install what may be installed, name the rest
     #[command(after_help = "Examples:\n  cargo xtask doctor\n  cargo xtask doctor --yes")]
     Doctor(SetUpArgs),
@@ -72,6 +73,25 @@ pub(crate) enum Action {
                             cargo xtask clean --all    the firmware's source and build too (the \
                             next run needs the network)")]
     Clean(CleanArgs),
+}
+
+/// Options of `image`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct ImageArgs {
+    /// Which partition: as large as a policy can ask for, or for one device with one queue
+    #[arg(long, value_enum, default_value_t = ProfileName::Full)]
+    pub(crate) profile: ProfileName,
+    #[command(flatten)]
+    pub(crate) set_up: SetUpArgs,
+}
+
+/// A profile of the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileName {
+    /// Everything that a policy can name.
+    Full,
+    /// Two VMs, one device with one queue.
+    Minimal,
 }
 
 /// Options of commands that set up the machine.

@@ -9,6 +9,7 @@ use crate::process::Step;
 use crate::tfa::{self, Built};
 use crate::{paths, say};
 use build::Program;
+use causeway_guests::jobs::{Job, MonitorBuild, Profile};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ const MONITOR_ROOM: usize = 0x100_0000;
 const PARTITION_ROOM: usize = 0xf0_0000;
 /// The EL3 SPMC reads manifest and boot information from one page.
 const MANIFEST_ROOM: u64 = 4096 - 128;
+/// The manifests of both profiles.
 const MANIFEST: &str = "manifests/qemu-el3.dts";
+const MINIMAL_MANIFEST: &str = "manifests/qemu-el3-minimal.dts";
 
 /// Which monitor the images hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +32,26 @@ pub(crate) enum Variant {
     Honest,
     /// The test build that forwards unchecked.
     Raw,
+    /// The honest monitor, and the partition in its minimal profile.
+    Minimal,
 }
 
 impl Variant {
+    /// The images that a job boots.
+    pub(crate) fn of(job: &Job) -> Self {
+        match (job.profile, job.monitor) {
+            (Profile::Minimal, _) => Self::Minimal,
+            (Profile::Full, MonitorBuild::Checked) => Self::Honest,
+            (Profile::Full, MonitorBuild::Raw) => Self::Raw,
+        }
+    }
+
     /// Its folder.
     pub(crate) fn dir(self) -> PathBuf {
         match self {
             Self::Honest => paths::image(),
             Self::Raw => paths::image().join("raw"),
+            Self::Minimal => paths::image().join("minimal"),
         }
     }
 
@@ -50,18 +65,22 @@ impl Variant {
 pub(crate) fn make(variants: &[Variant]) -> Result<(), Stop> {
     let built = tfa::ready()?;
     files::make_dir(&paths::image())?;
-    let partition = build::one(Program::Partition)?;
-    room("the partition", partition.len(), PARTITION_ROOM)?;
-    let dtb = manifest()?;
     let guests = build::guests()?;
     let pack = pack::write(&guests).map_err(Stop::failed)?;
     for variant in variants {
         let dir = variant.dir();
         files::make_dir(&dir)?;
         let monitor = build::one(match variant {
-            Variant::Honest => Program::Monitor,
+            Variant::Honest | Variant::Minimal => Program::Monitor,
             Variant::Raw => Program::RawMonitor,
         })?;
+        let (program, source) = match variant {
+            Variant::Honest | Variant::Raw => (Program::Partition, MANIFEST),
+            Variant::Minimal => (Program::MinimalPartition, MINIMAL_MANIFEST),
+        };
+        let partition = build::one(program)?;
+        room("the partition", partition.len(), PARTITION_ROOM)?;
+        let dtb = manifest(source)?;
         let monitor = with_pack(monitor, &pack)?;
         files::write(&dir.join("sp.bin"), &partition)?;
         files::write(&dir.join("monitor.bin"), &monitor)?;
@@ -96,7 +115,7 @@ pub(crate) fn make_bench() -> Result<(), Stop> {
     let built = tfa::ready()?;
     files::make_dir(&paths::image())?;
     let partition = build::one(Program::Partition)?;
-    let dtb = manifest()?;
+    let dtb = manifest(MANIFEST)?;
     let [measuring, empty] = build::bench()?;
     for (which, partition) in [(Measured::Causeway, &partition), (Measured::Empty, &empty)] {
         let dir = which.dir();
@@ -128,8 +147,8 @@ fn room(what: &str, len: usize, limit: usize) -> Result<(), Stop> {
 }
 
 /// Compiles the partition's manifest.
-fn manifest() -> Result<Vec<u8>, Stop> {
-    let source = paths::root().join(MANIFEST);
+fn manifest(name: &str) -> Result<Vec<u8>, Stop> {
+    let source = paths::root().join(name);
     let out = paths::image().join("sp.dtb");
     let log = paths::image().join("dtc.log");
     Step::new("dtc of the partition's manifest", "dtc", &log)
@@ -141,7 +160,7 @@ fn manifest() -> Result<Vec<u8>, Stop> {
     let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if len > MANIFEST_ROOM {
         return Err(Stop::failed(format!(
-            "{MANIFEST} compiles to {len} bytes; the SPMC has room for {MANIFEST_ROOM}"
+            "{name} compiles to {len} bytes; the SPMC has room for {MANIFEST_ROOM}"
         )));
     }
     Ok(bytes)

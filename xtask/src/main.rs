@@ -26,8 +26,9 @@ mod tail;
 mod tfa;
 mod verdict;
 
+use causeway_guests::jobs::{DEMO_MINIMAL, TRANSFER};
 use clap::Parser;
-use cli::{Action, CleanArgs, Cli};
+use cli::{Action, CleanArgs, Cli, ProfileName};
 use outcome::{Exit, Stop, files};
 use setup::Consent;
 use std::process::ExitCode;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         return finish(Err(stop));
     }
     match cli.command {
-        Action::Image(args) => finish(image_command(consent(args.yes))),
+        Action::Image(args) => finish(image_command(args.profile, consent(args.set_up.yes))),
         Action::Doctor(args) => finish(setup::doctor(consent(args.yes))),
         Action::Clean(args) => finish(clean(args)),
         Action::Run(args) => finish(run::run(&args, consent(args.set_up.yes))),
@@ -89,10 +90,14 @@ fn command_line_error(error: &clap::Error) -> ExitCode {
     Exit::Usage.into()
 }
 
-fn image_command(consent: Consent) -> Result<(), Stop> {
+fn image_command(profile: ProfileName, consent: Consent) -> Result<(), Stop> {
     setup::for_images(consent)?;
-    image::make(&[image::Variant::Honest])?;
-    say::line(&run::line_for_images()?);
+    let job = match profile {
+        ProfileName::Full => &TRANSFER,
+        ProfileName::Minimal => &DEMO_MINIMAL,
+    };
+    image::make(&[image::Variant::of(job)])?;
+    say::line(&run::line_for_images(job)?);
     Ok(())
 }
 

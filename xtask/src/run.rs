@@ -59,7 +59,7 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
     let disk = args.disk.as_deref().map(Disk::open).transpose()?;
     result.tell_disk(disk.as_ref());
     setup::for_images(consent)?;
-    image::make(&[Variant::Honest])?;
+    image::make(&[Variant::of(job)])?;
     let disk = match disk {
         None if job.needs_disk => Some(Disk::built_in(BUILT_IN_BYTES)?),
         disk => disk,
@@ -76,7 +76,7 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
     ));
     let plan = Plan {
         job,
-        variant: Variant::Honest,
+        variant: Variant::of(job),
         cpu: args.cpu,
         smp: args.smp,
         limit: Duration::from_secs(args.timeout),
@@ -150,14 +150,15 @@ fn show(text: &str, shown: &mut u32) {
     }
 }
 
-/// The QEMU line that boots target/image/ as it stands: the transfer of the built-in disk image.
-pub(crate) fn line_for_images() -> Result<String, Stop> {
-    let dir = paths::image();
+/// The QEMU line that boots the images of a job as they stand, with the built-in disk image.
+pub(crate) fn line_for_images(job: &Job) -> Result<String, Stop> {
+    let variant = Variant::of(job);
+    let dir = variant.dir();
     let disk = Disk::built_in(BUILT_IN_BYTES)?;
     let cores = 4;
     let machine = Machine {
         program: qemu::program(),
-        flash: Variant::Honest.flash(),
+        flash: variant.flash(),
         cpu: Cpu::Max.name(),
         smp: cores,
         config: Some(dir.join("boot.txt")),
@@ -165,7 +166,7 @@ pub(crate) fn line_for_images() -> Result<String, Stop> {
         disk: Some(disk.path),
         serial: [dir.join("normal.log"), dir.join("secure.log")],
     };
-    let text = Config::of(&TRANSFER, cores, disk.bytes).text().map_err(Stop::failed)?;
+    let text = Config::of(job, cores, disk.bytes).text().map_err(Stop::failed)?;
     files::write(&dir.join("boot.txt"), text)?;
     Ok(machine.command_line())
 }

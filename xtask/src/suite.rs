@@ -121,7 +121,7 @@ impl Machine {
     fn ready(&mut self, consent: Consent) -> Result<(), Stop> {
         if let Self::Unknown = self {
             let made = setup::for_images(consent)
-                .and_then(|()| image::make(&[Variant::Honest, Variant::Raw]));
+                .and_then(|()| image::make(&[Variant::Honest, Variant::Raw, Variant::Minimal]));
             *self = match made {
                 Ok(()) => Self::Ready,
                 Err(stop) => Self::Not(stop),

@@ -11,11 +11,14 @@ pub(crate) use figures::Figures;
 pub(crate) use report::{Report, Transfer};
 
 use crate::disk::Disk;
-use causeway_guests::jobs::{End, Job, Sabotage};
+use causeway_guests::jobs::{End, Job, Profile, Sabotage};
 use std::fmt;
 
 /// The job whose VMs name the areas that the partition maps.
 const MAPPED_ATTRS: &str = "mapped_attrs";
+
+/// A queue costs less of the partition's RAM, in the minimal profile.
+const QUEUE_BYTES: u64 = 1024;
 
 /// One condition that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +143,10 @@ pub(crate) fn of_job(job: &Job, report: &Report) -> Vec<Broken> {
                 broken.push(Broken::Line(who, line.text.to_owned(), line.at_least, seen));
             }
         }
+    }
+    if job.profile == Profile::Minimal && report.queue_bytes.is_none_or(|n| n >= QUEUE_BYTES) {
+        let met = report.queue_bytes.map_or("unknown".to_owned(), |n| n.to_string());
+        broken.push(Broken::Figure("the partition", "bytes of RAM for a queue", met));
     }
     broken.extend(report.maps.iter().cloned());
     if job.name == MAPPED_ATTRS {

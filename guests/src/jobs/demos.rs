@@ -2,7 +2,7 @@
 //! run for them.
 
 use super::table::PLAIN;
-use super::{Job, MonitorLine};
+use super::{Job, MonitorLine, Profile};
 
 /// Entropy of the partition.
 pub(super) const DEMO_RNG: Job = Job {
@@ -21,6 +21,15 @@ pub(super) const DEMO_RNG: Job = Job {
         &[],
     ],
     ..PLAIN
+};
+
+/// The same from a partition that is built for nothing else.
+pub const DEMO_MINIMAL: Job = Job {
+    name: "demo_minimal",
+    shows: "the partition in its minimal profile, one device with one queue, serves an unmodified driver",
+    profile: Profile::Minimal,
+    partition_lines: &[MonitorLine { text: "RAM profile=minimal ", at_least: 1 }],
+    ..DEMO_RNG
 };
 
 /// Consoles of the partition and of VM 2.

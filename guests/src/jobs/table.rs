@@ -1,11 +1,11 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
 use super::broker::{CAPACITY, CAPACITY_SPMC, KILLS, LEDGER, SEAL, UNCONFIRMED};
-use super::demos::{DEMO_CONSOLE, DEMO_RNG};
+use super::demos::{DEMO_CONSOLE, DEMO_MINIMAL, DEMO_RNG};
 use super::figures::FIGURES;
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::security::{ENTROPY, ENTROPY_NONE};
-use super::{End, Job, MonitorBuild, MonitorLine, Processor, Sabotage, Verdict};
+use super::{End, Job, MonitorBuild, MonitorLine, Processor, Profile, Sabotage, Verdict};
 use crate::cases;
 
 /// The first user story: VM 1 reads the whole disk of VM 2 through a brokered ring.
@@ -29,6 +29,7 @@ pub const TRANSFER: Job = Job {
     monitor_lines: &[],
     partition_lines: &[],
     monitor: MonitorBuild::Checked,
+    profile: Profile::Full,
     config: &[],
     prints_ledger: false,
     end: End::All,
@@ -48,6 +49,7 @@ pub(super) const PLAIN: Job = Job {
     monitor_lines: &[],
     partition_lines: &[],
     monitor: MonitorBuild::Checked,
+    profile: Profile::Full,
     config: &[],
     prints_ledger: false,
     end: End::All,
@@ -381,5 +383,6 @@ pub const JOBS: &[Job] = &[
     ENTROPY_NONE,
     DEMO_RNG,
     DEMO_CONSOLE,
+    DEMO_MINIMAL,
     FIGURES,
 ];

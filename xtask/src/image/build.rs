@@ -18,6 +18,8 @@ const GUESTS: [&str; 3] = ["frontend", "backend", "hostile"];
 pub(crate) enum Program {
     /// sp/: the partition.
     Partition,
+    /// sp/ with the feature `minimal`.
+    MinimalPartition,
     /// monitor/: the honest hypervisor.
     Monitor,
     /// monitor/ with the feature `raw`.
@@ -27,7 +29,7 @@ pub(crate) enum Program {
 impl Program {
     fn package(self) -> &'static str {
         match self {
-            Self::Partition => "causeway-sp",
+            Self::Partition | Self::MinimalPartition => "causeway-sp",
             Self::Monitor | Self::RawMonitor => "causeway-monitor",
         }
     }
@@ -35,6 +37,7 @@ impl Program {
     fn name(self) -> &'static str {
         match self {
             Self::Partition => "sp",
+            Self::MinimalPartition => "sp (minimal)",
             Self::Monitor => "monitor",
             Self::RawMonitor => "monitor (raw)",
         }
@@ -46,6 +49,7 @@ impl Program {
             // instruction: words may lie anywhere (docs/decisions/0009). The target's default loads
             // them byte by byte.
             Self::Partition => &["--config", UNALIGNED_WORDS],
+            Self::MinimalPartition => &["--config", UNALIGNED_WORDS, "--features", "minimal"],
             Self::Monitor => &[],
             Self::RawMonitor => &["--features", "raw"],
         }

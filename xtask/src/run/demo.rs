@@ -30,21 +30,25 @@ pub(crate) fn job(name: &str) -> Result<&'static Job, Stop> {
     })
 }
 
-/// What each party reported: `vm1`, `vm2`, `vm3`, `mon`, and their keys. The first word counts.
+/// What each party reported: `vm1`, `vm2`, `vm3`, `mon`, and their keys; `sp` is what the partition said
+/// of its RAM when it started. The first word counts.
 pub(crate) type Results = BTreeMap<&'static str, BTreeMap<String, String>>;
 
-/// Collects the RESULT lines.
+/// Collects the RESULT lines, and the partition's RAM line.
 pub(crate) fn results(logs: &Logs) -> Results {
     let mut results = Results::new();
-    for line in logs.normal.iter().map(|line| Line::normal(line)) {
-        let who = match line.source {
-            Source::Vm(1) => "vm1",
-            Source::Vm(2) => "vm2",
-            Source::Vm(_) => "vm3",
-            Source::Monitor => "mon",
-            Source::Partition | Source::Firmware => continue,
+    let normal = logs.normal.iter().map(|line| Line::normal(line));
+    let secure = logs.secure.iter().map(|line| Line::secure(line));
+    for line in normal.chain(secure) {
+        let (who, kind) = match line.source {
+            Source::Vm(1) => ("vm1", "RESULT"),
+            Source::Vm(2) => ("vm2", "RESULT"),
+            Source::Vm(_) => ("vm3", "RESULT"),
+            Source::Monitor => ("mon", "RESULT"),
+            Source::Partition => ("sp", "RAM"),
+            Source::Firmware => continue,
         };
-        let Some(fields) = line.fields("RESULT") else { continue };
+        let Some(fields) = line.fields(kind) else { continue };
         let told = results.entry(who).or_default();
         for (name, value) in fields.iter() {
             told.entry(name.to_owned()).or_insert_with(|| value.to_owned());
@@ -105,13 +109,16 @@ mod tests {
             "[vm2] [vm1] RESULT bytes=8",
             "RESULT a=1",
         ];
-        let logs = Logs { normal: normal.map(str::to_owned).to_vec(), ..Logs::default() };
+        let secure = vec!["[sp] RAM profile=full queue=7".to_owned(), "RAM queue=8".to_owned()];
+        let normal = normal.map(str::to_owned).to_vec();
+        let logs = Logs { normal, secure, ..Logs::default() };
         let results = results(&logs);
         let json = json(&results);
         assert_eq!(json["vm1"]["bytes"], 5);
         assert_eq!(json["vm1"]["status"], "ok");
         assert_eq!(json["mon"]["doorbells"], 2);
-        assert_eq!(results.len(), 2);
+        assert_eq!(json["sp"]["queue"], 7);
+        assert_eq!(results.len(), 3);
         let table = table(&TRANSFER, &results);
         assert!(table.contains("doorbells") && table.contains(TRANSFER.shows), "{table}");
     }

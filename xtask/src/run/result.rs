@@ -48,7 +48,7 @@ pub(crate) struct RunResult {
     cpu: Option<&'static str>,
     smp: Option<u32>,
     logs: Option<String>,
-    /// Every RESULT line: `vm1`, `vm2`, `vm3`, `mon`, and their keys.
+    /// Every RESULT line: `vm1`, `vm2`, `vm3`, `mon`, and their keys; `sp`: bytes of the partition's RAM.
     results: Option<serde_json::Value>,
     /// What the second boot, which counts instructions, found.
     figures: Option<serde_json::Value>,

@@ -10,7 +10,7 @@ use crate::outcome::{Exit, Stop};
 use crate::run::Plan;
 use crate::verdict::{Broken, noticed};
 use crate::{bench, say};
-use causeway_guests::jobs::{JOBS, Job, MonitorBuild, Processor, TRANSFER, Verdict};
+use causeway_guests::jobs::{JOBS, Job, Processor, TRANSFER, Verdict};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,10 +51,7 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
             }
             let plan = Plan {
                 job,
-                variant: match job.monitor {
-                    MonitorBuild::Checked => Variant::Honest,
-                    MonitorBuild::Raw => Variant::Raw,
-                },
+                variant: Variant::of(job),
                 cpu: *cpu,
                 smp: *smp,
                 limit: LIMIT,

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) monitor_lines: Vec<String>,
     /// What the partition printed on the secure UART.
     pub(crate) partition_lines: Vec<String>,
+    /// Bytes of the partition's RAM for one more queue, as it says.
+    pub(crate) queue_bytes: Option<u64>,
     /// What is wrong with the partition's MAP lines in any run.
     pub(crate) maps: Vec<Broken>,
     /// What is wrong with them where the VMs name the areas.
@@ -68,6 +70,8 @@ impl Report {
         let (during, after) = logs.secure.split_at(last_of_partition(logs));
         for line in during.iter().map(|line| Line::secure(line)) {
             if line.source == Source::Partition {
+                let ram = line.fields("RAM").and_then(|ram| ram.number("queue"));
+                report.queue_bytes = report.queue_bytes.or(ram);
                 report.partition_lines.push(line.text.to_owned());
             }
             report.note_crash(line);

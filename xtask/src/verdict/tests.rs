@@ -3,7 +3,7 @@
 use super::{Broken, Report, Transfer, noticed, of_job, of_transfer};
 use crate::boot::Logs;
 use crate::disk::Disk;
-use causeway_guests::jobs::{self, End, Job, MonitorLine, Sabotage, TRANSFER};
+use causeway_guests::jobs::{self, End, Job, MonitorLine, Profile, Sabotage, TRANSFER};
 
 const DIGEST: &str = "5e1f";
 
@@ -243,6 +243,17 @@ fn the_monitors_lines_are_counted() {
     assert_eq!(broken, [Broken::Line("monitor", "FAULT vm=2 ".into(), 2, 1)]);
     lines.push("[mon] FAULT vm=2 ipa=0x2 write=0".into());
     assert_eq!(judged(&job, lines, &[]), []);
+}
+
+#[test]
+fn a_minimal_partition_whose_queue_costs_a_kibibyte_or_is_not_told_fails() {
+    let job = Job { profile: Profile::Minimal, ..TRANSFER };
+    let judged = |secure| judged(&job, good(), secure);
+    assert_eq!(judged(&["[sp] RAM profile=minimal queue=1023 area=9999"]), []);
+    let figure =
+        |met: &str| [Broken::Figure("the partition", "bytes of RAM for a queue", met.into())];
+    assert_eq!(judged(&["[sp] RAM profile=minimal queue=1024"]), figure("1024"));
+    assert_eq!(judged(&["RAM profile=minimal queue=1"]), figure("unknown"));
 }
 
 #[test]
