@@ -158,7 +158,7 @@ pub(crate) fn boot(
     match status {
         Some(status) if !status.success() => {
             process::show_tail(&log);
-            let told = process::told(status);
+            let told = process::why(status, &log);
             Err(Stop::failed(format!("QEMU {told} (log: {})", log.display())))
         }
         Some(_) | None => Ok(Logs {

@@ -226,7 +226,7 @@ pub(crate) struct TestArgs {
 /// Options of `clean`.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct CleanArgs {
-    /// TF-A's source and build too
+    /// TF-A's source and build too, and what the parts of `test` built for themselves
     #[arg(long)]
     pub(crate) all: bool,
 }

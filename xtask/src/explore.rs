@@ -95,7 +95,7 @@ pub(crate) fn walk(
     }
     if !file.is_file() {
         process::show_tail(&log);
-        return Err(Stop::failed(format!("the walk {}", process::told(status))));
+        return Err(Stop::failed(format!("the walk {}", process::why(status, &log))));
     }
     let found: Fields = serde_json::from_slice(&files::read(&file)?)
         .map_err(|e| Stop::failed(format!("{} is no JSON: {e}", file.display())))?;

@@ -25,7 +25,7 @@ pub(crate) fn fuzz(args: &FuzzArgs) -> Result<(), Stop> {
         let hunt = Hunt { programs: ready(&dir)?, dir, limit: Duration::from_secs(args.seconds) };
         say::progress(&format!("{} targets, {} s each", chosen.len(), args.seconds));
         let mut found = Vec::new();
-        for (target, outcome) in pool::two_at_a_time(&chosen, |target, _| hunt.target(target)) {
+        for (target, outcome) in pool::work_on(&chosen, pool::CORES, |target| hunt.target(target)) {
             found.push((target.clone(), outcome?));
         }
         interrupt::check()?;

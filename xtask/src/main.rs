@@ -21,6 +21,7 @@ mod process;
 mod run;
 mod say;
 mod setup;
+mod space;
 mod suite;
 mod tail;
 mod tfa;
@@ -105,6 +106,7 @@ fn clean(args: CleanArgs) -> Result<(), Stop> {
     let mut dirs = vec![paths::image(), paths::runs(), paths::target().join("setup")];
     if args.all {
         dirs.push(paths::tfa());
+        dirs.extend(suite::folders().map(|name| paths::target().join(name)));
     }
     for dir in dirs {
         say::progress(&format!("removing {}", dir.display()));

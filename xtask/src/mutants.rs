@@ -38,7 +38,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> Result<(), Stop> {
             Some(0 | 2 | 3) => counts.verdict(),
             Some(_) | None => {
                 process::show_tail(&log);
-                Err(Stop::failed(format!("cargo mutants {}", process::told(status))))
+                Err(Stop::failed(format!("cargo mutants {}", process::why(status, &log))))
             }
         }
     })

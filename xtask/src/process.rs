@@ -3,7 +3,7 @@
 
 use crate::outcome::{Stop, files};
 use crate::tail::Tail;
-use crate::{interrupt, paths, say};
+use crate::{interrupt, paths, say, space};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -138,7 +138,7 @@ impl Step {
             return Ok(());
         }
         show_tail(&log);
-        Err(Stop::failed(format!("{what}: {} (log: {})", told(status), log.display())))
+        Err(Stop::failed(format!("{what}: {} (log: {})", why(status, &log), log.display())))
     }
 }
 
@@ -239,6 +239,11 @@ pub(crate) fn show_tail(log: &Path) {
     for line in lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)) {
         say::note(&format!("  | {}", say::printable(line)));
     }
+}
+
+/// Why a program failed whose output is in `log`: a full disk, or its exit status in words.
+pub(crate) fn why(status: ExitStatus, log: &Path) -> String {
+    space::is_the_cause(log).unwrap_or_else(|| told(status))
 }
 
 /// An exit status in words.

@@ -13,7 +13,7 @@ use crate::lines::{Line, Source};
 use crate::outcome::{Stop, files};
 use crate::setup::{self, Consent, qemu};
 use crate::verdict::{self, Broken, Figures, Report, Transfer};
-use crate::{json, paths, say};
+use crate::{json, paths, say, space};
 use causeway_guests::cmdline::CommandLine;
 use causeway_guests::jobs::{FIGURES, Job, TRANSFER};
 use demo::Results;
@@ -22,6 +22,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const SHOWN_LINES: u32 = 200;
+/// What TF-A, QEMU, the images and this tool come to in an empty target/.
+const NEEDED_MB: u64 = 900;
 
 /// Runs the demo; the JSON file is written whatever happens.
 pub(crate) fn run(args: &RunArgs, consent: Consent) -> Result<(), Stop> {
@@ -58,6 +60,7 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
     result.tell_job(job);
     let disk = args.disk.as_deref().map(Disk::open).transpose()?;
     result.tell_disk(disk.as_ref());
+    space::check(NEEDED_MB)?;
     setup::for_images(consent)?;
     image::make(&[Variant::of(job)])?;
     let disk = match disk {

@@ -10,6 +10,7 @@ mod miri;
 mod package;
 mod qemu;
 mod regressions;
+mod room;
 mod run_command;
 mod tally;
 
@@ -18,6 +19,8 @@ use crate::image::{self, Variant};
 use crate::outcome::{Exit, Stop, files};
 use crate::setup::{self, Consent};
 use crate::{paths, say};
+pub(crate) use room::folders;
+
 use regressions::Scope;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -55,6 +58,7 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
     let context = Context { dir: &dir, program: &program, filter: args.filter.as_deref() };
     say::progress(&format!("logs are in {}", dir.display()));
     let chosen = chosen(args);
+    room::check(&chosen)?;
     let mut machine = Machine::Unknown;
     let mut whole = args.filter.is_none();
     for category in Category::ALL {
@@ -93,6 +97,7 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
                 tally.failed(category.name(), &stop.reason, None);
             }
         }
+        room::tidy(category)?;
         tally.minutes(category.name(), started.elapsed());
     }
     if chosen.contains(&Category::Host) {

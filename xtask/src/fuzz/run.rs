@@ -98,7 +98,7 @@ impl Hunt {
         let text = String::from_utf8_lossy(&files::read(&log)?).into_owned();
         let mut found = read(&text);
         if !status.success() || (what == "hunt" && found.executions == 0) {
-            let trouble = trouble(name, &text, &process::told(status), &log);
+            let trouble = trouble(name, &text, &process::why(status, &log), &log);
             say::note(&format!("xtask: fuzz target {name}: {}", say::printable(&trouble.what)));
             if let Some(repeat) = &trouble.repeat {
                 say::note(&format!("  to repeat it: {repeat}"));

@@ -14,7 +14,7 @@ const STATES: u64 = 1_000_000;
 pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
     let program = explore::build(context.dir)?;
     let both: [(&str, Option<&str>); 2] = [("walk", None), ("walk-defects", Some("all"))];
-    let walked = pool::two_at_a_time(&both, |(name, defect), _| {
+    let walked = pool::work_on(&both, pool::CORES, |(name, defect)| {
         let args = ExploreArgs { defect: defect.map(str::to_owned), ..ExploreArgs::default() };
         explore::walk(&program, &args, context.dir, name)
     });

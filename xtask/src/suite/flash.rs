@@ -69,7 +69,7 @@ fn boot(context: &Context<'_>, out: &Path) -> Result<(), Stop> {
         .status()?;
     if !status.success() {
         process::show_tail(&log);
-        return Err(Stop::failed(format!("QEMU {}", process::told(status))));
+        return Err(Stop::failed(format!("QEMU {}", process::why(status, &log))));
     }
     let lines = |name: &str| -> Result<Vec<String>, Stop> {
         let bytes = files::read(&paths::image().join(name))?;

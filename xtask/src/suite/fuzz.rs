@@ -14,7 +14,9 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
     let dir = context.dir.join("fuzz");
     let hunt = Hunt { programs: fuzz::ready(&dir)?, dir, limit: EACH };
     let targets = fuzz::targets()?;
-    let done = pool::two_at_a_time(&targets, |target, _| hunt.target(target));
+    // All at once: what is hunted for is a minute's worth of new input beside the kept corpus, and a
+    // minute of the clock each is what the whole part may take.
+    let done = pool::work_on(&targets, targets.len(), |target| hunt.target(target));
     interrupt::check()?;
     for (target, outcome) in done {
         let name = format!("fuzz::{target}");

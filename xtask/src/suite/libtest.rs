@@ -42,7 +42,7 @@ pub(super) fn count(
     if !status.success() {
         process::show_tail(log);
         if tally.failures() == failures {
-            tally.failed(&name, &process::told(status), Some(log));
+            tally.failed(&name, &process::why(status, log), Some(log));
         }
     } else if tally.count() == count {
         tally.failed(&name, "it ran no test", Some(log));

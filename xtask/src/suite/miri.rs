@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
         prepare(context, target)?;
     }
     // Miri runs one thread at a time, so two of them share the machine.
-    for (lane, outcome) in pool::two_at_a_time(&LANES, |lane, worker| lane.run(context, worker)) {
+    for (lane, outcome) in pool::work_on(&LANES, pool::CORES, |lane| lane.run(context)) {
         let name = format!("{}::{}", lane.name, lane.package);
         let log = lane.log(context);
         match libtest::count(lane.name, outcome, &log, tally) {
@@ -58,13 +58,13 @@ impl Lane {
         log_name(context.dir, &format!("{} {}", self.name, self.package))
     }
 
-    fn run(&self, context: &Context<'_>, worker: usize) -> Result<ExitStatus, Stop> {
+    fn run(&self, context: &Context<'_>) -> Result<ExitStatus, Stop> {
         say::progress(&format!("{}: {}", self.name, self.package));
         miri(&format!("Miri of {}", self.package), &self.log(context))
             .args(["test", "--lib", "--no-fail-fast", "--package", self.package])
             .args(self.target.iter().flat_map(|target| ["--target", target]))
             .args(["--target-dir"])
-            .args([paths::target().join(format!("miri-{worker}"))])
+            .args([paths::target().join("miri")])
             .args(["--"])
             .args(TOO_LONG.iter().flat_map(|name| ["--skip", name]))
             .env("CARGO_TERM_COLOR", "never")

@@ -2,12 +2,16 @@
 //! pages, and holds it to invariants I1-I4, I6 and I7 after each step.
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers")]
 
+mod joins;
 mod naive;
 
 use super::*;
 use crate::VmVerdict;
+use crate::broker::tests::model::joins::Side;
 use crate::broker::tests::model::naive::{Model, Op};
 use crate::event::Event;
+use crate::policy::CopyRule;
+use causeway_abi::CopyDirection;
 use causeway_ffa::FfaError;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +20,25 @@ use std::collections::{BTreeMap, BTreeSet};
 struct World {
     lab: Small,
     stage2: BTreeSet<(u64, u16)>,
+}
+
+/// The tests' policy, in which VM 3 may also donate, and bytes may go from VM 1's local areas into
+/// those of VM 3.
+fn policy() -> Policy {
+    let mut policy = Policy::new().with_hypervisor(HYPERVISOR).with_unmap_deadline_ms(100);
+    for id in super::policy().vms() {
+        policy.add_vm(id).unwrap();
+    }
+    for window in super::policy().windows() {
+        policy.add_window(window).unwrap();
+    }
+    for rule in super::policy().pairs() {
+        let donate = (rule.owner.get(), rule.peer) == (3, None);
+        policy.add_pair(PairRule { donate, ..rule }).unwrap();
+    }
+    let (from, to) = (EndpointId::from_raw(1), EndpointId::from_raw(3));
+    policy.add_copy(CopyRule { from, to, joins: 2 }).unwrap();
+    policy
 }
 
 fn number() -> impl Strategy<Value = u64> {
@@ -49,9 +72,28 @@ fn any_ranges(n: u64) -> impl Strategy<Value = Vec<(u64, u32)>> {
 
 fn send() -> impl Strategy<Value = Op> {
     let owner = prop_oneof![5 => Just(1_u16), 1 => Just(2_u16), 2 => Just(3_u16)];
-    let terms = prop_oneof![3 => Just(terms(Some(2))), 2 => Just(terms(None)), 1 => any_terms()];
+    let any = prop_oneof![3 => Just(terms(Some(2))), 2 => Just(terms(None)), 1 => any_terms()];
+    let kind = prop_oneof![3 => Just(GrantKind::Share), 1 => Just(GrantKind::Donate)];
+    let local = (prop_oneof![1 => Just(1_u16), 2 => Just(3_u16)], kind)
+        .prop_map(|(owner, kind)| (owner, GrantTerms { kind, ..terms(None) }));
+    let whose = prop_oneof![2 => (owner, any), 1 => local];
     let ranges = number().prop_flat_map(|n| any_ranges(n).prop_map(move |r| (n, r)));
-    (ranges, owner, terms).prop_map(|((n, r), o, t)| Op::Send(n, o, t, r))
+    (ranges, whose).prop_map(|((n, r), (o, t))| Op::Send(n, o, t, r))
+}
+
+/// Mostly sides of joins that policy allows.
+fn side() -> impl Strategy<Value = Side> {
+    let vms = prop_oneof![6 => Just((1_u16, 3_u16)), 6 => Just((3, 1)), 1 => (caller(), caller())];
+    (vms, 0_u16..3).prop_map(|((vm, peer), number)| Side { vm, peer, number })
+}
+
+fn join() -> impl Strategy<Value = Op> {
+    let direction = prop_oneof![Just(CopyDirection::ToPeer), Just(CopyDirection::FromPeer)];
+    prop_oneof![
+        6 => (number(), side()).prop_map(|(n, side)| Op::Join(n, side)),
+        1 => side().prop_map(Op::Part),
+        4 => (side(), direction, 0_u64..3).prop_map(|(s, d, page)| Op::Copy(s, d, page << 12)),
+    ]
 }
 
 /// An operation, and whether it is to be aimed at a grant and a party that it concerns.
@@ -74,13 +116,27 @@ fn op() -> impl Strategy<Value = (Op, bool)> {
         1 => Just(Op::Poll),
         1 => (1_u64..150).prop_map(Op::Wait),
         1 => Just(Op::BreakRelinquish),
+        10 => join(),
     ];
     (ops, prop::bool::weighted(0.8))
 }
 
+/// Two joined areas, to which chance seldom leads, or nothing.
+fn opening() -> impl Strategy<Value = Vec<(Op, bool)>> {
+    let area = |n: u64, vm: u16| {
+        let (share, side) = (terms(None), Side { vm, peer: 4 - vm, number: 0 });
+        let offer = Op::Offer { n, honest: true, caller: vm, terms: share };
+        let send = Op::Send(n, vm, share, vec![(0x110 + n * 8, 1)]);
+        [send, offer, Op::Join(n, side)].map(|op| (op, false))
+    };
+    prop_oneof![1 => Just(Vec::new()), 1 => Just([area(0, 1), area(1, 3)].concat())]
+}
+
 impl World {
     fn new() -> Self {
-        Self { lab: lab(), stage2: BTreeSet::new() }
+        let mut lab = Lab::new(&policy());
+        lab.broker.spmc_donates();
+        Self { lab, stage2: BTreeSet::new() }
     }
 
     /// Carries out an operation; `None` where there is no status to compare.
@@ -90,7 +146,9 @@ impl World {
         match op.clone() {
             Op::Send(n, owner, terms, ranges) => {
                 let ranges: Vec<_> = ranges.iter().map(|(f, c)| pages(*f, *c)).collect();
-                if !lab.shares.contains_key(&handle(n)) {
+                // The SPMC knows who has what was donated.
+                let gone = ranges.iter().any(|r| lab.donated.iter().any(|d| d.overlaps(*r)));
+                if !lab.shares.contains_key(&handle(n)) && !gone {
                     lab.send(n, owner, terms, &ranges);
                 }
                 None
@@ -142,6 +200,11 @@ impl World {
                 let mut step = |id| if begin { lab.begin_use(id) } else { lab.end_use(id) };
                 view.map(|v| step(v.id)).map(|r| r.err().unwrap_or(Status::Ok))
             }
+            Op::Join(n, side) => {
+                status(lab, side.vm, Call::Join { handle: handle(n), name: side.name() })
+            }
+            Op::Part(side) => status(lab, side.vm, Call::Part { name: side.name() }),
+            Op::Copy(side, direction, offset) => status(lab, side.vm, side.copy(direction, offset)),
             Op::Reclaim(n) => {
                 let locked = lab.locks(n) > 0;
                 assert_eq!(lab.reclaim(n) == Err(FfaError::Denied), locked);
@@ -207,6 +270,11 @@ impl World {
             assert_eq!(model.charged(&rule), usage, "I7: the charge of {rule:?}");
         }
         assert_eq!(self.lab.broker.grants().map(naive::facts).collect::<Vec<_>>(), model.facts());
+        for (vm, peer, number) in [(1, 3, 0), (1, 3, 1), (1, 3, 2), (3, 1, 0), (3, 1, 1)] {
+            let side = Side { vm, peer, number };
+            let found = self.lab.clone().call(vm, Call::Joined { name: side.name() });
+            assert_eq!((found.status, found.results), model.joined(side), "I3: {side:?}");
+        }
     }
 }
 
@@ -223,20 +291,30 @@ proptest! {
         ..ProptestConfig::default()
     })]
     #[test]
-    fn the_broker_does_what_the_naive_model_says(ops in proptest::collection::vec(op(), 1..120)) {
+    fn the_broker_does_what_the_naive_model_says(
+        opening in opening(),
+        ops in proptest::collection::vec(op(), 1..120),
+    ) {
         let mut world = World::new();
         let mut model = Model::new(policy());
-        for (op, aimed) in ops {
-            let op = if aimed { op.aimed(&world.lab) } else { op };
+        for (op, aimed) in opening.into_iter().chain(ops) {
+            let op = if aimed { op.aimed(&world.lab, &model) } else { op };
             world.settle();
             model.settle(world.lab.now);
             let expected = model.run(&op, &world.lab);
-            let before = (world.lab.broker.clone(), world.lab.shares.clone());
+            let given = world.lab.donated.len();
+            let mut before = (world.lab.broker.clone(), world.lab.shares.clone());
             let untouched = op.caller().map(|vm| (vm, others(&world.lab, vm)));
+            world.lab.copies.clear();
             let found = world.run(&op);
             prop_assert_eq!(found, expected, "{:?}", op);
+            prop_assert_eq!(world.moved(), model.moved.take(), "{:?}", op);
             if found.is_some_and(|status| status != Status::Ok) && !op.breaks_spmc(&world.lab) {
                 let after = (world.lab.broker.clone(), world.lab.shares.clone());
+                // A donation that is refused has ended its transaction all the same.
+                if let (Op::Offer { n, .. }, true) = (&op, world.lab.donated.len() > given) {
+                    before.1.remove(&handle(*n));
+                }
                 prop_assert!(before == after, "I4: a refused {:?} changed something", op);
             }
             if let Some((vm, untouched)) = untouched {
@@ -254,6 +332,15 @@ proptest! {
 }
 
 impl World {
+    /// What was copied since this was cleared.
+    fn moved(&self) -> Option<(u64, u64, u64)> {
+        let all = self.lab.copies.iter();
+        let mut all = all.map(|(from, to, len)| (from.get(), to.get(), u64::from(*len)));
+        let first = all.next();
+        assert_eq!(all.next(), None, "copied twice");
+        first
+    }
+
     /// A retrieve that could not be given back is left over at the SPMC; its owner would have to
     /// be helped by hand. The model forgets it.
     fn mend_locks(&mut self) {

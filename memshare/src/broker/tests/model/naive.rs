@@ -2,11 +2,13 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the model names what it treats specially")]
 
+use super::joins::{Half, Side};
 use super::*;
 use crate::GrantView;
 use crate::lab::Share;
 use crate::policy::PairRule;
 use crate::store::Usage;
+use causeway_abi::CopyDirection;
 use causeway_ffa::MemHandle;
 
 #[derive(Clone, Debug)]
@@ -29,6 +31,9 @@ pub(super) enum Op {
     Create(u16),
     Use(u64, u16),
     Unuse(u64, u16),
+    Join(u64, Side),
+    Part(Side),
+    Copy(Side, CopyDirection, u64),
     Reclaim(u64),
     Poll,
     Wait(u64),
@@ -43,13 +48,25 @@ impl Op {
             | Self::Reject(vm, _)
             | Self::Release(vm, _)
             | Self::Revoke(vm, _) => Some(*vm),
+            Self::Join(_, side) | Self::Part(side) | Self::Copy(side, ..) => Some(side.vm),
             _ => None,
         }
     }
 
-    /// The same, about a live grant and by a party to it.
-    pub(super) fn aimed(self, lab: &Small) -> Self {
+    /// The same, about a live grant and by a party to it, or about a join and by one of its sides.
+    pub(super) fn aimed(self, lab: &Small, model: &Model) -> Self {
         let live: Vec<_> = lab.broker.grants().collect();
+        match self {
+            Self::Join(n, side) => {
+                let local: Vec<_> = live.iter().filter(|g| g.peer.is_none()).collect();
+                let at = usize::try_from(n).unwrap().checked_rem(local.len());
+                let Some(found) = at.map(|at| local[at]) else { return self };
+                return Self::Join(found.handle.get(), side.of(found.owner.get()));
+            }
+            Self::Part(side) => return Self::Part(model.some_side(side)),
+            Self::Copy(side, to, offset) => return Self::Copy(model.some_side(side), to, offset),
+            _ => {}
+        }
         let pick = |n: u64| {
             let at = usize::try_from(n).unwrap().checked_rem(live.len())?;
             let peer = live[at].peer.map_or(9, EndpointId::get);
@@ -116,6 +133,12 @@ pub(super) fn aim(
     }
 }
 
+/// The partition's own name of donated memory: the pair's place in the policy, and how many grants
+/// the pair has made.
+fn donation(pair: usize, made: u64) -> u64 {
+    0xd0a7_e000_0000_0000 | u64::try_from(pair).unwrap() << 32 | made
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Offered,
@@ -123,13 +146,16 @@ enum At {
     Active,
     Releasing(u64),
     Awaiting,
+    Kept,
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+pub(super) struct Held {
     n: u64,
     owner: (u16, u32),
     peer: Option<(u16, u32)>,
+    donated: bool,
+    pub(super) permission: Permission,
     at: At,
     mapped: bool,
     uses: u16,
@@ -145,8 +171,13 @@ pub(super) fn facts(view: GrantView) -> Facts {
 }
 
 pub(super) struct Model {
-    policy: Policy,
+    pub(super) policy: Policy,
     held: Vec<Held>,
+    /// How many grants each pair has made, in the order of the policy.
+    made: Vec<u64>,
+    pub(super) halves: Vec<Option<Half>>,
+    /// What was copied last: from which area into which, and how much.
+    pub(super) moved: Option<(u64, u64, u64)>,
     /// Incarnation and, once the hypervisor spoke of the VM, whether it lives.
     vms: BTreeMap<u16, (u32, Option<bool>)>,
 }
@@ -154,7 +185,8 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(policy: Policy) -> Self {
         let vms = policy.vms().map(|vm| (vm.get(), (0, None))).collect();
-        Self { policy, held: Vec::new(), vms }
+        let made = vec![0; policy.pairs().count()];
+        Self { policy, held: Vec::new(), made, halves: Vec::new(), moved: None, vms }
     }
 
     pub(super) fn facts(&self) -> Vec<Facts> {
@@ -164,6 +196,7 @@ impl Model {
             At::Active => LifeState::Active,
             At::Releasing(_) => LifeState::Releasing,
             At::Awaiting => LifeState::AwaitingUnmap,
+            At::Kept => LifeState::Kept,
         };
         let fact = |h: &Held| (h.n, h.owner.0, h.peer.map(|p| p.0), state(h.at), h.uses);
         let mut all: Vec<_> = self.held.iter().map(fact).collect();
@@ -194,13 +227,24 @@ impl Model {
         }
     }
 
-    fn live(&self, vm: u16) -> Option<(u16, u32)> {
+    pub(super) fn live(&self, vm: u16) -> Option<(u16, u32)> {
         let (incarnation, lives) = *self.vms.get(&vm)?;
         lives.unwrap_or(true).then_some((vm, incarnation))
     }
 
     fn find(&self, n: u64) -> Option<usize> {
         self.held.iter().position(|h| h.n == n)
+    }
+
+    /// The caller's own area that no other VM shares, and whether something lies in it.
+    pub(super) fn local(&self, caller: u16, n: u64) -> Result<bool, Status> {
+        let held = &self.held[self.as_owner(caller, n)?];
+        if held.peer.is_some() { Err(Status::NoSuchGrant) } else { Ok(held.uses > 0) }
+    }
+
+    pub(super) fn area(&self, n: u64) -> (Permission, u64) {
+        let held = &self.held[self.find(n).unwrap()];
+        (held.permission, held.ranges.iter().map(|r| u64::from(r.page_count())).sum())
     }
 
     fn as_owner(&self, caller: u16, n: u64) -> Result<usize, Status> {
@@ -246,6 +290,9 @@ impl Model {
             }
             Op::Revoke(caller, n) => self.as_owner(caller, n).and_then(|at| {
                 let held = &self.held[at];
+                if held.donated {
+                    return Err(Status::Donated);
+                }
                 if held.peer.is_none() && held.uses > 0 {
                     return Err(Status::InUse);
                 }
@@ -266,6 +313,9 @@ impl Model {
                 Err(_) => return None,
                 Ok(at) => self.count(at, -1),
             },
+            Op::Join(n, side) => self.join(n, side),
+            Op::Part(side) => self.part(side),
+            Op::Copy(side, direction, offset) => self.copy(side, direction, offset),
         };
         Some(result.err().unwrap_or(Status::Ok))
     }
@@ -273,11 +323,12 @@ impl Model {
     fn offer(&mut self, caller: u16, n: u64, terms: GrantTerms, lab: &Small) -> Result<(), Status> {
         let me = self.live(caller).ok_or(Status::UnknownCaller)?;
         let mine = |p: &PairRule| p.owner.get() == caller && p.peer == terms.peer;
-        let rule = self.policy.pairs().find(mine).ok_or(Status::PolicyPeer)?;
+        let pair = self.policy.pairs().position(|p| mine(&p)).ok_or(Status::PolicyPeer)?;
+        let rule = self.policy.pairs().nth(pair).unwrap();
         let kind = match terms.kind {
             GrantKind::Share => rule.share,
             GrantKind::Lend => rule.lend,
-            GrantKind::Donate => false,
+            GrantKind::Donate => rule.donate,
         };
         let used = self.charged(&rule);
         let peer = terms.peer.map(|p| self.live(p.get()));
@@ -298,13 +349,18 @@ impl Model {
             }
         }
         let verdict = self.check_share(share.unwrap(), &rule, terms, used);
-        if verdict.is_err() && lab.faults.relinquish.is_some() {
+        // What was donated is not given back: its transaction ended with the retrieve.
+        let donated = terms.kind == GrantKind::Donate;
+        if verdict.is_err() && lab.faults.relinquish.is_some() && !donated {
             return Err(Status::SpmcFailure);
         }
         let ranges = verdict?;
+        self.made[pair] += 1;
+        let n = if donated { donation(pair, self.made[pair]) } else { n };
         let at = if peer.is_some() { At::Offered } else { At::Active };
-        let peer = peer.flatten();
-        self.held.push(Held { n, owner: me, peer, at, mapped: false, uses: 0, ranges });
+        let (owner, peer, permission) = (me, peer.flatten(), terms.permission);
+        let (mapped, uses) = (false, 0);
+        self.held.push(Held { n, owner, peer, donated, permission, at, mapped, uses, ranges });
         Ok(())
     }
 
@@ -350,7 +406,8 @@ impl Model {
         if lab.faults.relinquish.is_some() {
             return Err(Status::SpmcFailure);
         }
-        self.held.remove(at);
+        let held = self.held.remove(at);
+        self.end_join_of(held.n);
         Ok(())
     }
 
@@ -393,6 +450,7 @@ impl Model {
         match held.at {
             At::Offered | At::Accepted | At::Active => held.mapped = false,
             At::Releasing(_) | At::Awaiting => return self.drop_grant(at, lab),
+            At::Kept => unreachable!("a donation has no peer"),
         }
         Ok(())
     }
@@ -408,7 +466,11 @@ impl Model {
                 if held.at == At::Active {
                     (held.at, held.uses) = (At::Releasing(now + 100), 0);
                 }
+            } else if held.owner.0 == vm && held.donated {
+                (held.at, held.uses) = (At::Kept, 0);
+                self.end_join_of(held.n);
             } else if held.owner.0 == vm || peer == Some(vm) {
+                self.end_join_of(held.n);
                 continue;
             }
             if peer != Some(vm) {
@@ -430,10 +492,14 @@ impl Model {
     }
 
     fn count(&mut self, at: usize, change: i16) -> Result<(), Status> {
+        let joined = self.halves.iter().flatten().any(|h| h.n == self.held[at].n);
         let held = &mut self.held[at];
         let usable = matches!(held.at, At::Accepted | At::Active);
         if change > 0 && !usable {
             return Err(Status::WrongState);
+        }
+        if change > 0 && joined {
+            return Err(Status::InUse);
         }
         held.uses = held.uses.checked_add_signed(change).ok_or(Status::WrongState)?;
         Ok(())

@@ -1,0 +1,61 @@
+//! Owns what the parts need of the disk: asked for before they begin, and given back by each in
+//! continuous integration. Never removes what another part, or a developer, would build again.
+
+use crate::cli::Category;
+use crate::outcome::{Stop, files};
+use crate::{paths, space};
+
+/// Asks for the room of these parts, in an empty target/.
+pub(super) fn check(parts: &[Category]) -> Result<(), Stop> {
+    let each = parts.iter().map(|part| needed_mb(*part));
+    // Where parts tidy up behind them, those that are in one folder of their own never add up.
+    let needed = if in_ci() {
+        let lasting = parts.iter().filter(|p| own_folders(**p).is_empty()).map(|p| needed_mb(*p));
+        lasting.sum::<u64>() + each.max().unwrap_or(0)
+    } else {
+        each.sum()
+    };
+    space::check(needed)
+}
+
+/// Removes what a part that is done has built and nobody needs again, where nobody comes back.
+pub(super) fn tidy(part: Category) -> Result<(), Stop> {
+    if !in_ci() {
+        return Ok(());
+    }
+    own_folders(part).iter().try_for_each(|name| files::remove_dir(&paths::target().join(name)))
+}
+
+/// Every folder of target/ that one part alone uses.
+pub(crate) fn folders() -> impl Iterator<Item = &'static str> {
+    Category::ALL.iter().flat_map(|part| own_folders(*part)).copied()
+}
+
+/// Every service that runs continuous integration says so, and .ci/run does.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// What a part writes into an empty target/, with a fifth to spare.
+const fn needed_mb(part: Category) -> u64 {
+    match part {
+        Category::Host => 2000,
+        Category::Package => 800,
+        Category::Explore => 350,
+        Category::Fuzz => 500,
+        Category::Miri => 300,
+        Category::Qemu => 700,
+        Category::Image => 100,
+    }
+}
+
+/// The folders of target/ that one part alone uses.
+const fn own_folders(part: Category) -> &'static [&'static str] {
+    match part {
+        Category::Package => &["outside", "x86_64-pc-windows-gnu", "aarch64-apple-darwin"],
+        Category::Explore => &["walk"],
+        Category::Fuzz => &["fuzz"],
+        Category::Miri => &["miri"],
+        Category::Host | Category::Qemu | Category::Image => &[],
+    }
+}
