@@ -28,7 +28,7 @@ fn explore(json: Option<&str>, code: u8, more: &[&str]) -> Seen {
     script(&dir.path().join("bin/cargo"), "exit 0");
     let write = json.map_or(String::new(), |json| format!("echo '{json}' >\"$2\""));
     let walk = format!("echo \"$*\" >\"$0.arguments\"\necho a line >&2\n{write}\nexit {code}");
-    script(&target.join("release/examples/explore"), &walk);
+    script(&target.join("walk/examples/explore"), &walk);
     let path = format!("{}:/usr/bin:/bin", dir.path().join("bin").display());
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .current_dir(dir.path())
@@ -46,7 +46,7 @@ fn explore(json: Option<&str>, code: u8, more: &[&str]) -> Seen {
         stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         json: serde_json::from_str(&text(&dir.path().join("out.json"))).expect("JSON"),
-        arguments: text(&target.join("release/examples/explore.arguments")),
+        arguments: text(&target.join("walk/examples/explore.arguments")),
     }
 }
 

@@ -186,14 +186,20 @@ fn install(missing: &[Need], power: Power) -> Result<(), Stop> {
         say::progress("apt-get update had errors; going on with what it got");
     }
     let options = ["install", "--no-install-recommends", "--no-remove", "-y"];
-    let simulate = step("apt-simulate", "apt-get install --simulate");
-    let planned = simulate.args(["--simulate"]).args(options).args(&packages).status()?;
+    let simulated = |log: &str, packages: &[&str]| {
+        let simulate = step(log, "apt-get install --simulate").args(["--simulate"]);
+        simulate.args(options).args(packages).status()
+    };
+    let planned = simulated("apt-simulate", &packages)?;
     if !planned.success() && missing.contains(&Need::Qemu) {
-        // Most often a newer qemu-utils that would be removed: the machine stays as it is.
-        say::progress("QEMU cannot be installed without removing a package");
-        private_qemu::unpack()?;
         let rest: Vec<Need> = missing.iter().copied().filter(|n| *n != Need::Qemu).collect();
-        return if rest.is_empty() { Ok(()) } else { install(&rest, power) };
+        let others: Vec<&str> = rest.iter().map(|need| need.package()).collect();
+        if rest.is_empty() || simulated("apt-simulate-others", &others)?.success() {
+            // Most often a newer qemu-utils that would be removed: the machine stays as it is.
+            say::progress("QEMU cannot be installed without removing a package");
+            private_qemu::unpack()?;
+            return if rest.is_empty() { Ok(()) } else { install(&rest, power) };
+        }
     }
     let plan = fs::read(dir.join("apt-simulate.log")).unwrap_or_default();
     if !planned.success() {

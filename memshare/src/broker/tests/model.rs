@@ -200,9 +200,7 @@ impl World {
                 let mut step = |id| if begin { lab.begin_use(id) } else { lab.end_use(id) };
                 view.map(|v| step(v.id)).map(|r| r.err().unwrap_or(Status::Ok))
             }
-            Op::Join(n, side) => {
-                status(lab, side.vm, Call::Join { handle: handle(n), name: side.name() })
-            }
+            Op::Join(n, side) => status(lab, side.vm, side.join(handle(n))),
             Op::Part(side) => status(lab, side.vm, Call::Part { name: side.name() }),
             Op::Copy(side, direction, offset) => status(lab, side.vm, side.copy(direction, offset)),
             Op::Reclaim(n) => {
@@ -212,9 +210,7 @@ impl World {
             }
             Op::Poll => {
                 let [_, asked, vm, _] = lab.call(0, Call::HypPoll).results;
-                assert!(
-                    asked == u64::MAX || self.stage2.contains(&(asked, vm.try_into().unwrap()))
-                );
+                assert!(asked == u64::MAX || self.maps(asked, vm));
                 None
             }
             Op::Wait(ticks) => {
@@ -226,6 +222,10 @@ impl World {
                 None
             }
         }
+    }
+
+    fn maps(&self, n: u64, vm: u64) -> bool {
+        self.stage2.contains(&(n, vm.try_into().unwrap()))
     }
 
     /// Lets all deadlines that passed be seen, so that what a call changes is its own doing.

@@ -2,7 +2,7 @@
 
 use super::naive::Model;
 use causeway_abi::{Call, CopyDirection, JoinName, JoinState, Permission, Status};
-use causeway_ffa::EndpointId;
+use causeway_ffa::{EndpointId, MemHandle};
 
 /// How many bytes each copy asks for.
 const LENGTH: u64 = 8;
@@ -23,6 +23,10 @@ impl Side {
     /// A side that this VM may have: VM 1 and VM 3 may be joined.
     pub(super) fn of(self, vm: u16) -> Self {
         Self { vm, peer: if vm == 1 { 3 } else { 1 }, number: self.number % 2 }
+    }
+
+    pub(super) fn join(self, handle: MemHandle) -> Call {
+        Call::Join { handle, name: self.name() }
     }
 
     /// Copies between the beginnings of the areas, or from and to an offset.
