@@ -104,7 +104,7 @@ call_ids! {
 /// A call, checked as far as its frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// x4 = caller's minor version. Returns x4 = major << 16 | minor, x5 = features, x6 = largest
+    /// x4 = caller's minor version. Returns x4 = major << 16 | minor, x5 = [`crate::features`], x6 = largest
     /// page count of one area, x7 = largest range count of one area.
     Version {
         /// The caller's minor version.

@@ -21,6 +21,7 @@
 )]
 
 pub mod call;
+pub mod features;
 pub mod frame;
 pub mod grant;
 pub mod join;

@@ -9,7 +9,7 @@ use causeway_abi::{
     Status,
 };
 use causeway_ffa::call::{ReclaimFlags, Width};
-use causeway_ffa::descriptor::{Builder, Receiver, Spec};
+use causeway_ffa::descriptor::{Access, Builder, DataAccess, InstructionAccess, Receiver, Spec};
 use causeway_ffa::{
     Answer, Call, EndpointId, FfaError, Lengths, MemHandle, PageAddr, PageRange, Transfer, Version,
     relinquish,
@@ -37,6 +37,9 @@ pub struct Guest {
     id: EndpointId,
     ram: PageRange,
 }
+
+const UNSTATED: Access =
+    Access { data: DataAccess::NotSpecified, instruction: InstructionAccess::NotSpecified };
 
 fn receiver(id: EndpointId, permission: Permission) -> Receiver {
     match permission {
@@ -171,7 +174,11 @@ impl Guest {
         ranges: &[PageRange],
     ) -> Result<MemHandle, FfaError> {
         let both = [PARTITION].into_iter().chain(terms.peer);
-        let receivers: Vec<_> = both.map(|id| receiver(id, terms.permission)).collect();
+        let mut receivers: Vec<_> = both.map(|id| receiver(id, terms.permission)).collect();
+        if terms.kind == GrantKind::Donate {
+            // What is the receiver's own needs no permission, and may state none (DEN0140).
+            receivers.iter_mut().for_each(|receiver| receiver.access = UNSTATED);
+        }
         self.send(transfer(terms.kind), &receivers, ranges)
     }
 

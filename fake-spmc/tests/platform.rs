@@ -1,6 +1,9 @@
-//! Holds the real partition code to its promises on each SPMC: the life of a grant, deaths, a hostile
-//! SPMC, and random steps against the page model. Never looks inside the partition but for counting.
+//! Holds the real partition code to its promises on each SPMC: the life of a grant, donations, deaths,
+//! a hostile SPMC, and random steps against the page model. Never looks inside the partition but for
+//! counting.
 
+#[path = "platform/donate.rs"]
+mod donate;
 #[path = "platform/hostile.rs"]
 mod hostile;
 #[path = "platform/life.rs"]

@@ -15,7 +15,7 @@ mod seal;
 mod vm;
 
 pub use bell::RING_WINDOW_MS;
-pub use query::{STATS_VM_PAGES, features};
+pub use query::STATS_VM_PAGES;
 pub use vm::DESTROY_BATCH;
 
 use crate::defect::defective;

@@ -10,6 +10,7 @@ use crate::facts;
 use crate::ledger::LedgerTask;
 use crate::platform::{Log, Platform, log};
 use crate::sizes::{Broker, LEDGER_ROOM};
+use crate::spmc;
 use crate::transactions::{self, Response};
 use crate::vault::Vault;
 use causeway_abi::{CallId, Frame, NO_HANDLE, Permission, Reply, Status, VaultCall};
@@ -96,12 +97,16 @@ impl<P: Platform> Partition<P> {
         }
     }
 
-    /// Takes our id and the policy, once. Without a policy everybody is refused.
+    /// Takes our id and the policy, once, and asks the SPMC whether it has donations. Without a policy
+    /// everybody is refused.
     pub fn start(&mut self, own_id: EndpointId, policy: &Policy) {
         self.own_id = own_id;
         let ticks_per_ms = self.platform.ticks_per_second() / 1000;
         if let Err(error) = self.broker.configure(policy, own_id, ticks_per_ms) {
             log!(self.platform, "policy refused: {error:?}");
+        }
+        if spmc::donates(&mut self.platform) {
+            self.broker.spmc_donates();
         }
         self.ledger.configure(policy);
         self.vault.start(&self.platform);

@@ -3,8 +3,8 @@
 
 use crate::dispatch::VERSION;
 use crate::platform::Conduit;
-use causeway_ffa::call::{ConsoleText, Width};
-use causeway_ffa::{Answer, Call, EndpointId, FfaError, PageAddr, Success, regs};
+use causeway_ffa::call::{ConsoleText, FeatureQuery, Width};
+use causeway_ffa::{Answer, Call, EndpointId, FfaError, FuncId, PageAddr, Success, regs};
 use core::fmt::{self, Write};
 
 /// Who is who, as the SPMC says.
@@ -78,6 +78,13 @@ pub fn map_mailbox(conduit: &mut impl Conduit, tx: u64, rx: u64) -> Result<(), F
 /// What the SPMC answers.
 pub fn register_secondary_entry(conduit: &mut impl Conduit, entry: u64) -> Result<(), FfaError> {
     call_plain(conduit, &Call::SecondaryEpRegister { entry, width: Width::Bits64 })
+}
+
+/// Asks whether the SPMC has FFA_MEM_DONATE. Hafnium says so to whoever asks; those that have no
+/// donations (TF-A's at EL3, OP-TEE) refuse the question.
+pub(crate) fn donates(conduit: &mut impl Conduit) -> bool {
+    let query = FeatureQuery::Function(FuncId::MemDonate32);
+    call_plain(conduit, &Call::Features { query, properties: 0 }).is_ok()
 }
 
 /// Prints through the SPMC, on the normal world's UART. For a crash only: it may land in the middle

@@ -96,8 +96,10 @@ impl World {
         let owned = self.shares.iter().filter(|share| share.owner == id);
         let owned: Vec<_> = owned.map(|share| share.handle).collect();
         let flags = ReclaimFlags::default();
-        let left = owned.into_iter().filter(|handle| self.reclaim(id, *handle, flags).is_err());
-        let is_done = left.count() == 0;
+        let still_held = |handle: &MemHandle| {
+            self.reclaim(id, *handle, flags).is_err() && self.share(*handle).is_some()
+        };
+        let is_done = owned.into_iter().filter(still_held).count() == 0;
         if let Some(vm) = self.vm(id).filter(|vm| is_done && vm.life == Life::Dying) {
             vm.life = Life::Dead;
         }
@@ -117,15 +119,17 @@ impl World {
         let Some(vm) = self.vm(id) else { return false };
         let ram = vm.ram;
         *vm = Vm::new(id, ram);
+        machine.pages(|pages| pages.unmap(id, ram));
         for page in 0..ram.page_count() {
-            let zeroed =
-                machine.ram().write(ram.start().get() + u64::from(page) * 4096, &[0; 4096]);
-            debug_assert!(zeroed.is_some());
+            let address = ram.start().get() + u64::from(page) * 4096;
+            let page = super::range(address, 1);
+            // What the dead one had donated is another's.
+            if machine.pages(|pages| pages.may(id, page, Permission::ReadWrite)) {
+                let zeroed = machine.ram().write(address, &[0; 4096]);
+                debug_assert!(zeroed.is_some());
+                machine.pages(|pages| pages.map(id, page, Permission::ReadWrite));
+            }
         }
-        machine.pages(|pages| {
-            pages.unmap(id, ram);
-            pages.map(id, ram, Permission::ReadWrite);
-        });
         true
     }
 }

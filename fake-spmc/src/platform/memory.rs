@@ -76,7 +76,7 @@ impl World {
         self.forward(id, partial.kind, &partial.bytes)
     }
 
-    /// Checks a whole descriptor, takes lent pages away, and sends it.
+    /// Checks a whole descriptor, takes lent and donated pages away, and sends it.
     fn forward(&mut self, id: EndpointId, kind: Transfer, bytes: &[u8]) -> Outcome {
         let terms = match (terms(bytes, kind), self.mediation) {
             (Ok((sender, terms)), Mediation::Checked) => {
@@ -88,7 +88,7 @@ impl World {
             (Err(_), Mediation::Raw) => None,
         };
         let taken = match &terms {
-            Some(terms) if kind == Transfer::Lend => terms.ranges.clone(),
+            Some(terms) if kind != Transfer::Share => terms.ranges.clone(),
             _ => Vec::new(),
         };
         let owned: Vec<_> = self
@@ -106,6 +106,8 @@ impl World {
         let terms = terms.unwrap_or(Terms { tag: 0, receivers: Vec::new(), ranges: Vec::new() });
         let Terms { tag, receivers, ranges } = terms;
         let mapped_by = Vec::new();
+        // Only a donation that is over can have had this name.
+        self.shares.retain(|share| share.handle != handle);
         self.shares.push(Share { handle, owner: id, kind, tag, receivers, ranges, mapped_by });
         Ok(Answer::handle(handle))
     }
@@ -118,8 +120,9 @@ impl World {
         kind: Transfer,
         terms: &Terms,
     ) -> Result<(), FfaError> {
-        if kind == Transfer::Donate {
-            return Err(FfaError::NotSupported);
+        // Only the partition may be given memory for good.
+        if kind == Transfer::Donate && terms.receivers.len() != 1 {
+            return Err(INVALID);
         }
         if sender != id {
             return Err(INVALID);
@@ -180,9 +183,13 @@ impl World {
             return Err(FfaError::Denied);
         }
         let (kind, ranges) = (share.kind, share.ranges.clone());
-        self.ask(&Call::MemReclaim { handle, flags })?;
-        self.shares.retain(|share| share.handle != handle);
-        if kind == Transfer::Lend {
+        let answer = self.ask(&Call::MemReclaim { handle, flags });
+        // A donation that was retrieved is over, and nothing comes back.
+        if answer.is_ok() || (kind == Transfer::Donate && answer == Err(INVALID)) {
+            self.shares.retain(|share| share.handle != handle);
+        }
+        answer?;
+        if kind != Transfer::Share {
             for range in ranges {
                 self.machine.pages(|pages| pages.map(id, range, Permission::ReadWrite));
             }
@@ -198,7 +205,9 @@ fn terms(bytes: &[u8], kind: Transfer) -> Result<(EndpointId, Terms), FfaError> 
         Transaction::parse_with_scratch(bytes, Version::V1_1, Role::Send(kind), &mut scratch)
             .map_err(|rule| rule.status())?;
     let receivers: Vec<_> = whole.receivers().collect();
-    if receivers.iter().any(|receiver| receiver.access.data == DataAccess::NotSpecified) {
+    let states = |receiver: &Receiver| receiver.access.data != DataAccess::NotSpecified;
+    // A donation's receiver owns it: there is no permission to state.
+    if receivers.iter().any(|receiver| states(receiver) == (kind == Transfer::Donate)) {
         return Err(INVALID);
     }
     let (header, ranges) = (whole.header(), whole.ranges().collect());

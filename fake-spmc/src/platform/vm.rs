@@ -129,6 +129,10 @@ impl World {
         match *call {
             Call::DirectReq(_) | Call::FrameworkReq(_) => return decode(&self.direct(id, regs)),
             Call::PartitionInfoGet { uuid, form } => return self.partition_info(id, uuid, form),
+            // The hypervisor hands donations on; whether there are any, the SPMC says.
+            Call::Features { query: FeatureQuery::Function(FuncId::MemDonate32), .. } => {
+                return self.ask(call);
+            }
             Call::MemSend { kind, lengths } => return self.send(id, kind, lengths),
             Call::MemFragTx { handle, length, .. } => return self.send_more(id, handle, length),
             Call::MemReclaim { handle, flags } => return self.reclaim(id, handle, flags),

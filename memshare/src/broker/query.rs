@@ -2,22 +2,8 @@
 
 use super::{Broker, Life, ok};
 use crate::event::Next;
-use causeway_abi::{CallId, Status, VERSION_MAJOR, VERSION_MINOR};
+use causeway_abi::{CallId, Status, VERSION_MAJOR, VERSION_MINOR, features};
 use causeway_ffa::EndpointId;
-
-/// Bits of the features word that VERSION returns in x5.
-pub mod features {
-    /// The caller may grant to another VM.
-    pub const GRANTS_TO_VMS: u64 = 1 << 0;
-    /// The caller may give the partition local areas.
-    pub const LOCAL_AREAS: u64 = 1 << 1;
-    /// The partition knows a hypervisor that speaks for VMs.
-    pub const HYPERVISOR: u64 = 1 << 2;
-    /// The caller may donate memory to the partition: policy allows it, and the SPMC has it.
-    pub const DONATE: u64 = 1 << 3;
-    /// The caller may join areas with other VMs'.
-    pub const JOINS: u64 = 1 << 4;
-}
 
 /// EVENTS, bit 0: offers wait.
 const OFFERS: u64 = 1 << 0;

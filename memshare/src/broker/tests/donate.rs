@@ -1,9 +1,9 @@
 //! Holds donations: the partition's for good, refused where the SPMC has none, never given back.
 
 use super::*;
-use crate::broker::features;
 use crate::policy::PolicyError;
 use crate::{Action, VmVerdict};
+use causeway_abi::features;
 
 const DONATION: GrantTerms =
     GrantTerms { peer: None, kind: GrantKind::Donate, permission: Permission::ReadWrite };

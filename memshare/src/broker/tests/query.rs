@@ -1,10 +1,10 @@
 //! Holds VERSION, FEATURES, EVENTS, STATS, and frames that are no call.
 
 use super::*;
-use crate::broker::features;
 use crate::event::Event;
 use crate::lab::Outcome;
 use causeway_abi::VERSION_MINOR as MINOR;
+use causeway_abi::features;
 
 #[test]
 fn version_tells_each_caller_its_own_limits() {

@@ -1,0 +1,12 @@
+//! Owns the bits of the features word that VERSION returns in x5; never says who has which.
+
+/// The caller may grant to another VM.
+pub const GRANTS_TO_VMS: u64 = 1 << 0;
+/// The caller may give the partition local areas.
+pub const LOCAL_AREAS: u64 = 1 << 1;
+/// The partition knows a hypervisor that speaks for VMs.
+pub const HYPERVISOR: u64 = 1 << 2;
+/// The caller may donate memory to the partition: policy allows it, and the SPMC has it.
+pub const DONATE: u64 = 1 << 3;
+/// The caller may join areas with other VMs'.
+pub const JOINS: u64 = 1 << 4;
