@@ -19,6 +19,8 @@ pub mod id {
     pub const ERROR: u64 = 0x8400_0060;
     /// FFA_VERSION.
     pub const VERSION: u64 = 0x8400_0063;
+    /// FFA_FEATURES.
+    pub const FEATURES: u64 = 0x8400_0064;
     /// FFA_RX_RELEASE.
     pub const RX_RELEASE: u64 = 0x8400_0065;
     /// FFA_RXTX_MAP, SMC64.
@@ -279,7 +281,14 @@ pub fn name(handle: u64) -> MemHandle {
 /// What refused it.
 pub fn offer(handle: u64, peer: u16, kind: GrantKind) -> Result<[u64; 4], Met> {
     let peer = (peer != 0).then_some(EndpointId::from_raw(peer));
-    let terms = GrantTerms { peer, kind, permission: Permission::ReadWrite };
+    offer_on(handle, GrantTerms { peer, kind, permission: Permission::ReadWrite })
+}
+
+/// Offers a handle on these terms.
+///
+/// # Errors
+/// What refused it.
+pub fn offer_on(handle: u64, terms: GrantTerms) -> Result<[u64; 4], Met> {
     partition(&Call::Offer { handle: name(handle), terms, tag: 0 })
 }
 

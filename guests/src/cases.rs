@@ -83,6 +83,8 @@ macro_rules! cases {
 cases! {
     SPOOFED_MESSAGE "spoofed_sender_message" "A direct request that names VM 1 as its sender":
         Monitor InvalidParameters, raw Partition NoSuchGrant;
+    STRANGER "message_of_a_stranger" "A direct request in the name of a VM that does not exist":
+        Monitor InvalidParameters, raw Partition UnknownCaller;
     SPOOFED_HYPERVISOR "spoofed_hypervisor_message" "A direct request that names the hypervisor as its sender":
         Monitor InvalidParameters, raw Partition NotHypervisor;
     SPOOFED_SHARE "spoofed_sender_share" "A share whose descriptor names VM 1 as its sender":
@@ -105,8 +107,28 @@ cases! {
         Monitor InvalidParameters, raw Spmc InvalidParameters;
     OFFER_WITHOUT_SHARE "offer_without_share" "OFFER of a handle for which there was no share":
         Partition NoSuchGrant, raw Partition NoSuchGrant;
-    OFFER_OTHER_TERMS "offer_other_terms" "OFFER of a share to the partition alone as if VM 2 were a borrower":
+    OFFER_OTHER_TERMS "offer_other_terms" "OFFER of a read-write share as if it were read-only":
+        Partition DescriptorMismatch, raw Partition DescriptorMismatch;
+    OFFER_OTHER_BORROWERS "offer_other_borrowers" "OFFER of a share to the partition alone as if VM 2 were a borrower":
+        Partition NoSuchGrant, raw Partition NoSuchGrant;
+    OFFER_OF_NO_KIND "offer_of_no_kind" "OFFER as a kind of transaction that does not exist":
+        Partition BadArgument, raw Partition BadArgument;
+    OFFER_TWICE "offer_twice" "OFFER of a grant that lives":
+        Partition WrongState, raw Partition WrongState;
+    OFFER_TO_PEER "offer_to_whom_policy_does_not_name" "OFFER of a share with VM 1, to which policy lets VM 3 grant nothing":
         Partition PolicyPeer, raw Partition PolicyPeer;
+    OFFER_KIND "offer_of_a_kind_that_policy_forbids" "OFFER of pages that are lent to the partition":
+        Partition PolicyKind, raw Partition PolicyKind;
+    OFFER_PERMISSION "offer_of_more_permission" "OFFER of a read-write share with VM 2, where policy says read-only":
+        Partition PolicyPermission, raw Partition PolicyPermission;
+    OFFER_TOO_LARGE "offer_of_a_page_too_many" "OFFER of an area of 17 pages where policy allows 16":
+        Partition PolicySize, raw Partition PolicySize;
+    OFFER_RANGES "offer_of_a_range_too_many" "OFFER of an area that brings the pair to more than its 8 ranges":
+        Partition QuotaRanges, raw Partition QuotaRanges;
+    OFFER_PAGES "offer_beyond_the_quota_of_pages" "OFFER of an area that brings the pair to more than its 32 pages":
+        Partition QuotaPages, raw Partition QuotaPages;
+    OFFER_GRANTS "offer_beyond_the_quota_of_grants" "OFFER of an area that brings the pair to more than its 4 grants":
+        Partition QuotaGrants, raw Partition QuotaGrants;
     SECURE_ADDRESS "secure_address" "A share of the secure address 0x0e100000":
         Monitor Denied, raw Partition OutsideRam;
     DEVICE_ADDRESS "device_address" "A share of the UART at 0x09000000":
@@ -137,8 +159,12 @@ cases! {
         Monitor Denied, raw Partition BadAttributes;
     SHARED_TWICE "page_shared_twice" "A second share of a page that is shared":
         Monitor Denied, raw Spmc InvalidParameters;
+    DONATE_UNKNOWN "donate_is_not_found" "FFA_FEATURES of FFA_MEM_DONATE; nor does the partition's VERSION announce donations":
+        Monitor NotSupported, raw Spmc NotSupported;
     DONATE "donate" "FFA_MEM_DONATE":
         Monitor NotSupported, raw Spmc NotSupported;
+    OFFER_DONATION "offer_as_a_donation" "OFFER of a share as a donation, which policy allows and the SPMC has not":
+        Partition SpmcKind, raw Partition SpmcKind;
     FRAGMENT_OVERRUN "fragment_overrun" "A share whose fragment is longer than its total":
         Monitor InvalidParameters, raw Spmc InvalidParameters;
     STRAY_FRAGMENT "stray_fragment" "FRAG_TX for a handle of which no fragment is awaited":
@@ -157,8 +183,40 @@ cases! {
         Partition ReservedNotZero, raw Partition ReservedNotZero;
     HYPERVISOR_CALL "hypervisor_call" "A call that only the hypervisor may make":
         Partition NotHypervisor, raw Partition NotHypervisor;
+    SEAL "seal" "SEAL by a VM that policy does not name for it":
+        Partition PolicyCaller, raw Partition PolicyCaller;
+    WHOLE_LEDGER "whole_ledger" "LEDGER_HEAD of all records by a VM that is not the auditor":
+        Partition PolicyCaller, raw Partition PolicyCaller;
+    LEDGER_OF_ALL "page_of_the_whole_ledger" "LEDGER_READ of all records by a VM that is not the auditor":
+        Partition PolicyCaller, raw Partition PolicyCaller;
+    LEDGER_FOREIGN "ledger_into_a_foreign_area" "LEDGER_READ into VM 1's area":
+        Partition NoSuchGrant, raw Partition NoSuchGrant;
+    LEDGER_NO_HEAD "ledger_without_a_head" "LEDGER_READ before any LEDGER_HEAD":
+        Partition WrongState, raw Partition WrongState;
+    LEDGER_READ_ONLY "ledger_into_a_read_only_area" "LEDGER_READ into an area that was granted read-only":
+        Partition BadArgument, raw Partition BadArgument;
+    LEDGER_STALE "ledger_that_moved_on" "LEDGER_READ after a record was added to what the head says":
+        Partition Busy, raw Partition Busy;
+    LEDGER_CURSOR "ledger_cursor" "LEDGER_READ from a cursor that no page returned":
+        Partition BadArgument, raw Partition BadArgument;
+    LEDGER_IN_PIECES "ledger_into_many_pieces" "LEDGER_READ into an area of five ranges, more than the partition maps":
+        Partition NoRoom, raw Partition NoRoom;
+    JOIN_FOREIGN "join_foreign" "JOIN of VM 1's area":
+        Partition NoSuchGrant, raw Partition NoSuchGrant;
+    JOIN_PEER "join_with_whom_policy_does_not_name" "JOIN with VM 1, with which policy lets VM 3 copy nothing":
+        Partition PolicyPeer, raw Partition PolicyPeer;
+    PART_UNJOINED "part_without_join" "PART of a join that never was":
+        Partition NotJoined, raw Partition NotJoined;
+    JOINED_UNJOINED "joined_without_join" "JOINED of a join that never was":
+        Partition NotJoined, raw Partition NotJoined;
+    COPY_UNJOINED "copy_without_join" "COPY in a join that never was":
+        Partition NotJoined, raw Partition NotJoined;
     BUS_WITHOUT_FIFO "kick_without_fifo" "BUS_KICK without a FIFO":
         Partition NoBus, raw Partition NoBus;
+    REVOKE_USED "revoke_of_a_used_area" "REVOKE of the area in which the VM's own FIFO lies":
+        Partition InUse, raw Partition InUse;
+    JOIN_USED "join_of_a_used_area" "JOIN of the area in which the VM's own FIFO lies":
+        Partition InUse, raw Partition InUse;
     FIFO_INDEX "fifo_index_out_of_range" "A FIFO whose write index lies beyond its depth":
         Partition FifoBroken, raw Partition FifoBroken;
     FIFO_HEADER "fifo_header_overwritten" "A FIFO whose header is overwritten while it is in use":

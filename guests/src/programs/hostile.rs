@@ -6,6 +6,8 @@ mod descriptors;
 mod frames;
 mod garbage;
 mod handles;
+mod ledger;
+mod offers;
 
 use super::bystander;
 use crate::calls::{self, Mailbox, Met, PARTITION, Refused};
@@ -61,8 +63,11 @@ pub(super) fn attacker(boot: &Boot) {
     let attacker = Attacker { mailbox, raw: boot.raw, foreign, foreign_pages, own, page };
     attacker.messages();
     attacker.handles();
+    attacker.offers();
     attacker.descriptors();
     attacker.frames();
+    attacker.ledger();
+    attacker.joins();
     attacker.bus();
     attacker.garbage();
     let works = calls::revoke(attacker.own) == Ok(LifeState::Released)

@@ -78,12 +78,16 @@ pub(crate) fn carry(message: &DirectMessage) -> Result<Answer, FfaError> {
     if fits { Ok(answer) } else { Err(FfaError::Aborted) }
 }
 
-/// The `raw` build's way: any direct request, whatever its registers say but for its sender.
+/// The `raw` build's way: any direct request, whatever its registers say. Its sender is the VM, or
+/// somebody who is not there: never another VM, and never the hypervisor.
 #[cfg(feature = "raw")]
 pub(crate) fn carry_unchecked(processor: Processor, regs: &smc::Regs8) -> smc::Regs8 {
     COUNTERS.count_partition_call();
     let mut out = *regs;
-    out[1] = (regs[1] & !0xffff_0000) | u64::from(processor.vm.id().get()) << 16;
+    let said = EndpointId::from_raw((regs[1] >> 16) as u16);
+    let is_nobody = said != MONITOR_ID && !said.is_secure() && VmIndex::from_id(said).is_none();
+    let sender = if is_nobody { said } else { processor.vm.id() };
+    out[1] = (regs[1] & !0xffff_0000) | u64::from(sender.get()) << 16;
     let answer = COUNTERS.inside_partition(|| smc::call(&out));
     if let Ok(Answer::Error(_)) = Answer::decode(&Regs::from_smc8(answer), Version::V1_1) {
         super::dispatch::note_refusal_below(processor);

@@ -22,6 +22,7 @@ impl Attacker {
         assert!(fifo::greet(), "the bus answers VERSION");
         let pages = FifoPages::grant(&self.mailbox);
         assert_eq!(pages.configure(), Ok(BusResult::Ok), "FIFO_CONFIGURE");
+        self.used_area(pages.handle);
         access::write_u16(pages.address + WRITE_INDEX, 999);
         self.call(&cases::FIFO_INDEX, calls::partition(&Call::BusKick));
 

@@ -1,11 +1,14 @@
 //! Spoofed senders, and handles that are stale, foreign or invented. Never a malformed descriptor.
 
-use super::{Attacker, outcome};
+use super::Attacker;
 use crate::calls::{self, PARTITION};
 use crate::cases;
 use crate::descriptor::Descriptor;
 use crate::rt::{hvc, layout, pages, signal};
 use causeway_abi::{Call, GrantKind, Reply, Status};
+
+/// The id of no VM.
+const STRANGER: u16 = 9;
 
 impl Attacker {
     /// A handle that the SPMC does not give out.
@@ -17,6 +20,8 @@ impl Attacker {
         // As VM 1, STATE of its grant would be answered; the vouched sender is VM 3.
         let state = Call::State { handle: calls::name(self.foreign) }.encode();
         self.call(&cases::SPOOFED_MESSAGE, answered(calls::message(1, PARTITION, state)));
+        let events = Call::Events.encode();
+        self.call(&cases::STRANGER, answered(calls::message(STRANGER, PARTITION, events)));
         let poll = Call::HypPoll.encode();
         self.call(&cases::SPOOFED_HYPERVISOR, answered(calls::message(0, PARTITION, poll)));
         let own = signal::own_id();
@@ -40,7 +45,6 @@ impl Attacker {
         self.ffa(&cases::INVENTED_RECLAIM, calls::reclaim(self.invented()));
         let offer = calls::offer(self.invented(), 0, GrantKind::Share);
         self.call(&cases::OFFER_WITHOUT_SHARE, offer);
-        self.offer_other_terms();
         let retrieve = self.mailbox.retrieve(1, self.foreign, &[PARTITION, 2]);
         self.ffa(&cases::RETRIEVE_FOREIGN, retrieve);
         let fragment = [calls::id::FRAG_TX, self.invented() & 0xffff_ffff, self.invented() >> 32];
@@ -49,15 +53,6 @@ impl Attacker {
         self.rxtx_of_other_memory();
         let set = [0x8400_0081, (3 << 16) | 1, 0, 0, 1 << 31, 0, 0, 0];
         self.ffa(&cases::NOTIFY_UNBOUND, calls::ffa(set));
-    }
-
-    /// The share names the partition only; the offer says VM 2 is a borrower too.
-    fn offer_other_terms(&self) {
-        let handle = self.mailbox.share(self.page, 1, &[PARTITION]).expect("share");
-        let met = calls::offer(handle, 2, GrantKind::Share);
-        let unlocked = calls::reclaim(handle).is_ok();
-        let unchanged = self.is_unchanged() && unlocked;
-        self.report(&cases::OFFER_OTHER_TERMS, outcome(met), unchanged);
     }
 
     /// Gives up the buffers, asks for ones that lie elsewhere, and takes the own ones again.

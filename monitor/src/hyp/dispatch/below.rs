@@ -3,7 +3,7 @@
 //!
 //! Put below: RXTX_MAP (the monitor's pair is mapped, so no other can be), RXTX_UNMAP in the VM's
 //! name, RX_RELEASE, MEM_DONATE, a share or lend with impossible lengths, MEM_FRAG_TX in the VM's name,
-//! MEM_FRAG_RX, MEM_RETRIEVE_REQ, MEM_RELINQUISH. MEM_RECLAIM is `memory::raw`'s.
+//! MEM_FRAG_RX, MEM_RETRIEVE_REQ, MEM_RELINQUISH, FEATURES of MEM_DONATE. MEM_RECLAIM is `memory::raw`'s.
 //!
 //! Not put below, because nothing there would refuse it or EL3 would suffer: a share's first fragments
 //! without the rest (TF-A 2.12 compares a half-received share by its unfilled bytes, KB-09, and could
@@ -38,6 +38,8 @@ fn way(vm: VmIndex, regs: &mut Regs8) -> Way {
     let [total, first] = [regs[1], regs[2]].map(|word| word & 0xffff_ffff);
     if [FuncId::RxTxMap32, FuncId::RxTxMap64, FuncId::RxRelease, FuncId::MemFragRx].contains(&func)
     {
+        Way::AsItIs
+    } else if func == FuncId::Features && total == u64::from(FuncId::MemDonate32.raw()) {
         Way::AsItIs
     } else if func == FuncId::RxTxUnmap {
         regs[1] = own_id;
