@@ -118,6 +118,14 @@ impl Mailbox {
         Ok(Self { tx, rx })
     }
 
+    /// Gives the pages back to this VM.
+    ///
+    /// # Errors
+    /// What the monitor refused.
+    pub fn close(self) -> Result<(), Refused> {
+        ffa([id::RXTX_UNMAP, 0, 0, 0, 0, 0, 0, 0]).map(|_| ())
+    }
+
     /// Writes bytes into TX; what does not fit is cut off.
     pub fn write(&self, bytes: &[u8]) {
         for (index, chunk) in (0_u64..512).zip(bytes.chunks(8)) {

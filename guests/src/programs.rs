@@ -4,6 +4,7 @@ mod audit;
 mod bystander;
 mod capacity;
 mod control;
+mod copy;
 mod deadline;
 mod devices;
 mod entropy;
@@ -16,6 +17,7 @@ mod kills;
 mod ledger;
 mod lock;
 mod mapped_attrs;
+mod refusals;
 mod registers;
 mod revoke;
 mod seal;
@@ -60,6 +62,8 @@ pub fn frontend(boot: &Boot) {
             "registers" => registers::caller,
             "sequences" => sequences::long,
             "stale_tlb" => stale_tlb::owner,
+            "copy" => copy::leader,
+            "refusals" => refusals::auditor,
             _ => return None,
         })
     });
@@ -89,6 +93,8 @@ pub fn backend(boot: &Boot) {
             "unconfirmed" => unconfirmed::owner,
             "seal" => seal::owner,
             "stale_tlb" => stale_tlb::peer,
+            "copy" => copy::partner,
+            "refusals" => refusals::owner,
             _ => return None,
         })
     });
@@ -109,6 +115,8 @@ pub fn hostile(boot: &Boot) {
             "seal" => seal::peer,
             "entropy" => entropy::stranger,
             "sequences" => sequences::short,
+            "copy" => copy::receiver,
+            "refusals" => refusals::peer,
             _ => return None,
         })
     });

@@ -143,3 +143,57 @@ pub(super) const CAPACITY_SPMC: Job = Job {
     ],
     ..CAPACITY
 };
+
+/// Bytes copied between the areas of two VMs that have no page in common.
+pub(super) const COPY: Job = Job {
+    name: "copy",
+    shows: "two VMs join areas that each has granted to the partition alone, and bytes are copied, counted",
+    command_lines: ["job=copy", "job=copy", "job=copy"],
+    tests: [
+        &[
+            "copy/waits_for_the_other_side",
+            "copy/both_sides_are_joined",
+            "copy/pushed_and_pulled_bytes_arrive",
+            "copy/counts_are_true",
+            "copy/outside_is_refused_and_changes_nothing",
+            "copy/area_and_name_are_joined_once",
+            "copy/read_only_area_is_no_destination",
+            "copy/join_beyond_the_quota_is_refused",
+            "copy/dead_side_ends_the_join",
+            "copy/join_with_a_dead_vm_is_refused",
+            "copy/new_life_joins_anew",
+            "copy/revoked_area_ends_the_join",
+            "copy/ledger_tells_of_joins_and_copies",
+        ],
+        &[
+            "copy/digests_are_equal_and_no_other_byte_is_written",
+            "copy/old_join_is_nothing_to_a_new_life",
+        ],
+        &["copy/one_way_rule_lets_bytes_come", "copy/one_way_rule_lets_none_go_back"],
+    ],
+    prints_ledger: true,
+    ..PLAIN
+};
+
+/// What a peer, and an owner who plays the peer, is refused.
+pub(super) const REFUSALS: Job = Job {
+    name: "refusals",
+    shows: "a peer that breaks each rule of inspect, accept, reject and release is refused, and nothing changes",
+    command_lines: ["job=refusals", "job=refusals", "job=refusals"],
+    tests: [
+        &["refusals/each_is_in_the_ledger"],
+        &["refusals/owner_is_no_peer", "refusals/rejected_offer_is_reclaimed"],
+        &[
+            "refusals/range_that_is_not_there",
+            "refusals/accept_of_other_terms",
+            "refusals/reject_of_another_generation",
+            "refusals/release_before_accept",
+            "refusals/second_accept",
+            "refusals/reject_after_accept",
+            "refusals/peer_is_no_owner",
+            "refusals/honest_life_goes_on",
+        ],
+    ],
+    prints_ledger: true,
+    ..PLAIN
+};

@@ -1,6 +1,6 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
-use super::broker::{CAPACITY, CAPACITY_SPMC, KILLS, LEDGER, SEAL, UNCONFIRMED};
+use super::broker::{CAPACITY, CAPACITY_SPMC, COPY, KILLS, LEDGER, REFUSALS, SEAL, UNCONFIRMED};
 use super::demos::{DEMO_CONSOLE, DEMO_MINIMAL, DEMO_RNG};
 use super::figures::FIGURES;
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
@@ -376,6 +376,8 @@ pub const JOBS: &[Job] = &[
     UNCONFIRMED,
     CAPACITY,
     CAPACITY_SPMC,
+    COPY,
+    REFUSALS,
     REGISTERS,
     SEQUENCES,
     STALE_TLB,
