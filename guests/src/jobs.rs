@@ -4,6 +4,7 @@
 //! take the names of their tests from it (a name that is not in the table does not compile). So the
 //! expected names cannot drift from the printed ones. docs/qemu-tests.md is the same in prose.
 
+mod at_once;
 mod broker;
 mod demos;
 mod figures;

@@ -22,6 +22,7 @@ pub mod cmdline;
 pub mod deaths;
 pub mod descriptor;
 pub mod jobs;
+pub mod linear;
 pub mod prng;
 pub mod records;
 

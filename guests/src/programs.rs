@@ -1,5 +1,6 @@
 //! Owns the choice of program by the job of the command line; never a job's content.
 
+mod at_once;
 mod audit;
 mod bystander;
 mod capacity;
@@ -63,6 +64,7 @@ pub fn frontend(boot: &Boot) {
             "sequences" => sequences::long,
             "stale_tlb" => stale_tlb::owner,
             "copy" => copy::leader,
+            "at_once" => at_once::owner::run,
             "refusals" => refusals::auditor,
             _ => return None,
         })
@@ -94,6 +96,7 @@ pub fn backend(boot: &Boot) {
             "seal" => seal::owner,
             "stale_tlb" => stale_tlb::peer,
             "copy" => copy::partner,
+            "at_once" => at_once::peer::run,
             "refusals" => refusals::owner,
             _ => return None,
         })

@@ -10,6 +10,7 @@ pub mod pages;
 pub mod registers;
 pub mod second;
 pub mod signal;
+pub mod thread;
 pub mod time;
 
 mod panic;

@@ -1,5 +1,6 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
+use super::at_once::AT_ONCE;
 use super::broker::{CAPACITY, CAPACITY_SPMC, COPY, KILLS, LEDGER, REFUSALS, SEAL, UNCONFIRMED};
 use super::demos::{DEMO_CONSOLE, DEMO_MINIMAL, DEMO_RNG};
 use super::figures::FIGURES;
@@ -378,6 +379,7 @@ pub const JOBS: &[Job] = &[
     CAPACITY_SPMC,
     COPY,
     REFUSALS,
+    AT_ONCE,
     REGISTERS,
     SEQUENCES,
     STALE_TLB,

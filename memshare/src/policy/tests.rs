@@ -21,6 +21,10 @@ fn the_shipped_manifest_is_read_whole() {
     assert!(policy.allows(vm(2), Some(vm(1)), share, rw));
     assert!(policy.allows(vm(3), None, share, rw));
     assert!(!policy.allows(vm(3), None, lend, rw));
+    // Allowed by policy, and refused where the SPMC has no donations.
+    assert!(policy.allows(vm(3), None, GrantKind::Donate, rw));
+    assert!(policy.allows(vm(3), Some(vm(2)), share, Permission::ReadOnly));
+    assert!(policy.may_copy(vm(2), vm(3)) && !policy.may_copy(vm(3), vm(2)));
     for peer in [0, 1, 2, 3, 4] {
         assert!(!policy.allows(vm(3), Some(vm(peer)), share, rw));
         let granter = peer == 2;
