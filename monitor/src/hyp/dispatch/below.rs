@@ -36,10 +36,8 @@ fn way(vm: VmIndex, regs: &mut Regs8) -> Way {
     let Some(func) = FuncId::from_raw(regs[0] as u32) else { return Way::Stays };
     // Lengths are 32 bits each.
     let [total, first] = [regs[1], regs[2]].map(|word| word & 0xffff_ffff);
-    if [FuncId::RxTxMap32, FuncId::RxTxMap64, FuncId::RxRelease, FuncId::MemFragRx].contains(&func)
-    {
-        Way::AsItIs
-    } else if func == FuncId::Features && total == u64::from(FuncId::MemDonate32.raw()) {
+    let donations = func == FuncId::Features && total == u64::from(FuncId::MemDonate32.raw());
+    if donations || AS_THEY_ARE.contains(&func) {
         Way::AsItIs
     } else if func == FuncId::RxTxUnmap {
         regs[1] = own_id;
@@ -57,6 +55,9 @@ fn way(vm: VmIndex, regs: &mut Regs8) -> Way {
     }
 }
 
+/// Calls that say nothing of who made them.
+const AS_THEY_ARE: [FuncId; 4] =
+    [FuncId::RxTxMap32, FuncId::RxTxMap64, FuncId::RxRelease, FuncId::MemFragRx];
 /// Calls whose first fragment the SPMC would keep.
 const SENDS: [FuncId; 4] =
     [FuncId::MemShare32, FuncId::MemShare64, FuncId::MemLend32, FuncId::MemLend64];
