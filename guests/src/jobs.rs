@@ -9,6 +9,7 @@ mod broker;
 mod demos;
 mod figures;
 mod known_bugs;
+mod net;
 mod security;
 mod table;
 pub use demos::DEMO_MINIMAL;

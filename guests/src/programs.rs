@@ -18,11 +18,14 @@ mod kills;
 mod ledger;
 mod lock;
 mod mapped_attrs;
+mod medium;
+mod net;
 mod refusals;
 mod registers;
 mod revoke;
 mod seal;
 mod sequences;
+mod serving;
 mod stale_tlb;
 mod third_party;
 mod transfer;
@@ -66,6 +69,7 @@ pub fn frontend(boot: &Boot) {
             "copy" => copy::leader,
             "at_once" => at_once::owner::run,
             "refusals" => refusals::auditor,
+            "net" => net::frontend::run,
             _ => return None,
         })
     });
@@ -98,6 +102,7 @@ pub fn backend(boot: &Boot) {
             "copy" => copy::partner,
             "at_once" => at_once::peer::run,
             "refusals" => refusals::owner,
+            "net" => net::backend::run,
             _ => return None,
         })
     });

@@ -55,6 +55,16 @@ impl fmt::Display for Joined<'_> {
     }
 }
 
+/// Bytes as lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// Prints one test: `check!("name", condition)` or with what was met as a format string.
 #[macro_export]
 macro_rules! check {

@@ -128,7 +128,8 @@ impl Cpu {
 #[command(after_help = "Examples:\n  \
     cargo xtask run                               the built-in disk image of 16 MiB\n  \
     cargo xtask run --disk my.img --json out.json a file of your own, never written\n  \
-    cargo xtask run --cpu cortex-a57 --smp 2      another machine\n\n\
+    cargo xtask run --cpu cortex-a57 --smp 2      another machine\n  \
+    cargo xtask run --demo net --disk my.img      the file goes over TCP/IP\n\n\
     A disk image is a regular file of 512 bytes to 256 MiB, a multiple of 512 bytes.\n\
     The logs are in target/runs/; a run that fails names its folder.")]
 pub(crate) struct RunArgs {

@@ -174,6 +174,9 @@ pub(crate) fn line_for_images(job: &Job) -> Result<String, Stop> {
     Ok(machine.command_line())
 }
 
+/// Looks at a disk, whether its file has changed, and what was reported of its move.
+type Judge = fn(&Disk, bool, &Transfer) -> Vec<Broken>;
+
 /// One boot of one job.
 pub(crate) struct Plan<'a> {
     /// The job.
@@ -230,8 +233,8 @@ impl Plan<'_> {
             files::write(&dir.join("ledger.head"), format!("{head}\n"))?;
         }
         let mut broken = verdict::of_job(self.job, &report);
-        if let (Some(disk), true) = (self.disk, self.is_transfer()) {
-            broken.extend(verdict::of_transfer(disk, disk.has_changed(), &transfer));
+        if let (Some(disk), Some(judge)) = (self.disk, self.judge()) {
+            broken.extend(judge(disk, disk.has_changed(), &transfer));
         }
         let mut figures = None;
         if let (Some(disk), true) = (self.disk, self.job.name == FIGURES.name) {
@@ -248,10 +251,14 @@ impl Plan<'_> {
         if self.job.counts_instructions { Counts::Instructions } else { Counts::Time }
     }
 
-    /// Whether a whole disk image must have been moved; other jobs say for themselves what they do
-    /// with a disk.
-    fn is_transfer(&self) -> bool {
-        let program = CommandLine::new(self.job.command_lines[0]).job();
-        program == TRANSFER.name && self.job.name != FIGURES.name
+    /// Who judges how a whole disk image was moved, by the program of VM 1; other jobs say for
+    /// themselves what they do with a disk.
+    fn judge(&self) -> Option<Judge> {
+        match CommandLine::new(self.job.command_lines[0]).job() {
+            _ if self.job.name == FIGURES.name => None,
+            "transfer" => Some(verdict::of_transfer),
+            "net" => Some(verdict::of_download),
+            _ => None,
+        }
     }
 }

@@ -45,6 +45,8 @@ pub(crate) enum Broken {
     PartitionCalls(u64),
     /// Payload that somebody copied.
     Copied(u64),
+    /// Fewer copied bytes than TCP must copy: the file's, those that were counted.
+    Uncounted(u64, u64),
     /// Payload that was bounced.
     Bounced(u64),
     /// The medium gave less than the image: wanted, given.
@@ -97,6 +99,9 @@ impl fmt::Display for Broken {
                 write!(f, "the partition was called {n} times during the transfer")
             }
             Self::Copied(n) => write!(f, "{n} bytes of payload were copied"),
+            Self::Uncounted(wanted, n) => {
+                write!(f, "{n} copied bytes were counted of a file of {wanted} over TCP")
+            }
             Self::Bounced(n) => write!(f, "{n} bytes of payload were bounced"),
             Self::Medium(wanted, given) => {
                 write!(f, "the medium gave {given} bytes; the image has {wanted}")
@@ -175,6 +180,49 @@ fn ends(job: &Job, report: &Report, broken: &mut Vec<Broken>) {
 
 /// Every broken condition of a transfer of this disk; empty is a pass.
 pub(crate) fn of_transfer(disk: &Disk, file_changed: bool, transfer: &Transfer) -> Vec<Broken> {
+    let mut broken = of_any_move(disk, file_changed, transfer);
+    broken.extend(check(transfer.copied_bytes(), "copied_bytes", |n| zero(n, Broken::Copied(n))));
+    broken.extend(not_zero(transfer.requests, "requests"));
+    match transfer.write_check.as_deref() {
+        None => broken.push(Broken::Unsaid("write_check")),
+        Some("ok") => {}
+        Some(said) => broken.push(Broken::WriteCheck(said.to_owned())),
+    }
+    broken
+}
+
+/// Every broken condition of a download of this disk over TCP; empty is a pass. TCP/IP copies, into
+/// the area and out of it: a count below that is blind.
+pub(crate) fn of_download(disk: &Disk, file_changed: bool, transfer: &Transfer) -> Vec<Broken> {
+    let mut broken = of_any_move(disk, file_changed, transfer);
+    broken.extend(check(transfer.copied_bytes(), "copied_bytes", |n| {
+        (n < disk.bytes.saturating_mul(2)).then_some(Broken::Uncounted(disk.bytes, n))
+    }));
+    broken.extend(not_zero(transfer.frames, "frames_received"));
+    broken.extend(not_zero(transfer.segments, "segments"));
+    broken.extend(check(transfer.retransmits, "retransmits", |_| None));
+    broken
+}
+
+/// What is wrong with a number; that nobody said it, first of all.
+fn check(
+    value: Option<u64>,
+    name: &'static str,
+    wrong: impl FnOnce(u64) -> Option<Broken>,
+) -> Option<Broken> {
+    value.map_or(Some(Broken::Unsaid(name)), wrong)
+}
+
+fn zero(n: u64, broken: Broken) -> Option<Broken> {
+    (n != 0).then_some(broken)
+}
+
+fn not_zero(value: Option<u64>, name: &'static str) -> Option<Broken> {
+    check(value, name, |n| (n == 0).then_some(Broken::Zero(name)))
+}
+
+/// What holds of every run that moves a disk, whichever way.
+fn of_any_move(disk: &Disk, file_changed: bool, transfer: &Transfer) -> Vec<Broken> {
     let mut broken = transfer.disorder.clone();
     let statuses = [
         ("the frontend's result", &transfer.front_status),
@@ -187,50 +235,33 @@ pub(crate) fn of_transfer(disk: &Disk, file_changed: bool, transfer: &Transfer) 
             None => broken.push(Broken::Unsaid(who)),
         }
     }
-    let mut check =
-        |value: Option<u64>, name: &'static str, wrong: &dyn Fn(u64) -> Option<Broken>| {
-            broken.extend(match value {
-                Some(value) => wrong(value),
-                None => Some(Broken::Unsaid(name)),
-            });
-        };
-    let zero = |n: u64, broken: Broken| (n != 0).then_some(broken);
-    check(transfer.bytes, "bytes", &|n| (n != disk.bytes).then_some(Broken::Bytes(disk.bytes, n)));
-    check(transfer.partition_calls_during_transfer, "partition_calls_during_transfer", &|n| {
+    broken.extend(check(transfer.bytes, "bytes", |n| {
+        (n != disk.bytes).then_some(Broken::Bytes(disk.bytes, n))
+    }));
+    let calls = transfer.partition_calls_during_transfer;
+    broken.extend(check(calls, "partition_calls_during_transfer", |n| {
         zero(n, Broken::PartitionCalls(n))
-    });
-    check(transfer.transfer_marks, "transfer_marks", &|n| {
+    }));
+    broken.extend(check(transfer.transfer_marks, "transfer_marks", |n| {
         // A takeover lies between two marked stretches.
         (n != 1 + transfer.restarts.unwrap_or(0)).then_some(Broken::Marks(n))
-    });
-    check(transfer.copied_bytes(), "copied_bytes", &|n| zero(n, Broken::Copied(n)));
-    check(transfer.bounced_bytes, "bounced_bytes", &|n| zero(n, Broken::Bounced(n)));
-    check(transfer.medium_bytes, "medium_bytes", &|n| {
+    }));
+    broken.extend(check(transfer.bounced_bytes, "bounced_bytes", |n| zero(n, Broken::Bounced(n))));
+    broken.extend(check(transfer.medium_bytes, "medium_bytes", |n| {
         // A backend that came back counts from there.
         let all = n.saturating_add(transfer.read_before_restart.unwrap_or(0));
         (all < disk.bytes).then_some(Broken::Medium(disk.bytes, n))
-    });
-    check(transfer.medium_mapped_by_vm1, "medium_mapped_by_vm1", &|n| {
+    }));
+    broken.extend(check(transfer.medium_mapped_by_vm1, "medium_mapped_by_vm1", |n| {
         zero(n, Broken::MediumMapped(n))
-    });
-    let counts = [
-        (transfer.grants, "grants"),
-        (transfer.requests, "requests"),
-        (transfer.doorbells, "doorbells"),
-        (transfer.doorbells_during_transfer, "doorbells_during_transfer"),
-    ];
-    for (count, name) in counts {
-        check(count, name, &|n| (n == 0).then_some(Broken::Zero(name)));
-    }
+    }));
+    broken.extend(not_zero(transfer.grants, "grants"));
+    broken.extend(not_zero(transfer.doorbells, "doorbells"));
+    broken.extend(not_zero(transfer.doorbells_during_transfer, "doorbells_during_transfer"));
     match transfer.sha256_guest.as_deref() {
         None => broken.push(Broken::Unsaid("sha256")),
         Some(guest) if guest == disk.sha256 => {}
         Some(guest) => broken.push(Broken::Digest(disk.sha256.clone(), guest.to_owned())),
-    }
-    match transfer.write_check.as_deref() {
-        None => broken.push(Broken::Unsaid("write_check")),
-        Some("ok") => {}
-        Some(said) => broken.push(Broken::WriteCheck(said.to_owned())),
     }
     if file_changed {
         broken.push(Broken::FileChanged);

@@ -5,6 +5,7 @@ use super::broker::{CAPACITY, CAPACITY_SPMC, COPY, KILLS, LEDGER, REFUSALS, SEAL
 use super::demos::{DEMO_CONSOLE, DEMO_MINIMAL, DEMO_RNG};
 use super::figures::FIGURES;
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
+use super::net::{DEMO_NET, NET_IMAGE_FLIPPED, NET_LOSS};
 use super::security::{ENTROPY, ENTROPY_NONE};
 use super::{End, Job, MonitorBuild, MonitorLine, Processor, Profile, Sabotage, Verdict};
 use crate::cases;
@@ -389,4 +390,7 @@ pub const JOBS: &[Job] = &[
     DEMO_CONSOLE,
     DEMO_MINIMAL,
     FIGURES,
+    DEMO_NET,
+    NET_LOSS,
+    NET_IMAGE_FLIPPED,
 ];

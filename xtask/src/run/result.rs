@@ -1,5 +1,7 @@
 //! Owns the result of a run as a table and as JSON under the stable names. Never judges.
 
+mod net;
+
 use super::demo::{self, Results};
 use crate::cli::Cpu;
 use crate::disk::Disk;
@@ -8,6 +10,7 @@ use crate::verdict::figures::{decimal, doorbells_a_request};
 use crate::verdict::{Figures, Transfer};
 use causeway_guests::jobs::{Job, TRANSFER};
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,6 +41,9 @@ pub(crate) struct RunResult {
     medium_bytes: Option<u64>,
     medium_mapped_by_vm1: Option<u64>,
     write_check: Option<String>,
+    /// Where the disk comes over TCP.
+    frames: Option<u64>,
+    retransmits: Option<u64>,
     shares: Option<u64>,
     retrieves: Option<u64>,
     reclaims: Option<u64>,
@@ -116,6 +122,8 @@ impl RunResult {
         self.medium_bytes = transfer.medium_bytes;
         self.medium_mapped_by_vm1 = transfer.medium_mapped_by_vm1;
         self.write_check.clone_from(&transfer.write_check);
+        self.frames = transfer.frames;
+        self.retransmits = transfer.retransmits;
         self.shares = transfer.shares;
         self.retrieves = transfer.retrieves;
         self.reclaims = transfer.reclaims;
@@ -140,23 +148,14 @@ impl RunResult {
     /// The table that a person reads.
     pub(crate) fn table(&self) -> String {
         match &self.told {
+            Some((job, results)) if self.frames.is_some() => self.net_table(job, results),
             Some((job, results)) => demo::table(job, results),
             None => self.transfer_table(),
         }
     }
 
     fn transfer_table(&self) -> String {
-        let number = |n: Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
         let digest = |d: &Option<String>| crate::say::printable(d.as_deref().unwrap_or("-"));
-        let seconds = |n: Option<u64>| {
-            n.map_or("-".to_owned(), |n| format!("{}.{:03} s", n / 1000, n % 1000))
-        };
-        let rate = match (self.bytes, self.elapsed_ms) {
-            (Some(bytes), Some(ms)) if ms > 0 => {
-                format!("  ({} KiB/s under emulation)", bytes.saturating_mul(1000) / ms / 1024)
-            }
-            (_, _) => String::new(),
-        };
         let write_check = self.write_check.as_deref().unwrap_or("-");
         let rows = [
             ("disk image", format!("{} bytes", number(self.disk_bytes))),
@@ -178,20 +177,43 @@ impl RunResult {
             ("partition calls in all", number(self.partition_calls)),
             ("medium pages mapped by the frontend", number(self.medium_mapped_by_vm1)),
             ("write and read back", crate::say::printable(write_check)),
-            ("time of the transfer", format!("{}{rate}", seconds(self.elapsed_ms))),
+            ("time of the transfer", self.time()),
             ("time from power-on to power-off", seconds(self.wall_ms)),
         ];
-        let mut lines: Vec<String> =
-            rows.iter().map(|(name, value)| format!("  {name:<37} {value}")).collect();
+        let mut table = aligned(&rows);
         if let Some(figures) = &self.counted {
-            lines.push(
-                "  counted in a second boot, instruction by instruction, on one core:".into(),
-            );
-            let rows = figures.rows();
-            lines.extend(rows.iter().map(|(name, value)| format!("  {name:<45} {value}")));
+            table += "\n  counted in a second boot, instruction by instruction, on one core:";
+            for (name, value) in figures.rows() {
+                let _written = write!(table, "\n  {name:<45} {value}");
+            }
         }
-        lines.join("\n")
+        table
     }
+
+    /// The time of the transfer, and its rate.
+    fn time(&self) -> String {
+        let rate = match (self.bytes, self.elapsed_ms) {
+            (Some(bytes), Some(ms)) if ms > 0 => {
+                format!("  ({} KiB/s under emulation)", bytes.saturating_mul(1000) / ms / 1024)
+            }
+            (_, _) => String::new(),
+        };
+        format!("{}{rate}", seconds(self.elapsed_ms))
+    }
+}
+
+fn number(n: Option<u64>) -> String {
+    n.map_or("-".to_owned(), |n| n.to_string())
+}
+
+fn seconds(n: Option<u64>) -> String {
+    n.map_or("-".to_owned(), |n| format!("{}.{:03} s", n / 1000, n % 1000))
+}
+
+fn aligned(rows: &[(&str, String)]) -> String {
+    let lines: Vec<String> =
+        rows.iter().map(|(name, value)| format!("  {name:<37} {value}")).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]

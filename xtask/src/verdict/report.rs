@@ -160,6 +160,12 @@ pub(crate) struct Transfer {
     pub(crate) restarts: Option<u64>,
     /// Bytes that the frontend had read before that.
     pub(crate) read_before_restart: Option<u64>,
+    /// Frames that the frontend received, where the disk comes over TCP.
+    pub(crate) frames: Option<u64>,
+    /// TCP segments with data that the backend sent.
+    pub(crate) segments: Option<u64>,
+    /// Those that it sent again.
+    pub(crate) retransmits: Option<u64>,
     /// Memory transactions begun by VMs.
     pub(crate) shares: Option<u64>,
     /// Retrieves.
@@ -214,6 +220,9 @@ impl Transfer {
             medium_mapped_by_vm1: monitor.number("medium_mapped_by_vm1"),
             restarts: front.number("restarts"),
             read_before_restart: front.number("read_before_restart"),
+            frames: front.number("frames_received"),
+            segments: back.number("segments"),
+            retransmits: back.number("retransmits"),
             shares: monitor.number("shares"),
             retrieves: monitor.number("retrieves"),
             reclaims: monitor.number("reclaims"),

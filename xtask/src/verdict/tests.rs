@@ -1,6 +1,6 @@
 //! Owns the tests of the judgement: every single condition, broken alone, must fail.
 
-use super::{Broken, Report, Transfer, noticed, of_job, of_transfer};
+use super::{Broken, Report, Transfer, noticed, of_download, of_job, of_transfer};
 use crate::boot::Logs;
 use crate::disk::Disk;
 use causeway_guests::jobs::{self, End, Job, MonitorLine, Profile, Sabotage, TRANSFER};
@@ -285,4 +285,45 @@ fn a_file_that_is_changed_during_the_run_fails() {
 #[test]
 fn the_jobs_table_has_what_the_tests_boot() {
     assert!(jobs::JOBS.iter().any(|job| job.name == TRANSFER.name));
+}
+
+/// What the three say of a download over TCP in which everything is right.
+fn download() -> [&'static str; 3] {
+    [
+        "[vm1] RESULT job=net status=ok sha256=5e1f bytes=1024 grants=2 pages=146 frames_received=5 \
+         frames_sent=3 copied_bytes=1400 bounced_bytes=0 doorbells=2 elapsed_us=9",
+        "[vm2] RESULT job=net status=ok medium_bytes=1024 frames_sent=5 frames_received=3 segments=2 \
+         retransmits=0 copied_bytes=1401 doorbells=2",
+        "[mon] RESULT partition_calls_during_transfer=0 partition_calls=20 doorbells=6 \
+         medium_mapped_by_vm1=0 transfer_marks=1 doorbells_during_transfer=4",
+    ]
+}
+
+fn judged_download(lines: [String; 3]) -> Vec<Broken> {
+    let logs = Logs { normal: lines.to_vec(), ..Logs::default() };
+    let (_dir, disk) = disk();
+    of_download(&disk, false, &Transfer::of(&logs))
+}
+
+#[test]
+fn each_condition_of_a_download_broken_alone_fails_for_its_own_reason() {
+    assert_eq!(judged_download(download().map(str::to_owned)), []);
+    let cases = [
+        ("sha256=5e1f", "sha256=5e1e", Broken::Digest(DIGEST.into(), "5e1e".into())),
+        (" bytes=1024", " bytes=1023", Broken::Bytes(1024, 1023)),
+        ("bounced_bytes=0", "bounced_bytes=2", Broken::Bounced(2)),
+        ("copied_bytes=1400", "copied_bytes=0", Broken::Uncounted(1024, 1401)),
+        ("frames_received=5", "frames_received=0", Broken::Zero("frames_received")),
+        ("segments=2", "segments=0", Broken::Zero("segments")),
+        ("segments=2", "bits=2", Broken::Unsaid("segments")),
+        ("retransmits=0", "again=0", Broken::Unsaid("retransmits")),
+        ("medium_bytes=1024", "medium_bytes=3", Broken::Medium(1024, 3)),
+        ("transfer=0", "transfer=1", Broken::PartitionCalls(1)),
+        ("marks=1", "marks=0", Broken::Marks(0)),
+    ];
+    for (from, to, wanted) in cases {
+        assert_eq!(download().concat().matches(from).count(), 1, "{from}");
+        let broken = judged_download(download().map(|line| line.replace(from, to)));
+        assert_eq!(broken, [wanted], "{from}");
+    }
 }

@@ -2,11 +2,12 @@
 //! every byte back. Never serves anybody but VM 1.
 
 use super::{BOUND, DRIVER, GREETING};
+use crate::programs::serving;
 use crate::rt::client::{Clock, mailbox, mapper, take_pages};
 use crate::rt::{Boot, signal, time};
 use crate::{check, say};
 use causeway_client::backend::{Backend, Verdict};
-use causeway_client::bus::{Bus, Incoming};
+use causeway_client::bus::Bus;
 use causeway_client::conduit::Hvc;
 use causeway_client::doorbell::{Doorbells, bit_of};
 use causeway_client::{Connection, Error};
@@ -14,7 +15,7 @@ use causeway_virtio::device::DeviceServer;
 use causeway_virtio::device::console::{
     Console, Echo, LineBuffer, RECEIVE, Size, TRANSMIT, Terminal,
 };
-use causeway_virtio::msg::{Body, BusRequest, DeviceState, Request};
+use causeway_virtio::msg::{DeviceState, Request};
 
 /// The number of the console on this VM's side of the link.
 const DEVICE_NUMBER: u16 = 1;
@@ -87,7 +88,8 @@ impl Service<'_, '_> {
             })?;
             busy |= admitted.accepted > 0;
             while let Some(incoming) = self.bus.receive()? {
-                self.take(&incoming)?;
+                serving::take(self.bus, &mut self.backend, &mut self.server, &incoming)?;
+                self.used |= self.backend.held() > 0;
                 busy = true;
             }
             for index in [RECEIVE, TRANSMIT] {
@@ -103,24 +105,6 @@ impl Service<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    fn take(&mut self, incoming: &Incoming) -> Result<(), Error> {
-        if incoming.message.body == Body::BusRequest(BusRequest::Reset) {
-            self.server.reset();
-            self.backend.answer(incoming);
-            return Ok(());
-        }
-        if let Some(response) = self.backend.answer(incoming) {
-            self.used |= self.backend.held() > 0;
-            return self.bus.respond(incoming, Body::BusResponse(response));
-        }
-        let memory = self.backend.memory(incoming.far);
-        match self.server.answer(&memory, &incoming.message) {
-            Some(answer) => self.bus.respond(incoming, answer.body),
-            None if is_event(&incoming.message.body) => Ok(()),
-            None => self.bus.refuse(incoming),
-        }
     }
 
     /// Serves one queue; returns whether there was anything.
@@ -139,14 +123,5 @@ impl Service<'_, '_> {
         let wanted = index == TRANSMIT || self.server.model().terminal().has_input();
         let more = self.server.arm(&memory, index) && wanted;
         Ok(served.requests > 0 || more)
-    }
-}
-
-/// Reports whether nobody waits for an answer.
-const fn is_event(body: &Body) -> bool {
-    match body {
-        Body::Request(request) => request.is_event(),
-        Body::BusRequest(_) => false,
-        Body::Response(_) | Body::BusResponse(_) => true,
     }
 }

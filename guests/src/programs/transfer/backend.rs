@@ -3,6 +3,8 @@
 
 use super::sectors::Sectors;
 use super::{BOUND, DEVICE, DRIVER};
+use crate::programs::medium::medium;
+use crate::programs::serving::is_event;
 use crate::rt::client::{Clock, mailbox, mapper, take_pages};
 use crate::rt::{Boot, signal, time};
 use crate::{check, say};
@@ -16,8 +18,6 @@ use causeway_virtio::device::DeviceServer;
 use causeway_virtio::device::block::{Block, SliceMedium};
 use causeway_virtio::msg::{Body, BusRequest, DeviceState, Message, Request};
 use causeway_virtio::types::Status;
-use core::ptr;
-use core::slice;
 
 /// The device's number on this VM's side of the link.
 const DEVICE_NUMBER: u16 = 0;
@@ -32,13 +32,7 @@ type Disk = DeviceServer<Block<Sectors>, 1>;
 
 /// VM 2 of `transfer`.
 pub(in crate::programs) fn run(boot: &Boot) {
-    let medium = medium(boot);
-    if boot.line.get("flip") == Some("image")
-        && let Some(byte) = medium.first_mut()
-    {
-        *byte ^= 1;
-    }
-    let sectors = Sectors::new(SliceMedium::new(medium), boot.line.is_set("copy"));
+    let sectors = Sectors::new(SliceMedium::new(medium(boot)), boot.line.is_set("copy"));
     let connection = Connection::open(&Hvc, mailbox()).expect("connection");
     let doorbells = Doorbells::new(&connection);
     doorbells.bind(DRIVER).expect("doorbell of the driver");
@@ -70,19 +64,6 @@ pub(in crate::programs) fn run(boot: &Boot) {
         down,
         "{gone:?} {closed:?} {connection:?} stranded={stranded}"
     );
-}
-
-/// The disk image that the monitor mapped into this VM and into no other.
-fn medium(boot: &Boot) -> &'static mut [u8] {
-    let number = |key| boot.line.number(key).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    let (address, length) = (number("medium"), number("medium_bytes"));
-    if address == 0 || length == 0 {
-        return &mut [];
-    }
-    // SAFETY: the monitor says on the command line that these bytes are this VM's medium; it maps
-    // them into no other VM, so nobody else writes them. The first page table maps them as normal
-    // memory, no other object lies there, and this function is called once.
-    unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(address), length) }
 }
 
 /// Where the driver's use of the device stands.
@@ -224,18 +205,6 @@ impl Service<'_, '_> {
             counters.requests,
             self.doorbells.ring_count()
         );
-    }
-}
-
-/// Reports whether nobody waits for an answer.
-fn is_event(body: &Body) -> bool {
-    match body {
-        Body::Request(request) => request.is_event(),
-        Body::BusRequest(BusRequest::EventDevice { .. } | BusRequest::EventAreaRelease { .. }) => {
-            true
-        }
-        Body::BusRequest(_) => false,
-        Body::Response(_) | Body::BusResponse(_) => true,
     }
 }
 

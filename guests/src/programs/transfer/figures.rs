@@ -6,12 +6,13 @@
 
 use super::digest::Digest;
 use super::disk::{Disk, Failed, SLOTS, Slots, Tables, Way};
-use super::frontend::{Hex, Maybe, find_block_device, settle};
+use super::frontend::{Maybe, find_block_device, settle};
 use super::link::Areas;
 use super::own_disk::{DEPTH, Grants, OwnDisk};
 use super::payload::{Payload, Place};
 use super::successor::Opener;
 use super::{BOUND, DEVICE};
+use crate::report::Hex;
 use crate::rt::client::{Clock, mailbox, take_pages};
 use crate::rt::{hvc, time};
 use crate::{check, say};

@@ -10,6 +10,8 @@ use super::link::Areas;
 use super::payload::{Payload, Place};
 use super::successor::{Opener, Successor, Takeover};
 use super::{BOUND, DEVICE, POOL};
+use crate::programs::control::mark;
+use crate::report::Hex;
 use crate::rt::client::{Clock, mailbox, take_pages};
 use crate::rt::hvc::{self, vendor};
 use crate::rt::{Boot, time};
@@ -175,14 +177,6 @@ pub(super) fn find_block_device(bus: &Bus<'_>) -> Result<Option<u16>, Error> {
         }
         Ok(None)
     })
-}
-
-/// Tells the monitor where the transfer begins and ends; true if it took note. Without that its
-/// count of calls would be 0 whatever was called.
-#[must_use]
-fn mark(begin: u64) -> bool {
-    let [answer, ..] = hvc::call([vendor::MARK, begin, 0, 0, 0, 0, 0, 0]);
-    answer == 0
 }
 
 /// Doorbells that the monitor has counted so far.
@@ -442,14 +436,5 @@ impl<T: fmt::Display> fmt::Display for Maybe<'_, T> {
             Some(value) => value.fmt(f),
             None => f.write_str("no error"),
         }
-    }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(super) struct Hex<'a>(pub(super) &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
