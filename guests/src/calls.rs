@@ -43,6 +43,8 @@ pub mod id {
     pub const RELINQUISH: u64 = 0x8400_0076;
     /// FFA_MEM_RECLAIM.
     pub const RECLAIM: u64 = 0x8400_0077;
+    /// FFA_MEM_FRAG_RX.
+    pub const FRAG_RX: u64 = 0x8400_007a;
     /// FFA_MEM_FRAG_TX.
     pub const FRAG_TX: u64 = 0x8400_007b;
 }

@@ -169,6 +169,10 @@ cases! {
         Monitor InvalidParameters, raw Spmc InvalidParameters;
     STRAY_FRAGMENT "stray_fragment" "FRAG_TX for a handle of which no fragment is awaited":
         Monitor InvalidParameters, raw Spmc InvalidParameters;
+    FRAGMENT_ASKED "fragment_asked_for" "FRAG_RX of VM 1's live handle, of which no response has a second fragment":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
+    RETRIEVE_IN_PARTS "retrieve_in_fragments" "A retrieve request of which only a part is sent":
+        Monitor InvalidParameters, raw Spmc InvalidParameters;
     RXTX_FOREIGN "rxtx_of_other_memory" "RXTX_MAP of buffers outside the VM's memory":
         Monitor InvalidParameters, raw Spmc Denied;
     RETRIEVE_FOREIGN "retrieve_foreign" "RETRIEVE of VM 1's live handle":

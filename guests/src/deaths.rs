@@ -14,6 +14,8 @@ pub enum Step {
     Offered,
     /// The peer looked at it.
     Inspected,
+    /// The peer looked at it and rejected it.
+    Rejected,
     /// The peer accepted it.
     Accepted,
     /// The peer maps it.
@@ -30,11 +32,12 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order of a life.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Shared,
         Self::HalfSent,
         Self::Offered,
         Self::Inspected,
+        Self::Rejected,
         Self::Accepted,
         Self::Mapped,
         Self::ReleasedFalsely,
@@ -62,6 +65,7 @@ impl Step {
             Self::Shared | Self::HalfSent => false,
             Self::Offered
             | Self::Inspected
+            | Self::Rejected
             | Self::Accepted
             | Self::Mapped
             | Self::ReleasedFalsely
@@ -80,6 +84,7 @@ impl Step {
             | Self::HalfSent
             | Self::Offered
             | Self::Inspected
+            | Self::Rejected
             | Self::Accepted
             | Self::Unmapped
             | Self::Released => false,
@@ -144,14 +149,14 @@ macro_rules! deaths {
 
 deaths! {
     Owner "owner": Shared "shared", HalfSent "half_sent", Offered "offered", Inspected "inspected",
-        Accepted "accepted", Mapped "mapped", ReleasedFalsely "released_falsely",
-        Unmapped "unmapped", Revoked "revoked", Released "released";
-    Peer "peer": Shared "shared", Offered "offered", Inspected "inspected", Accepted "accepted",
-        Mapped "mapped", ReleasedFalsely "released_falsely", Unmapped "unmapped",
+        Rejected "rejected", Accepted "accepted", Mapped "mapped",
+        ReleasedFalsely "released_falsely", Unmapped "unmapped", Revoked "revoked", Released "released";
+    Peer "peer": Shared "shared", Offered "offered", Inspected "inspected",
+        Rejected "rejected", Accepted "accepted", Mapped "mapped", ReleasedFalsely "released_falsely", Unmapped "unmapped",
         Revoked "revoked", Released "released";
     Both "both": Shared "shared", HalfSent "half_sent", Offered "offered", Inspected "inspected",
-        Accepted "accepted", Mapped "mapped", ReleasedFalsely "released_falsely",
-        Unmapped "unmapped", Revoked "revoked", Released "released";
+        Rejected "rejected", Accepted "accepted", Mapped "mapped",
+        ReleasedFalsely "released_falsely", Unmapped "unmapped", Revoked "revoked", Released "released";
     OwnerOfDeafPeer "owner_of_a_deaf_peer": Mapped "mapped";
 }
 
@@ -184,7 +189,7 @@ mod tests {
         for step in Step::ALL {
             assert_eq!(Step::from_code(step.code()), Some(step));
         }
-        assert_eq!((Step::from_code(0), Step::from_code(11)), (None, None));
+        assert_eq!((Step::from_code(0), Step::from_code(12)), (None, None));
     }
 
     #[test]

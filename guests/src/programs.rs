@@ -13,6 +13,7 @@ mod fault;
 mod fifo;
 mod fragments;
 mod hostile;
+mod interleaved;
 mod kill;
 mod kills;
 mod ledger;
@@ -67,6 +68,7 @@ pub fn frontend(boot: &Boot) {
             "sequences" => sequences::long,
             "stale_tlb" => stale_tlb::owner,
             "copy" => copy::leader,
+            "interleaved" => interleaved::leader,
             "at_once" => at_once::owner::run,
             "refusals" => refusals::auditor,
             "net" => net::frontend::run,
@@ -100,6 +102,7 @@ pub fn backend(boot: &Boot) {
             "seal" => seal::owner,
             "stale_tlb" => stale_tlb::peer,
             "copy" => copy::partner,
+            "interleaved" => interleaved::second,
             "at_once" => at_once::peer::run,
             "refusals" => refusals::owner,
             "net" => net::backend::run,
@@ -124,6 +127,7 @@ pub fn hostile(boot: &Boot) {
             "entropy" => entropy::stranger,
             "sequences" => sequences::short,
             "copy" => copy::receiver,
+            "interleaved" => interleaved::third,
             "refusals" => refusals::peer,
             _ => return None,
         })

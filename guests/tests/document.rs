@@ -42,7 +42,7 @@ fn tests_table(out: &mut String) {
     for job in JOBS
         .iter()
         .filter(|job| !job.name.starts_with("transfer_") && !job.name.starts_with("hostile_args"))
-        .filter(|job| job.name != "capacity_spmc")
+        .filter(|job| !matches!(job.name, "capacity_spmc" | "interleaved_raw"))
     {
         for (index, tests) in job.tests.iter().enumerate().filter(|(_, tests)| !tests.is_empty()) {
             let names: Vec<_> = tests.iter().map(|name| format!("`{name}`")).collect();
@@ -61,7 +61,7 @@ fn tests_table(out: &mut String) {
             .unwrap();
         }
     }
-    out.push_str("\nThe jobs `transfer_*` expect the tests of `transfer`, `capacity_spmc` those of `capacity`.\n");
+    out.push_str("\nThe jobs `transfer_*` expect the tests of `transfer`, `capacity_spmc` those of `capacity`,\n`interleaved_raw` those of `interleaved`.\n");
 }
 
 fn cases_table(out: &mut String) {

@@ -39,6 +39,7 @@ pub(super) const SEAL: Job = Job {
     tests: [
         &[
             "seal/the_named_vm_seals",
+            "seal/new_join_is_refused",
             "seal/sealing_again_changes_nothing",
             "seal/ledger_tells_of_it_once",
         ],
@@ -83,6 +84,7 @@ pub(super) const UNCONFIRMED: Job = Job {
             "unconfirmed/dying_owner_waits",
             "unconfirmed/peers_destruction_frees_everything",
             "unconfirmed/new_lives_owe_nothing",
+            "unconfirmed/owner_dies_awaiting_unmap",
         ],
         &[
             "unconfirmed/owner_sees_awaiting_unmap",

@@ -1,6 +1,6 @@
 //! Owns the rows of the table of jobs; never the code that the VMs run for them.
 
-use super::at_once::AT_ONCE;
+use super::at_once::{AT_ONCE, INTERLEAVED, INTERLEAVED_RAW};
 use super::broker::{CAPACITY, CAPACITY_SPMC, COPY, KILLS, LEDGER, REFUSALS, SEAL, UNCONFIRMED};
 use super::demos::{DEMO_CONSOLE, DEMO_MINIMAL, DEMO_RNG};
 use super::figures::FIGURES;
@@ -381,6 +381,8 @@ pub const JOBS: &[Job] = &[
     COPY,
     REFUSALS,
     AT_ONCE,
+    INTERLEAVED,
+    INTERLEAVED_RAW,
     REGISTERS,
     SEQUENCES,
     STALE_TLB,

@@ -6,12 +6,15 @@ use crate::calls::{self, Mailbox, Met, PARTITION};
 use crate::check;
 use crate::descriptor::{Descriptor, READ_ONLY};
 use crate::records::{Dump, Told};
-use crate::rt::client::mailbox;
+use crate::rt::client::{Clock, mailbox, take_pages};
 use crate::rt::{Boot, access, pages, signal};
-use causeway_abi::{Call, GrantKind, GrantTerms, LedgerScope, LifeState, Permission, Status};
-use causeway_client::Connection;
+use causeway_abi::{
+    Call, GrantKind, GrantTerms, JoinName, LedgerScope, LifeState, Permission, Status,
+};
 use causeway_client::conduit::Hvc;
+use causeway_client::grant::Grant;
 use causeway_client::ledger;
+use causeway_client::{Bound, Connection};
 use causeway_ffa::EndpointId;
 
 /// What the owner writes at the start of the area in each of its lives.
@@ -23,13 +26,19 @@ const MILLIS: u64 = 60_000;
 pub(super) fn sealer(_boot: &Boot) {
     let connection = Connection::open(&Hvc, mailbox()).expect("connection");
     let reader = audit::reader(&connection);
+    let terms =
+        GrantTerms { peer: None, kind: GrantKind::Share, permission: Permission::ReadWrite };
+    let local = Grant::offer(&connection, take_pages(1), terms).expect("a local area");
     start(2, 1);
     start(3, 1);
     assert_eq!(signal::receive_within(2, MILLIS), 1, "VM 2 has granted");
     assert_eq!(signal::receive_within(3, MILLIS), 1, "VM 3 maps it");
-    // VM 2's and VM 3's own tries were refused; what is sealed: the grant, and VM 1's area.
+    // VM 2's and VM 3's own tries were refused; what is sealed: the grant, and VM 1's two areas.
     let sealed = ledger::seal(&connection);
-    check!("seal/the_named_vm_seals", sealed == Ok(2), "{sealed:?}");
+    check!("seal/the_named_vm_seals", sealed == Ok(3), "{sealed:?}");
+    let name = JoinName { peer: EndpointId::from_raw(2), number: 1 };
+    let met = calls::partition(&Call::Join { handle: local.handle(), name });
+    check!("seal/new_join_is_refused", met == Err(Met::Status(Status::Sealed)), "{met:?}");
     start(2, 2);
     assert_eq!(signal::receive_within(2, MILLIS), 2, "VM 2 tried to grant more");
     start(3, 2);
@@ -42,7 +51,7 @@ pub(super) fn sealer(_boot: &Boot) {
     signal::send(3, handle);
     assert_eq!(signal::receive_within(3, MILLIS), 3, "VM 3 maps it again");
     let again = ledger::seal(&connection);
-    check!("seal/sealing_again_changes_nothing", again == Ok(2), "{again:?}");
+    check!("seal/sealing_again_changes_nothing", again == Ok(3), "{again:?}");
 
     // The peer's death ends the grant; the same one again is accepted once more.
     assert_eq!((control::kill(3), control::restart(3)), (0, 0), "VM 3 starts anew");
@@ -51,10 +60,11 @@ pub(super) fn sealer(_boot: &Boot) {
     start(3, 4);
     let read = audit::dump(&reader, LedgerScope::All).expect("the whole ledger");
     let dump = Dump::read(&read.bytes).expect("a dump");
-    let told = dump.count(|r| r.told == Told::Sealed && r.subject == 1 && r.page_count == 2);
+    let told = dump.count(|r| r.told == Told::Sealed && r.subject == 1 && r.page_count == 3);
     let all = dump.count(|r| r.told == Told::Sealed);
     check!("seal/ledger_tells_of_it_once", (told, all) == (1, 1), "{told} of {all}");
     audit::print(&read);
+    local.close(&Clock, Bound::NONE).expect("a member of the set may end");
 }
 
 /// Sends a VM the number of its next part.

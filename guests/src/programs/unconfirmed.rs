@@ -74,9 +74,31 @@ pub(super) fn controller(_boot: &Boot) {
     let runs = (control::restart(OWNER), control::restart(PEER)) == (0, 0);
     let clean = control::owes_nothing(OWNER) && control::owes_nothing(PEER);
     check!("unconfirmed/new_lives_owe_nothing", runs && clean, "{runs} {clean}");
+    owner_dies_awaiting();
     audit::print(&audit::dump(&reader, LedgerScope::All).expect("the whole ledger"));
     begin(OWNER, Life::Last);
     begin(PEER, Life::Last);
+}
+
+/// The deadline is over and nobody has confirmed when the owner is killed: its end waits still, for
+/// nothing but the peer's.
+fn owner_dies_awaiting() {
+    begin(PEER, Life::Third);
+    begin(OWNER, Life::Third);
+    let waiting = signal::receive_within(OWNER, MILLIS) == 1;
+    let early = time::wait_until(DEADLINE_MILLIS / 10, || {
+        control::once(vendor::KILL, OWNER) != control::UNDER_WAY
+    });
+    let charges = control::audit(OWNER).unwrap_or_default();
+    let down = (control::kill(PEER), control::kill(OWNER)) == (0, 0);
+    let anew = (control::restart(OWNER), control::restart(PEER)) == (0, 0);
+    let clean = control::owes_nothing(OWNER) && control::owes_nothing(PEER);
+    let held = waiting && !early && (charges.grants, charges.shares) == (1, 1);
+    check!(
+        "unconfirmed/owner_dies_awaiting_unmap",
+        held && down && anew && clean,
+        "{waiting} {early} {charges:?} {down} {anew} {clean}"
+    );
 }
 
 /// What a VM does in this life.
@@ -84,6 +106,8 @@ enum Life {
     First,
     /// VM 3: maps one grant and lets go of it.
     Second,
+    /// The same, and VM 2 takes it back and waits.
+    Third,
     /// Nothing.
     Last,
 }
@@ -92,7 +116,8 @@ fn begin(vm: u16, life: Life) {
     let word = match life {
         Life::First => 1,
         Life::Second => 2,
-        Life::Last => 3,
+        Life::Third => 3,
+        Life::Last => 4,
     };
     signal::send_within(vm, word, MILLIS);
 }
@@ -101,6 +126,7 @@ fn own_life() -> Life {
     match signal::receive_within(1, MILLIS) {
         1 => Life::First,
         2 => Life::Second,
+        3 => Life::Third,
         _ => Life::Last,
     }
 }
@@ -112,11 +138,15 @@ fn give(mailbox: &Mailbox, area: u64) -> u64 {
     handle
 }
 
-/// VM 2. In its second life it ends at once.
+/// VM 2.
 pub(super) fn owner(_boot: &Boot) {
     let areas = [pages::take(1), pages::take(1), pages::take(1)];
     let mailbox = Mailbox::open().expect("mailbox");
-    let Life::First = own_life() else { return };
+    match own_life() {
+        Life::First => {}
+        Life::Third => return revokes_and_waits(&mailbox, areas[0]),
+        Life::Second | Life::Last => return,
+    }
     let (stuck, used) = (give(&mailbox, areas[0]), give(&mailbox, areas[1]));
     signal::send(PEER, stuck);
     signal::send(PEER, used);
@@ -155,6 +185,20 @@ pub(super) fn owner(_boot: &Boot) {
     let _never = signal::receive_within(1, MILLIS);
 }
 
+/// VM 2: revokes what VM 3 maps, and sees the deadline pass.
+fn revokes_and_waits(mailbox: &Mailbox, area: u64) {
+    signal::open();
+    let handle = give(mailbox, area);
+    signal::send_within(PEER, handle, MILLIS);
+    assert_eq!(signal::receive_within(PEER, MILLIS), 1, "VM 3 let go");
+    let revoked = calls::revoke(handle) == Ok(LifeState::Releasing);
+    let waits =
+        time::wait_until(DEADLINE_MILLIS, || calls::state(handle) == Ok(LifeState::AwaitingUnmap));
+    signal::send_within(1, if revoked && waits { 1 } else { 2 }, MILLIS);
+    // Killed while it waits.
+    let _never = signal::receive_within(1, MILLIS);
+}
+
 /// VM 3.
 pub(super) fn peer(_boot: &Boot) {
     let mailbox = Mailbox::open().expect("mailbox");
@@ -180,6 +224,14 @@ pub(super) fn peer(_boot: &Boot) {
             map(&mailbox, handle);
             mailbox.relinquish(handle).expect("relinquish");
             signal::send(1, 1);
+            let _never = signal::receive_within(1, MILLIS);
+        }
+        Life::Third => {
+            signal::open();
+            let handle = signal::receive_within(OWNER, MILLIS);
+            map(&mailbox, handle);
+            mailbox.relinquish(handle).expect("relinquish");
+            signal::send_within(OWNER, 1, MILLIS);
             let _never = signal::receive_within(1, MILLIS);
         }
         Life::Last => {}

@@ -50,6 +50,11 @@ impl Attacker {
         let fragment = [calls::id::FRAG_TX, self.invented() & 0xffff_ffff, self.invented() >> 32];
         let [f, low, high] = fragment;
         self.ffa(&cases::STRAY_FRAGMENT, calls::ffa([f, low, high, 64, 0, 0, 0, 0]));
+        let (low, high) = (self.foreign & 0xffff_ffff, self.foreign >> 32);
+        let asked = calls::ffa([calls::id::FRAG_RX, low, high, 0, 0, 0, 0, 0]);
+        self.ffa(&cases::FRAGMENT_ASKED, asked);
+        let parts = calls::ffa([calls::id::RETRIEVE, 96, 48, 0, 0, 0, 0, 0]);
+        self.ffa(&cases::RETRIEVE_IN_PARTS, parts);
         self.rxtx_of_other_memory();
         let set = [0x8400_0081, (3 << 16) | 1, 0, 0, 1 << 31, 0, 0, 0];
         self.ffa(&cases::NOTIFY_UNBOUND, calls::ffa(set));

@@ -5,7 +5,7 @@ use super::{MILLIS, OWNER, PAIR, Wrong, order};
 use crate::calls::{self, Mailbox, Met, PARTITION};
 use crate::deaths::Step;
 use crate::rt::{Boot, access, pages, signal, time};
-use causeway_abi::{LifeState, Status};
+use causeway_abi::{Call, LifeState, Status};
 
 const SEED: u64 = 0xdead_0000;
 const NONE: Result<LifeState, Met> = Err(Met::Status(Status::NoSuchGrant));
@@ -71,6 +71,12 @@ impl Peer {
         match step {
             Step::Shared | Step::HalfSent | Step::Offered => None,
             Step::Inspected => calls::inspect(handle).map(|_| None).expect("inspect"),
+            Step::Rejected => {
+                let seen = calls::inspect(handle).expect("inspect");
+                let generation = seen.generation;
+                let reject = Call::Reject { handle: calls::name(handle), generation };
+                calls::partition(&reject).map(|_| None).expect("reject")
+            }
             Step::Accepted => calls::accept(handle).map(|_| None).expect("accept"),
             Step::Mapped | Step::Revoked => Some(map()),
             Step::ReleasedFalsely => {
