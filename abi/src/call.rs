@@ -206,8 +206,8 @@ pub enum Call {
         /// Its generation.
         generation: u32,
     },
-    /// x4 = handle. Returns x4 = the grant's new state ([`LifeState::Released`], or
-    /// [`LifeState::Releasing`] while the hypervisor has not confirmed the unmapping).
+    /// x4 = handle. Returns x4 = the grant's new state ([`crate::LifeState::Released`], or
+    /// [`crate::LifeState::Releasing`] while the hypervisor has not confirmed the unmapping).
     Release {
         /// The grant.
         handle: MemHandle,

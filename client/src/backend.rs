@@ -3,6 +3,57 @@
 //!
 //! A backend VM serves several drivers. Each driver numbers its areas by itself, so the table is
 //! keyed by (driver, area id), and [`LinkMemory`] shows one driver's areas to a device.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! # use causeway_abi::{GrantKind, GrantTerms, Permission};
+//! # use causeway_client::{Error, grant::Grant};
+//! # two_vms!(platform, one, two, owner, peer);
+//! # let mapper = world::Memory::of(&platform);
+//! # let (kind, permission) = (GrantKind::Share, Permission::ReadWrite);
+//! # let terms = GrantTerms { peer: Some(peer.id()), kind, permission };
+//! # let offers: Vec<_> = (0..3).map(|_| Grant::offer(&owner, one.pages(1), terms).unwrap()).collect();
+//! # let driver = owner.id();
+//! use causeway_client::backend::{Admitted, Backend, LinkMemory, Verdict};
+//! use causeway_client::bus::Incoming;
+//! use causeway_virtio::msg::{AreaAttrs, AreaShare, Body, BusRequest, BusResult, Message};
+//! use causeway_virtio::{AreaId, AreaMap, BusAddr};
+//!
+//! // Three grants of one page each wait; the first two are taken up.
+//! let mut areas: Backend<'_, 4> = Backend::new(&peer, &mapper);
+//! let mut room = 2;
+//! let Admitted { accepted, rejected, .. } = areas.admit(|seen| {
+//!     room -= 1;
+//!     if seen.owner == driver && room >= 0 { Verdict::Accept } else { Verdict::Reject }
+//! })?;
+//! assert_eq!((accepted, rejected, areas.held()), (2, 1, 2));
+//!
+//! // The driver says under which id it knows the first. That is a message of the bus:
+//! let attrs = AreaAttrs::SHARED_READ_WRITE;
+//! let share = |id, at: usize| AreaShare {
+//!     area: AreaId::new(id).unwrap(),
+//!     handle: offers[at].handle(),
+//!     tag: 0,
+//!     page_count: 1,
+//!     attrs,
+//! };
+//! let body = Body::BusRequest(BusRequest::AreaShare(share(7, 0)));
+//! let message = Message { dev_num: 0, token: 1, body };
+//! assert!(areas.answer(&Incoming { message, far: driver }).is_some());
+//! // ... or what a backend without a bus does itself.
+//! assert_eq!(areas.bind(driver, &share(8, 1)), BusResult::Ok);
+//!
+//! // A device reaches the memory by bus addresses.
+//! let memory: LinkMemory<'_, '_, 4> = areas.memory(driver);
+//! let at = BusAddr::new(AreaId::new(7).unwrap(), 0x10).unwrap();
+//! memory.write(at, b"answer").unwrap();
+//!
+//! // Areas go one by one, with what their owner has revoked, or with the driver.
+//! assert_eq!(areas.unbind(driver, AreaId::new(8).unwrap()), BusResult::Ok);
+//! assert_eq!(areas.let_go_of_revoked(), 0);
+//! assert_eq!(areas.let_go_of(driver), 1);
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::borrow::{Borrowed, Offer, offered};
 use crate::bus::Incoming;

@@ -3,6 +3,48 @@
 //! Each step is a type, so that it can't be skipped: [`Offer`] (inspected), [`Accepted`],
 //! [`Borrowed`] (mapped). Dropping one undoes what it stands for: an accepted grant is released, a
 //! mapped one is unmapped, relinquished and released.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! # use causeway_client::{Error, grant::Grant};
+//! # use causeway_abi::{GrantKind, GrantTerms, Permission};
+//! # use causeway_ffa::EndpointId;
+//! # two_vms!(platform, one, two, owner, peer);
+//! # let mapper = world::Memory::of(&platform);
+//! # let (kind, permission) = (GrantKind::Share, Permission::ReadWrite);
+//! # let terms = GrantTerms { peer: Some(EndpointId::from_raw(2)), kind, permission };
+//! # let grants: Vec<_> = (0..3).map(|_| Grant::offer(&owner, one.pages(2), terms).unwrap()).collect();
+//! # let VM_1 = EndpointId::from_raw(1);
+//! use causeway_abi::LifeState;
+//! use causeway_client::borrow::{Accepted, Borrowed, NotMapped, Offer, Offered, offered};
+//!
+//! // Three offers of VM 1 wait. What we don't want we decline; the rest may wait.
+//! let list: Offered<'_> = offered(&peer);
+//! let handles: Vec<_> = list.collect::<Result<_, Error>>()?;
+//! let mut pages = 0;
+//! let offer = Offer::inspect_with(&peer, handles[0], |range| pages += range.page_count())?;
+//! assert_eq!((offer.handle(), offer.summary().owner, pages), (handles[0], VM_1, 2));
+//! offer.reject()?;
+//!
+//! // One is taken up, and let go before it was mapped.
+//! let accepted: Accepted<'_> = Offer::inspect(&peer, handles[1])?.accept()?;
+//! assert_eq!(accepted.handle(), handles[1]);
+//! assert_eq!(accepted.release()?, LifeState::Released);
+//!
+//! // One is used.
+//! let accepted = Offer::inspect(&peer, handles[2])?.accept()?;
+//! assert_eq!(accepted.summary().page_count, 2);
+//! let borrowed: Borrowed<'_> = match accepted.map(&mapper) {
+//!     Ok(borrowed) => borrowed,
+//!     // The grant is still accepted, and could be mapped otherwise.
+//!     Err(NotMapped { error, accepted: _ }) => return Err(error),
+//! };
+//! assert!(borrowed.is_writable() && borrowed.handle() == handles[2]);
+//! assert_eq!(borrowed.summary().owner, VM_1);
+//! borrowed.window().unwrap().write(0, b"hello").unwrap();
+//! assert_eq!(borrowed.release()?, LifeState::Released);
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::connection::{Connection, RetrieveTerms};
 use crate::error::{Error, Rule, unheard};

@@ -6,6 +6,72 @@
 //!
 //! Area ids are chosen by the driver side. This library takes one id for one grant of a VM, over
 //! all its links.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! use causeway_client::backend::Backend;
+//! use causeway_client::bus::{Bus, DeviceList, Incoming, Kicked, MAX_DEVICES, NoBus};
+//! use causeway_client::grant::Grant;
+//! use causeway_client::{Bound, Connection, Error, Wait};
+//! use causeway_virtio::device::{DeviceModel, DeviceServer};
+//! use causeway_virtio::msg::{Body, BusRequest, DeviceState, Request};
+//! use causeway_virtio::queue::QueueConfig;
+//! use causeway_virtio::{AreaId, Features};
+//!
+//! /// What a driver says from the beginning to the end. (`guest::MsgTransport` does it for drivers of
+//! /// virtio-drivers.)
+//! fn drive(bus: &Bus<'_>, area: AreaId, grant: &Grant<'_>, queue: &QueueConfig, wait: &dyn Wait)
+//! -> Result<(), Error> {
+//!     bus.wait_for_device(0, wait, Bound::millis(500))?;
+//!     let devices: DeviceList = bus.devices()?;
+//!     assert!(devices.len() <= MAX_DEVICES);
+//!     bus.share_area(area, grant)?;
+//!     let _agreed = bus.begin_device(0, Features::EVENT_IDX)?;
+//!     let _capacity: [u8; 8] = bus.device_config(0)?;
+//!     bus.set_queue(0, 0, queue)?;
+//!     bus.start_device(0)?;
+//!     // Where there is no doorbell between the two, a kick is a message.
+//!     bus.event(0, Request::EventAvail { index: 0, next_offset: 0 })?;
+//!     while let Some(event) = bus.device_event(0)? {
+//!         println!("the device says {event:?}");
+//!     }
+//!     bus.request(0, Request::GetDeviceStatus)?;
+//!     bus.exchange(0, Body::BusRequest(BusRequest::Ping { echo: 7 }))?;
+//!     bus.end_device(0)?;
+//!     bus.unshare_area(area)
+//! }
+//!
+//! /// What a device's side does again and again.
+//! fn serve<D: DeviceModel>(bus: &Bus<'_>, areas: &mut Backend<'_, 4>, device: &mut DeviceServer<D, 1>)
+//! -> Result<(), Error> {
+//!     while let Some(incoming) = bus.receive()? {
+//!         let Incoming { message, far } = incoming;
+//!         if let Some(response) = areas.answer(&incoming) {
+//!             bus.respond(&incoming, Body::BusResponse(response))?;
+//!         } else if let Some(answer) = device.answer(&areas.memory(far), &message) {
+//!             bus.respond(&incoming, answer.body)?;
+//!             bus.event_to(message.dev_num, far, Request::EventUsed { index: 0 })?;
+//!         } else {
+//!             bus.refuse(&incoming)?;
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//!
+//! # two_vms!(platform, one, two, driver, backend);
+//! # let idle = || ();
+//! # let wait = world::Rest::new(&platform, &idle);
+//! // A VM opens its end, says what it serves, and closes it.
+//! let bus = Bus::open(&backend, two.pages(2), &wait, Bound::millis(100));
+//! let bus = bus.map_err(|NoBus { error, pages: _ }| error)?;
+//! bus.announce(0, DeviceState::Added)?;
+//! let Kicked { taken: _, waiting } = bus.kick()?;
+//! assert_eq!((waiting, bus.dropped()), (0, 0));
+//! assert!(bus.max_areas() > 0 && bus.connection().id() == backend.id());
+//! let pages = bus.close().map_err(|NoBus { error, pages: _ }| error)?;
+//! assert_eq!(pages.page_count(), 2);
+//! # Ok::<(), Error>(())
+//! ```
 
 mod driver;
 mod frame;

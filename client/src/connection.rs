@@ -3,6 +3,51 @@
 //! One [`Connection`] serves a whole VM. Everything else borrows it: grants, the bus, doorbells.
 //! Its methods take `&self` and may be called from several threads; an interrupt handler must not
 //! call them, since it could interrupt the holder of the buffers' lock.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! # use causeway_client::Error;
+//! # let platform = world::boot();
+//! # let one = world::Vm::new(&platform, 1);
+//! # let (conduit, tx, rx, pages) = (one.conduit(), one.pages(1), one.pages(1), one.pages(3));
+//! use causeway_abi::{Call, Permission};
+//! use causeway_client::connection::{
+//!     Connection, MAX_RANGES, Mailbox, RetrieveTerms, Retrieved, ServiceInfo,
+//! };
+//! use causeway_ffa::{Transfer, Version};
+//! use causeway_ffa::descriptor::Receiver;
+//!
+//! let mailbox = Mailbox::new(tx, rx).expect("a page each");
+//! // `Connection::open` is the same with FF-A 1.1, which every hypervisor has.
+//! let connection = Connection::open_as(&conduit, mailbox, Version::V1_2);
+//! let connection = connection.map_err(|failed| failed.error)?;
+//! assert_eq!(connection.ffa_version(), Version::V1_2);
+//! let ServiceInfo { max_pages, max_ranges, .. } = connection.service();
+//! assert!(max_pages >= 3 && max_ranges >= 1);
+//!
+//! // A call of the interface, checked; and the same as five words.
+//! let [events, ..] = connection.call(Call::Events)?;
+//! assert_eq!(events & 1, 0, "no offers wait");
+//! let _words = connection.direct(Call::Events.encode())?;
+//!
+//! // The memory calls of FF-A are there as well. `Grant` and `Borrowed` make them in the right order
+//! // and undo them; whoever makes them by hand undoes them by hand.
+//! let receivers = [Receiver::read_write(connection.partition())];
+//! let handle = connection.send_memory(Transfer::Share, &receivers, pages.ranges(), 0)?;
+//! connection.reclaim(handle)?;
+//!
+//! // As a borrower: nothing was accepted, hence nothing is retrieved.
+//! let (kind, permission) = (Transfer::Share, Permission::ReadWrite);
+//! let terms = RetrieveTerms { owner: connection.id(), handle, kind, permission, tag: 0 };
+//! let retrieved: Result<Retrieved, Error> = connection.retrieve(&terms);
+//! assert!(retrieved.is_err() && connection.relinquish(handle).is_err());
+//! assert_eq!(MAX_RANGES, 16);
+//!
+//! // Grants that were dropped while a peer still mapped them wait here to be reclaimed.
+//! assert_eq!((connection.sweep(), connection.stranded()), (0, 0));
+//! let (_tx, _rx) = connection.close()?.into_pages();
+//! # Ok::<(), Error>(())
+//! ```
 
 pub(crate) mod exchange;
 mod mailbox;
@@ -25,7 +70,8 @@ use core::fmt;
 use mailbox::Turn;
 use spin::mutex::SpinMutex;
 
-/// The FF-A version that this library speaks. TF-A's EL3 SPMC takes memory calls of no later one.
+/// The FF-A version that this library speaks by default. TF-A's EL3 SPMC takes memory calls of no later
+/// one.
 const VERSION: Version = Version::V1_1;
 
 /// How often a call that ends in [`Status::Busy`] is repeated.
@@ -66,6 +112,7 @@ pub struct Connection<'c> {
     id: EndpointId,
     partition: EndpointId,
     service: ServiceInfo,
+    version: Version,
     stranded: SpinMutex<Stranded>,
 }
 
@@ -85,15 +132,34 @@ pub struct OpenFailed {
 }
 
 impl<'c> Connection<'c> {
-    /// Opens a connection with the partition that offers Causeway's service.
+    /// Opens a connection with the partition that offers Causeway's service, as a caller of FF-A 1.1.
     ///
     /// # Errors
     /// [`OpenFailed`] with the first thing that went wrong.
     pub fn open(conduit: &'c dyn Conduit, mailbox: Mailbox) -> Result<Self, OpenFailed> {
-        let id = match exchange::negotiate(conduit).and_then(|()| exchange::own_id(conduit)) {
-            Ok(id) => id,
-            Err(error) => return Err(OpenFailed { error, mailbox: Some(mailbox) }),
-        };
+        Self::open_as(conduit, mailbox, VERSION)
+    }
+
+    /// The same as a caller of FF-A 1.1 or 1.2: for a conduit behind which 1.2 is agreed on already
+    /// (a host kernel that negotiated it for itself). The descriptors that go out have that
+    /// version's layout, and those that come in are read as it says.
+    ///
+    /// # Errors
+    /// [`OpenFailed`] with the first thing that went wrong; [`Rule::FfaVersion`] for another version.
+    pub fn open_as(
+        conduit: &'c dyn Conduit,
+        mailbox: Mailbox,
+        version: Version,
+    ) -> Result<Self, OpenFailed> {
+        if ![Version::V1_1, Version::V1_2].contains(&version) {
+            let error = Error::caller(Rule::FfaVersion);
+            return Err(OpenFailed { error, mailbox: Some(mailbox) });
+        }
+        let id =
+            match exchange::negotiate(conduit, version).and_then(|()| exchange::own_id(conduit)) {
+                Ok(id) => id,
+                Err(error) => return Err(OpenFailed { error, mailbox: Some(mailbox) }),
+            };
         if let Err(error) = mailbox.map(conduit) {
             return Err(OpenFailed { error, mailbox: Some(mailbox) });
         }
@@ -103,6 +169,7 @@ impl<'c> Connection<'c> {
             id,
             partition: EndpointId::default(),
             service: ServiceInfo { minor: 0, features: 0, max_pages: 0, max_ranges: 0 },
+            version,
             stranded: SpinMutex::default(),
         };
         match connection.find_partition().and_then(|found| {
@@ -135,6 +202,12 @@ impl<'c> Connection<'c> {
     #[must_use]
     pub const fn partition(&self) -> EndpointId {
         self.partition
+    }
+
+    /// Returns the version of FF-A that this caller speaks.
+    #[must_use]
+    pub const fn ffa_version(&self) -> Version {
+        self.version
     }
 
     /// Returns what the partition said about itself.
@@ -233,7 +306,7 @@ impl<'c> Connection<'c> {
         let mut page = [0; mailbox::PAGE];
         turn.received().copy(&mut page);
         let malformed = Error::hypervisor(Rule::PartitionInfo);
-        let infos = PartitionInfos::parse(&page, success.w(2), success.w(3), VERSION)
+        let infos = PartitionInfos::parse(&page, success.w(2), success.w(3), self.version)
             .map_err(|_| malformed)?;
         let mut found = None;
         for info in infos.iter() {

@@ -4,6 +4,29 @@
 //! of `r`, so that no number needs to be negotiated, and `r` binds that number to `s`. What the
 //! partition has to say shows as bit 0 of the bitmap for secure partitions.
 //! A doorbell only says "look again": whoever hears one looks at rings and FIFOs.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! # two_vms!(platform, one, two, first, second);
+//! # use causeway_client::Error;
+//! use causeway_client::doorbell::{Doorbells, Gathered, Rung, bit_of};
+//!
+//! let (mine, theirs) = (Doorbells::new(&first), Doorbells::new(&second));
+//! assert!(theirs.ring(first.id()).is_err(), "not before I let it");
+//! mine.bind(second.id())?;
+//! theirs.ring(first.id())?;
+//! let rung: Rung = mine.poll()?;
+//! assert!(rung.by(second.id()) && rung.vms == bit_of(second.id()));
+//! assert!(mine.poll()?.is_silent());
+//!
+//! // A batch of requests costs one ring.
+//! let gathered = Gathered::new(&theirs, first.id());
+//! (0..100).for_each(|_| gathered.note());
+//! gathered.ring_due()?;
+//! assert_eq!(theirs.ring_count(), 3);
+//! mine.unbind(second.id())?;
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::connection::{Connection, exchange};
 use crate::error::{Error, Rule};

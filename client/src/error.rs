@@ -1,4 +1,29 @@
 //! Owns how a failure is told: which rule was broken and by whom; never hides a code it was given.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! # two_vms!(platform, one, two, first, second);
+//! use causeway_abi::{Call, CallId, Status};
+//! use causeway_client::error::{Awaited, Error, Party, Rule};
+//! use causeway_ffa::MemHandle;
+//!
+//! // Somebody else's handle, a stale one and one that never was: the partition does not say which.
+//! let handle = MemHandle::new(0xdead).unwrap();
+//! let error = first.call(Call::Revoke { handle }).unwrap_err();
+//! let (call, status) = (CallId::Revoke, Status::NoSuchGrant);
+//! assert_eq!(error, Error::Refused { call, status });
+//! assert_eq!(
+//!     error.to_string(),
+//!     "the partition refused Revoke: The handle must name a live grant of the caller. (NoSuchGrant)",
+//! );
+//! assert_eq!(error.blame(), Party::Partition);
+//!
+//! // What this library found wrong itself, and what it waited for in vain.
+//! let broken = Error::Broken { by: Party::Peer, rule: Rule::MessageKind };
+//! assert_eq!(broken.blame(), Party::Peer);
+//! assert!(broken.to_string().contains(Rule::MessageKind.sentence()));
+//! assert_eq!(Error::TimedOut(Awaited::Device).blame(), Party::Peer);
+//! ```
 
 use causeway_abi::{CallId, Status};
 use causeway_ffa::{FfaError, FuncId};

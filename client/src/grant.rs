@@ -4,6 +4,37 @@
 //! offering the transaction to the partition, and it ends by being closed: revoked, let go by the
 //! partition, reclaimed. A grant that is dropped does the same without waiting. Pages that can't
 //! be reclaimed yet are never given back to the program, since a peer may still write them.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! # two_vms!(platform, one, two, owner, peer);
+//! # let idle = || ();
+//! # let wait = world::Rest::new(&platform, &idle);
+//! use causeway_abi::{GrantKind, GrantTerms, LifeState, Permission};
+//! use causeway_client::grant::{Grant, NotClosed, NotGranted};
+//! use causeway_client::{Bound, Error};
+//!
+//! let (kind, permission) = (GrantKind::Share, Permission::ReadWrite);
+//! let terms = GrantTerms { peer: Some(peer.id()), kind, permission };
+//! let grant = match Grant::offer(&owner, one.pages(4), terms) {
+//!     Ok(grant) => grant,
+//!     // The pages come back with the reason; `None` if the SPMC would not give them back.
+//!     Err(NotGranted { error, pages: _ }) => return Err(error),
+//! };
+//! assert_eq!((grant.page_count(), grant.terms(), grant.state()?), (4, terms, LifeState::Offered));
+//! println!("offered as {}, generation {}", grant.handle(), grant.generation());
+//! grant.window().expect("shared, not lent").write(0, b"hello").unwrap();
+//!
+//! // Nobody took it up. A peer that had would have until its deadline to let go.
+//! assert_eq!(grant.revoke()?, LifeState::Released);
+//! let pages = match grant.close(&wait, Bound::millis(500)) {
+//!     Ok(pages) => pages,
+//!     // The peer still maps it. Nothing is lost: it may be closed later.
+//!     Err(NotClosed { error, grant: _ }) => return Err(error),
+//! };
+//! assert_eq!(pages.page_count(), 4);
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::connection::{Connection, receiver};
 use crate::error::{Awaited, Error, Rule, unheard};

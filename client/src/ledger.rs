@@ -4,6 +4,39 @@
 //! own records, and the VM that policy names as auditor everybody's. What [`Reader::dump`] yields is
 //! a file for `cargo xtask ledger verify FILE --head DIGEST`; docs/ledger.md has its bytes. Keep the
 //! [`Head`] apart from the dump: only a head that came another way shows that a dump was replaced.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! # two_vms!(platform, one, two, connection, other);
+//! # use causeway_client::{Bound, Error};
+//! # let idle = || ();
+//! # let wait = world::Rest::new(&platform, &idle);
+//! use causeway_abi::{CallId, LedgerScope};
+//! use causeway_client::ledger::{Head, PAGE_BYTES, Page, Reader, has_call, head, seal};
+//!
+//! assert!(has_call(&connection, CallId::LedgerRead)?);
+//! let reader = Reader::open(&connection, one.pages(1)).map_err(|failed| failed.error)?;
+//! println!("the reader's area is {:?}", reader.state()?);
+//!
+//! // All of this VM's records. An empty page says: forget what came so far.
+//! let mut dump = Vec::new();
+//! let anchor: Head = reader.dump(LedgerScope::Own, |page| match page {
+//!     [] => dump.clear(),
+//!     bytes => dump.extend_from_slice(bytes),
+//! })?;
+//! assert!(!dump.is_empty() && anchor.sequence > 0);
+//!
+//! // Or page by page, after a head.
+//! assert!(head(&connection, LedgerScope::Own)?.sequence >= anchor.sequence);
+//! let mut bytes = [0; PAGE_BYTES];
+//! let Page { len_bytes, next_cursor } = reader.page(LedgerScope::Own, 0, &mut bytes)?;
+//! assert!(len_bytes > 0 && next_cursor.is_none());
+//! reader.close(&wait, Bound::millis(100)).map_err(|failed| failed.error)?;
+//!
+//! // Freezing the set of grants is for the VM that policy names.
+//! assert!(seal(&connection).is_err());
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::connection::Connection;
 use crate::error::{Awaited, Error, Rule};

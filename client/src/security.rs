@@ -11,7 +11,13 @@ use causeway_abi::{Call, VaultCall};
 /// ```
 /// use causeway_client::connection::Connection;
 /// use causeway_client::error::Error;
+/// use causeway_abi::vault::services;
 /// use causeway_client::security::Security;
+///
+/// /// Whether there is any use in asking.
+/// fn has_entropy(connection: &Connection<'_>) -> Result<bool, Error> {
+///     Ok(Security::of(connection).services()? & services::ENTROPY != 0)
+/// }
 ///
 /// /// A seed, or the reason why there is none: never one that is made up.
 /// fn seed(connection: &Connection<'_>) -> Result<[u8; 32], Error> {

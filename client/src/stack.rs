@@ -52,6 +52,21 @@ pub trait Port {
 }
 
 /// The far end of a cable, where a backend's own stack is plugged in.
+///
+/// ```
+/// use causeway_client::stack::{FarEnd, Meter, Phy, Received, Room};
+/// use causeway_virtio::device::net::Cable;
+/// use smoltcp::phy::{Device, RxToken};
+/// use smoltcp::time::Instant;
+///
+/// /// The length of the next frame, as smoltcp would take it.
+/// fn next_len(cable: &mut Cable<'_>, meter: &mut Meter) -> Option<usize> {
+///     let mut end = FarEnd::of(cable);
+///     let mut phy = Phy::new(&mut end, meter);
+///     let (frame, _answer): (Received, Room<'_, _>) = phy.receive(Instant::ZERO)?;
+///     Some(frame.consume(|bytes| bytes.len()))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct FarEnd<'a, 'f>(&'a mut Cable<'f>);
 

@@ -93,6 +93,88 @@ struct Ring {
 }
 
 /// A device that a vhost-user process serves.
+///
+/// ```
+/// use causeway_client::Connection;
+/// use causeway_client::backend::Backend;
+/// use causeway_client::doorbell::Doorbells;
+/// use causeway_client::error::Party;
+/// use causeway_client::memory::Window;
+/// use causeway_client::vhost_user::{
+///     AreaFile, AreaFiles, DoorError, FrontDoor, Kind, MAX_AREAS, MAX_CONFIG_BYTES, MAX_QUEUES, Step,
+/// };
+/// use causeway_ffa::EndpointId;
+/// use causeway_virtio::device::{DeviceServer, Identity};
+/// use causeway_virtio::msg::{Body, Message};
+/// use causeway_virtio::{AreaId, DeviceId};
+/// use std::os::{fd::AsFd, unix::net::UnixStream};
+/// use std::time::Duration;
+///
+/// /// A platform that maps all it borrows from one sealed file.
+/// #[derive(Debug)]
+/// struct OneFile {
+///     file: std::fs::File,
+///     base: usize,
+/// }
+///
+/// impl AreaFiles for OneFile {
+///     fn file(&self, window: &Window) -> Option<AreaFile<'_>> {
+///         let offset = window.pointer().addr().get().checked_sub(self.base)?;
+///         Some(AreaFile { file: self.file.as_fd(), offset_bytes: offset.try_into().ok()? })
+///     }
+/// }
+///
+/// const DISK: Kind = Kind {
+///     identity: Identity { device: DeviceId::BLOCK, vendor: 0, uuid: [0; 16] },
+///     queue_count: 1,
+///     config_len: 60,
+///     patience: Duration::from_secs(1),
+/// };
+///
+/// fn open<'f>(socket: &str, files: &'f OneFile) -> Result<DeviceServer<FrontDoor<'f>, 1>, DoorError> {
+///     let stream = UnixStream::connect(socket).map_err(|_| DoorError::System(Step::Owner))?;
+///     assert!(DISK.queue_count <= MAX_QUEUES && DISK.config_len <= MAX_CONFIG_BYTES);
+///     Ok(DeviceServer::new(FrontDoor::open(stream, DISK, files)?))
+/// }
+///
+/// /// A message of the driver; what it set up goes on to the process. At most MAX_AREAS areas do.
+/// fn answer(
+///     server: &mut DeviceServer<FrontDoor<'_>, 1>,
+///     areas: &Backend<'_, MAX_AREAS>,
+///     driver: EndpointId,
+///     message: &Message,
+/// ) -> Result<Option<Body>, DoorError> {
+///     let answer = server.answer(&areas.memory(driver), message);
+///     FrontDoor::follow(server, areas, driver)?;
+///     Ok(answer.map(|answer| answer.body))
+/// }
+///
+/// /// One turn of the loop while the ring runs.
+/// fn turn(server: &mut DeviceServer<FrontDoor<'_>, 1>, bells: &Doorbells<'_>, driver: EndpointId) {
+///     server.model().kick();
+///     match server.model_mut().take_used() {
+///         Ok(true) => drop(bells.ring(driver)),
+///         Ok(false) => {}
+///         Err(error) => {
+///             assert!(!server.model().is_open() && error.blame() == Party::Peer);
+///             if let DoorError::TimedOut(step) | DoorError::Malformed(step) = error {
+///                 println!("the process broke off at {}", step.name());
+///             }
+///             server.fail();
+///         }
+///     }
+/// }
+///
+/// /// Before an area is unbound.
+/// fn goes(
+///     server: &mut DeviceServer<FrontDoor<'_>, 1>,
+///     area: AreaId,
+///     areas: &Backend<'_, MAX_AREAS>,
+///     driver: EndpointId,
+/// ) -> Result<(), DoorError> {
+///     server.model_mut().withdraw(Some(area), areas, driver)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct FrontDoor<'f> {
     wire: Wire,

@@ -12,11 +12,58 @@
 //!   as what they are.
 //!
 //! Both are [`vm_memory::GuestMemory`], so that a device written for that trait runs on either.
+//!
+//! ```
+//! # #[macro_use] mod world { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/support/world.rs")); }
+//! # use causeway_abi::{GrantKind, GrantTerms, Permission};
+//! # use causeway_client::backend::{Backend, Verdict};
+//! # use causeway_client::{Error, grant::Grant};
+//! # use causeway_virtio::msg::{AreaAttrs, AreaShare};
+//! # two_vms!(platform, one, two, owner, peer);
+//! # let mapper = world::Memory::of(&platform);
+//! # let (kind, permission) = (GrantKind::Share, Permission::ReadWrite);
+//! # let terms = GrantTerms { peer: Some(peer.id()), kind, permission };
+//! # let (first, second) = (Grant::offer(&owner, one.pages(1), terms).unwrap(), Grant::offer(&owner, one.pages(1), terms).unwrap());
+//! use causeway_client::borrow::Offer;
+//! use causeway_client::vmm::{
+//!     AreaMemory, AreaRegion, LazyAreas, LazyMemory, NotBound, Shown, Translation, area_of, start_of,
+//! };
+//! use causeway_virtio::AreaId;
+//! use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, IommuMemory};
+//!
+//! let area = AreaId::new(7).unwrap();
+//! assert_eq!((start_of(area), area_of(GuestAddress(7 << 48 | 5))), (GuestAddress(7 << 48), Some(area)));
+//!
+//! // Areas that are mapped when they are touched.
+//! let mut lazy = LazyAreas::new(&mapper);
+//! let accepted = Offer::inspect(&peer, first.handle())?.accept()?;
+//! lazy.bind(area, accepted).map_err(|NotBound { error, accepted: _ }| error)?;
+//! assert_eq!(lazy.counts(), (1, 0));
+//! {
+//!     let memory: LazyMemory<'_, '_> = lazy.memory();
+//!     let memory: IommuMemory<Shown<'_, '_>, Translation<'_, '_>> = memory;
+//!     memory.write_slice(b"hello", GuestAddress(7 << 48)).unwrap();
+//!     assert!(memory.write_slice(b"hello", GuestAddress(8 << 48)).is_err());
+//! }
+//! assert_eq!((lazy.counts(), lazy.failure(area)), ((1, 1), None));
+//! lazy.unbind(area)?;
+//!
+//! // Or what a backend has mapped already.
+//! let mut areas: Backend<'_, 4> = Backend::new(&peer, &mapper);
+//! areas.admit(|_| Verdict::Accept)?;
+//! # let attrs = AreaAttrs::SHARED_READ_WRITE;
+//! # areas.bind(owner.id(), &AreaShare { area, handle: second.handle(), tag: 0, page_count: 1, attrs });
+//! let memory: AreaMemory<'_> = areas.regions(owner.id());
+//! let region: Option<&AreaRegion<'_>> = memory.iter().next();
+//! assert!(region.is_some());
+//! memory.write_slice(b"hello", GuestAddress(7 << 48)).unwrap();
+//! # Ok::<(), Error>(())
+//! ```
 
 mod lazy;
 mod region;
 
-pub use lazy::{LazyAreas, LazyMemory, NotBound};
+pub use lazy::{LazyAreas, LazyMemory, NotBound, Shown, Translation};
 pub use region::{AreaMemory, AreaRegion};
 
 use causeway_virtio::AreaId;

@@ -1,4 +1,32 @@
 //! Owns how a caller waits: always with a bound; never what it waits for.
+//!
+//! ```
+//! use causeway_client::wait::{Bound, Wait};
+//! use std::time::{Duration, Instant};
+//!
+//! /// A thread on a host. A VM reads its counter, and rests in WFI.
+//! struct Thread(Instant);
+//!
+//! impl Wait for Thread {
+//!     fn now_micros(&self) -> u64 {
+//!         u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
+//!     }
+//!
+//!     fn rest(&self) {
+//!         std::thread::sleep(Duration::from_millis(1));
+//!     }
+//! }
+//!
+//! let wait = Thread(Instant::now());
+//! let mut looks = 0;
+//! let found = Bound::millis(50).until(&wait, || {
+//!     looks += 1;
+//!     Ok::<_, ()>((looks == 3).then_some("there"))
+//! });
+//! assert_eq!(found, Ok(Some("there")));
+//! // Looks once, and does not wait.
+//! assert_eq!(Bound::NONE.until(&wait, || Ok::<Option<()>, ()>(None)), Ok(None));
+//! ```
 
 /// Time and rest, as the program that links this library has them.
 ///

@@ -1,5 +1,7 @@
 //! Holds the backend's table to its rules: ids per driver, permissions, release before the answer.
 
+mod each_failure;
+
 use super::*;
 use crate::Mailbox;
 use crate::conduit::Conduit;

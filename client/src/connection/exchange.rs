@@ -3,7 +3,7 @@
 use super::VERSION;
 use crate::conduit::Conduit;
 use crate::error::{Error, Rule};
-use causeway_ffa::{Answer, Call, EndpointId, FuncId, Regs, regs};
+use causeway_ffa::{Answer, Call, EndpointId, FuncId, Regs, Version, regs};
 
 /// How often a call may be interrupted or yield before it counts as endless. The scheduler that
 /// gives it cycles again is this program.
@@ -63,13 +63,13 @@ pub(crate) fn plain(conduit: &dyn Conduit, call: &Call) -> Result<(), Error> {
     }
 }
 
-/// Agrees on FF-A 1.1.
-pub(crate) fn negotiate(conduit: &dyn Conduit) -> Result<(), Error> {
-    let mut file = Call::Version { requested: Some(VERSION) }.encode();
+/// Agrees on a version of FF-A.
+pub(crate) fn negotiate(conduit: &dyn Conduit, version: Version) -> Result<(), Error> {
+    let mut file = Call::Version { requested: Some(version) }.encode();
     conduit.call(&mut file);
     let theirs = regs::decode_version_reply(&file)
         .map_err(|error| Error::Ffa { call: FuncId::Version, error })?;
-    if theirs.serves(VERSION) { Ok(()) } else { Err(Error::hypervisor(Rule::FfaVersion)) }
+    if theirs.serves(version) { Ok(()) } else { Err(Error::hypervisor(Rule::FfaVersion)) }
 }
 
 /// Asks for the caller's id.

@@ -1,7 +1,7 @@
 //! Owns the memory calls of FF-A as an owner and as a borrower makes them; never decides when.
 
 use super::mailbox::{PAGE, Turn};
-use super::{Connection, VERSION, exchange};
+use super::{Connection, exchange};
 use crate::error::{Error, Rule, unheard};
 use arrayvec::ArrayVec;
 use causeway_abi::Permission;
@@ -9,7 +9,9 @@ use causeway_ffa::call::ReclaimFlags;
 use causeway_ffa::descriptor::{
     Builder, ConstituentStream, Constituents, FirstFragment, Receiver, Role, Spec,
 };
-use causeway_ffa::{Answer, Call, EndpointId, Lengths, MemHandle, PageRange, Transfer, relinquish};
+use causeway_ffa::{
+    Answer, Call, EndpointId, Lengths, MemHandle, PageRange, Transfer, Version, relinquish,
+};
 
 /// Most ranges that a retrieve can return here, after neighbours have been joined.
 pub const MAX_RANGES: usize = 16;
@@ -44,7 +46,7 @@ impl Connection<'_> {
         ranges: &[PageRange],
         tag: u64,
     ) -> Result<MemHandle, Error> {
-        let spec = Spec::send(VERSION, kind, self.id, tag, receivers, ranges);
+        let spec = Spec::send(self.version, kind, self.id, tag, receivers, ranges);
         let builder = Builder::new(spec).map_err(|_| Error::caller(Rule::AreaShape))?;
         let total = builder.total_len();
         let mut turn = self.turn()?;
@@ -85,7 +87,7 @@ impl Connection<'_> {
         let receivers =
             [receiver(self.partition, terms.permission), receiver(self.id, terms.permission)];
         let spec = Spec::retrieve_request(
-            VERSION,
+            self.version,
             terms.owner,
             terms.handle,
             Some(terms.kind),
@@ -100,7 +102,7 @@ impl Connection<'_> {
         let Answer::MemRetrieveResp(lengths) = answer else {
             return Err(Error::hypervisor(Rule::AnswerForm));
         };
-        let taken = take_response(&mut turn, terms.handle, lengths, self.id);
+        let taken = take_response(&mut turn, terms.handle, lengths, (self.id, self.version));
         drop(turn);
         taken.inspect_err(|_| unheard(self.relinquish(terms.handle)))
     }
@@ -168,13 +170,13 @@ fn take_response(
     turn: &mut Turn<'_>,
     handle: MemHandle,
     lengths: Lengths,
-    me: EndpointId,
+    (me, version): (EndpointId, Version),
 ) -> Result<Retrieved, Error> {
     let bad = Error::hypervisor(Rule::RetrieveResponse);
     let mut page = [0; PAGE];
     turn.received().copy(&mut page);
     let first = part(&page, lengths.fragment())?;
-    let first = FirstFragment::parse(first, lengths.total(), VERSION, Role::RetrieveResponse)
+    let first = FirstFragment::parse(first, lengths.total(), version, Role::RetrieveResponse)
         .map_err(|_| bad)?;
     if first.header().handle != Some(handle) || !first.receivers().any(|r| r.endpoint == me) {
         return Err(bad);

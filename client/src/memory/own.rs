@@ -7,7 +7,7 @@ use causeway_virtio::{Access, AreaId, AreaMap, BusAddr, MemError};
 /// The areas of one link, as their owner sees them: readable and writable throughout. For the driver
 /// sides of `causeway_virtio` ([`causeway_virtio::driver::block`]), over [`Grant::window`].
 ///
-/// [`Grant::window`]: crate::Grant::window
+/// [`Grant::window`]: crate::grant::Grant::window
 #[derive(Debug)]
 pub struct OwnAreas<'w, const N: usize> {
     areas: [(AreaId, &'w Window); N],

@@ -7,7 +7,7 @@ use crate::ram::Ram;
 use causeway_abi::{Call as Service, Permission, Status};
 use causeway_ffa::descriptor::{Builder, DataAccess, Role, Spec, Transaction};
 use causeway_ffa::relinquish::Relinquish;
-use causeway_ffa::{Answer, EndpointId, FfaError, Lengths, MemHandle, Version};
+use causeway_ffa::{Answer, EndpointId, FfaError, Lengths, MemHandle};
 
 const INVALID: FfaError = FfaError::InvalidParameters;
 
@@ -24,7 +24,8 @@ impl World {
         }
         let len = usize::try_from(lengths.total()).map_err(|_| INVALID)?;
         let bytes = vm.read_tx(machine.ram(), len)?;
-        let request = Transaction::parse(&bytes, Version::V1_1, Role::RetrieveRequest)
+        let version = vm.version;
+        let request = Transaction::parse(&bytes, version, Role::RetrieveRequest)
             .map_err(|rule| rule.status())?;
         let header = request.header();
         let handle = header.handle.ok_or(INVALID)?;
@@ -48,7 +49,7 @@ impl World {
         };
         let receivers = [asked.not_executable()];
         let spec = Spec::retrieve_response(
-            Version::V1_1,
+            version,
             share.owner,
             handle,
             share.kind,

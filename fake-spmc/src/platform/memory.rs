@@ -78,7 +78,8 @@ impl World {
 
     /// Checks a whole descriptor, takes lent and donated pages away, and sends it.
     fn forward(&mut self, id: EndpointId, kind: Transfer, bytes: &[u8]) -> Outcome {
-        let terms = match (terms(bytes, kind), self.mediation) {
+        let version = self.vm(id).ok_or(FfaError::Aborted)?.version;
+        let terms = match (terms(bytes, kind, version), self.mediation) {
             (Ok((sender, terms)), Mediation::Checked) => {
                 self.check(id, sender, kind, &terms)?;
                 Some(terms)
@@ -199,11 +200,10 @@ impl World {
 }
 
 /// Reads a descriptor as strictly as FF-A says.
-fn terms(bytes: &[u8], kind: Transfer) -> Result<(EndpointId, Terms), FfaError> {
+fn terms(bytes: &[u8], kind: Transfer, version: Version) -> Result<(EndpointId, Terms), FfaError> {
     let mut scratch = vec![super::range(0, 1); bytes.len() / 16];
-    let whole =
-        Transaction::parse_with_scratch(bytes, Version::V1_1, Role::Send(kind), &mut scratch)
-            .map_err(|rule| rule.status())?;
+    let whole = Transaction::parse_with_scratch(bytes, version, Role::Send(kind), &mut scratch)
+        .map_err(|rule| rule.status())?;
     let receivers: Vec<_> = whole.receivers().collect();
     let states = |receiver: &Receiver| receiver.access.data != DataAccess::NotSpecified;
     // A donation's receiver owns it: there is no permission to state.

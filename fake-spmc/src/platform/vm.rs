@@ -39,6 +39,8 @@ pub(super) struct Vm {
     pub(super) id: EndpointId,
     pub(super) ram: PageRange,
     pub(super) life: Life,
+    /// What it speaks: 1.1, or 1.2 where it asked for that or later.
+    pub(super) version: Version,
     pub(super) mailbox: Option<(PageAddr, PageAddr)>,
     pub(super) rx_full: bool,
     pub(super) partial: Option<Partial>,
@@ -55,6 +57,7 @@ impl Vm {
             id,
             ram,
             life: Life::Alive,
+            version: Version::V1_1,
             mailbox: None,
             rx_full: false,
             partial: None,
@@ -110,7 +113,11 @@ impl World {
         }
         let answer = match Call::decode(regs, Version::V1_1) {
             Ok(Call::Version { requested }) => {
-                regs::version_reply(requested.map(|_| Version::V1_1))
+                let agreed = requested.map(|wanted| wanted.clamp(Version::V1_1, Version::V1_2));
+                if let (Some(vm), Some(agreed)) = (self.vm(id), agreed) {
+                    vm.version = agreed;
+                }
+                regs::version_reply(agreed)
             }
             Ok(call) => self.serve(id, &call, regs).unwrap_or_else(Answer::Error).encode(),
             Err(_) if Call::direct_parties(regs).is_some() => self.direct(id, regs),

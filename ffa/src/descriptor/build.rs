@@ -148,6 +148,7 @@ impl<'a> Builder<'a> {
             .receivers
             .len()
             .checked_mul(UNIT)
+            .and_then(|len| len.checked_mul(entry_lines(spec.version)))
             .and_then(|len| len.checked_add(layout.header_len()))
             .and_then(|len| u32::try_from(len).ok())
             .ok_or(DescriptorError::TotalLength)?;
@@ -203,12 +204,17 @@ impl<'a> Builder<'a> {
             return self.header_line(index);
         }
         let index = index.saturating_sub(header_lines);
-        match self.spec.receivers.get(index) {
-            Some(receiver) => receiver_line(receiver, self.composite_offset),
-            None => self
-                .composite
-                .map_or([0; 16], |tail| tail.line(index.saturating_sub(self.spec.receivers.len()))),
+        let lines = entry_lines(self.spec.version);
+        let at = if lines > 1 { index >> 1 } else { index };
+        if let Some(receiver) = self.spec.receivers.get(at) {
+            let is_second = lines > 1 && !index.is_multiple_of(2);
+            return match is_second {
+                true => second_receiver_line(receiver),
+                false => receiver_line(receiver, self.composite_offset, self.spec.version),
+            };
         }
+        let before = self.spec.receivers.len().saturating_mul(lines);
+        self.composite.map_or([0; 16], |tail| tail.line(index.saturating_sub(before)))
     }
 
     fn header_line(&self, index: usize) -> [u8; 16] {
@@ -226,7 +232,7 @@ impl<'a> Builder<'a> {
             }
             (1, Layout::Long) => line
                 .put(0, &spec.tag.to_le_bytes())
-                .put(8, &16u32.to_le_bytes())
+                .put(8, &if entry_lines(spec.version) > 1 { 32u32 } else { 16 }.to_le_bytes())
                 .put(12, &count.to_le_bytes()),
             (_, Layout::Short) => line,
             (_, Layout::Long) => line.put(0, &48u32.to_le_bytes()),
@@ -257,16 +263,30 @@ fn check_receivers(spec: &Spec<'_>) -> Result<(), DescriptorError> {
     Ok(())
 }
 
+/// Lines of 16 bytes in an endpoint's access descriptor: from 1.2 on it has an implementation-defined
+/// field of 16 bytes.
+fn entry_lines(version: Version) -> usize {
+    if version >= Version::V1_2 { 2 } else { 1 }
+}
+
+/// The rest of the implementation-defined field, and reserved bytes. Source: DEN0077A 1.2, table 1.16.
+fn second_receiver_line(receiver: &Receiver) -> [u8; 16] {
+    let [.., a, b, c, d, e, f, g, h] = receiver.impdef;
+    Line::default().put(0, &[a, b, c, d, e, f, g, h]).get()
+}
+
 /// Source: DEN0077A 1.1, tables 10.15 and 10.16.
-fn receiver_line(receiver: &Receiver, composite_offset: u32) -> [u8; 16] {
+fn receiver_line(receiver: &Receiver, composite_offset: u32, version: Version) -> [u8; 16] {
     let retrieval = match receiver.retrieval {
         super::Retrieval::Own => 0,
         super::Retrieval::NonRetrieval => 1,
     };
+    let [a, b, c, d, e, f, g, h, ..] = receiver.impdef;
     Line::default()
         .put(0, &receiver.endpoint.get().to_le_bytes())
         .put(2, &[receiver.access.byte(), retrieval])
         .put(4, &composite_offset.to_le_bytes())
+        .put(8, &if entry_lines(version) > 1 { [a, b, c, d, e, f, g, h] } else { [0; 8] })
         .get()
 }
 

@@ -93,6 +93,22 @@ fn check_golden(bytes: &[u8], version: Version, impdef: u8) {
 }
 
 #[test]
+fn a_descriptor_of_1_2_is_written_as_it_is_read() {
+    let receivers = receivers().map(|r| Receiver { impdef: [7; 16], ..r });
+    let ranges = ranges();
+    for (version, golden) in
+        [(Version::V1_1, GOLDEN_SHARE.to_vec()), (Version::V1_2, golden_share_1_2())]
+    {
+        let tag = 0x1122_3344_5566_7788;
+        let spec = Spec::send(version, Transfer::Share, id(1), tag, &receivers, &ranges);
+        let builder = Builder::new(spec).unwrap();
+        let mut bytes = vec![0xee; golden.len()];
+        assert_eq!(builder.write(0, &mut bytes), Ok(golden.len()));
+        assert_eq!(bytes, golden, "{version:?}");
+    }
+}
+
+#[test]
 fn kb_03_all_three_layouts_are_read() {
     check_golden(&GOLDEN_SHARE, Version::V1_1, 0);
     check_golden(&GOLDEN_SHARE, Version::V1_2, 0);

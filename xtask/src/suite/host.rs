@@ -17,6 +17,20 @@ const BARE: [(&str, &[&str]); 4] = [
     ("guests", &["--package", "causeway-guests"]),
 ];
 
+/// The documentation of the libraries, with every feature.
+const DOC: [&str; 3] = ["doc", "--no-deps", "--all-features"];
+const DOCUMENTED: [&str; 9] = [
+    "causeway-abi",
+    "causeway-client",
+    "causeway-fake-spmc",
+    "causeway-ffa",
+    "causeway-irq",
+    "causeway-memshare",
+    "causeway-service",
+    "causeway-vault",
+    "causeway-virtio",
+];
+
 pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
     let target = paths::target().display().to_string();
     let target = ["--target-dir", target.as_str()];
@@ -27,6 +41,9 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
     check(context, tally, "fmt", ready.clone(), &["fmt", "--all", "--check"])?;
     let args = ["clippy", "--workspace", "--all-targets"];
     check(context, tally, "clippy", ready.clone(), &[&args[..], &target, &deny].concat())?;
+    let packages = DOCUMENTED.iter().flat_map(|package| ["--package", package]);
+    let args: Vec<&str> = DOC.into_iter().chain(packages).chain(target).collect();
+    check(context, tally, "doc", Ok(()), &args)?;
     let ready = ready.and_then(|()| rust::target(rust::BARE_METAL));
     for (name, package) in BARE {
         let args = [&bare[..], package, &target, &deny].concat();
@@ -53,7 +70,8 @@ fn check(
     let full = format!("host::{name}");
     let log = log_name(context.dir, &full);
     let what = format!("cargo {}", args.first().copied().unwrap_or_default());
-    match ready.and_then(|()| cargo(&what, &log).args(args).run()) {
+    let step = cargo(&what, &log).env("RUSTDOCFLAGS", "-D warnings");
+    match ready.and_then(|()| step.args(args).run()) {
         Ok(()) => tally.passed(&full),
         Err(stop) if stop.exit == Exit::Interrupted => return Err(stop),
         Err(stop) if stop.exit == Exit::Missing => tally.skipped(&full, &stop.reason),
