@@ -183,7 +183,7 @@ mod tests {
     }
 
     /// Fields of which few values have a meaning.
-    const NAMED: [&str; 6] = ["kind", "permission", "direction", "scope", "half", "sgi"];
+    const NAMED: [&str; 7] = ["kind", "permission", "direction", "scope", "half", "sgi", "count"];
 
     #[test]
     fn a_field_is_no_wider_than_what_the_call_takes() {
