@@ -178,7 +178,7 @@ proptest! {
     #[test]
     fn sends_survive_their_fragments(
         kind in transfer(), receivers in receivers(), tag in any::<u64>(), version in version(),
-        ranges in vec(range(), 1..400), room in 256..5000usize,
+        ranges in vec(range(), 1..400), room in 512..5000usize,
     ) {
         let sender = EndpointId::from_raw(1);
         let spec = Spec::send(version, kind, sender, tag, &receivers, &ranges);
