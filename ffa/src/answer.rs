@@ -186,6 +186,25 @@ impl Answer {
         ]))
     }
 
+    /// Reports whether x0-x7 of an answer are a plain success, by the short way: what
+    /// [`Answer::decode`] would find as [`Answer::Success`] with 32-bit results. `false` says only
+    /// that `decode` must be asked.
+    #[inline]
+    #[must_use]
+    pub const fn is_success32(answer: &[u64; 8]) -> bool {
+        let [x0, ..] = *answer;
+        low(x0) == FuncId::Success32.raw()
+    }
+
+    /// Reads x0-x7 of FFA_MEM_RETRIEVE_RESP by the short way: the lengths that [`Answer::decode`]
+    /// would find. `None` says only that `decode` must be asked.
+    #[inline]
+    #[must_use]
+    pub const fn retrieved(answer: &[u64; 8]) -> Option<Lengths> {
+        let [x0, x1, x2, ..] = *answer;
+        if low(x0) == FuncId::MemRetrieveResp.raw() { Lengths::new(low(x1), low(x2)) } else { None }
+    }
+
     /// Reads an answer. Total: every register file is an answer or an error.
     ///
     /// # Errors

@@ -262,6 +262,7 @@ impl Call {
 
     /// Writes a request that fits x0-x7, all that a call with eight registers carries. What the
     /// partition sends with each grant takes a short way past the whole register file.
+    #[inline]
     #[must_use]
     pub fn encode8(&self) -> [u64; 8] {
         encode::short(self).unwrap_or_else(|| encode::encode(self).smc8())

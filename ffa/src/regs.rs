@@ -13,6 +13,7 @@ impl Regs {
     pub const ZERO: Self = Self([0; 18]);
 
     /// Takes x0-x7; x8-x17 are zero.
+    #[inline]
     #[must_use]
     pub const fn from_smc8(x: [u64; 8]) -> Self {
         let [x0, x1, x2, x3, x4, x5, x6, x7] = x;
@@ -20,6 +21,7 @@ impl Regs {
     }
 
     /// Returns x0-x7.
+    #[inline]
     #[must_use]
     pub const fn smc8(&self) -> [u64; 8] {
         let [x0, x1, x2, x3, x4, x5, x6, x7, ..] = self.0;

@@ -78,7 +78,7 @@ impl Image {
         loop {
             for notice in step.notices() {
                 if let Notice::Ledger(record) = notice {
-                    ledger.append(1, *record);
+                    ledger.append(1, record);
                 }
             }
             match step.next() {

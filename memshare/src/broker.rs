@@ -222,33 +222,62 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
     }
 
     /// [`Broker::step`] into a place that the caller keeps: a step is large, and to make and copy
-    /// one would cost more than most calls. What `step` held is gone.
+    /// one would cost more than most calls. What `step` held is gone. Inlined, so that who names the
+    /// event comes straight to what takes it.
+    #[inline(always)]
     pub fn step_into(&mut self, now_ticks: u64, event: Event<'_>, step: &mut Step) {
-        step.out.begin(now_ticks, self.sender_of_sequence());
-        step.next = self.dispatch(now_ticks, event, &mut step.out);
+        match event {
+            Event::Frame { caller, frame } => self.frame(now_ticks, caller, &frame, step),
+            Event::RetrievedAsAsked(pages) => self.retrieved_as_asked(now_ticks, pages, step),
+            Event::Relinquished(result) => self.relinquished(now_ticks, result, step),
+            Event::VmCreated { .. }
+            | Event::VmDestroyed { .. }
+            | Event::Use { .. }
+            | Event::Unuse { .. }
+            | Event::BusFrame { .. }
+            | Event::BusWaiting { .. }
+            | Event::Tick
+            | Event::Retrieved(_)
+            | Event::Mapped(_)
+            | Event::Unmapped(_)
+            | Event::Copied(_)
+            | Event::Continue => self.dispatch(now_ticks, event, step),
+        }
     }
 
-    fn dispatch(&mut self, now: u64, event: Event<'_>, out: &mut Out) -> Next {
-        match event {
-            Event::Frame { caller, frame } => {
-                self.expire(now, out);
-                let [number, ..] = first_word(&frame).to_le_bytes();
-                let result = match self.caller(caller) {
-                    Ok(who) => {
-                        out.set_sender(who.vm());
-                        Call::decode(&frame).and_then(|c| self.call(now, caller, who, c, out))
-                    }
+    /// Begins a step of a sequence that is under way.
+    #[inline]
+    fn begin(&self, now: u64, step: &mut Step) {
+        step.out.begin(now, self.sender_of_sequence());
+    }
+
+    /// Nearly every event is a frame.
+    #[inline(never)]
+    fn frame(&mut self, now: u64, caller: EndpointId, frame: &Frame, step: &mut Step) {
+        let Step { out, next } = step;
+        out.begin(now, None);
+        self.expire(now, out);
+        *next = match self.caller(caller) {
+            Ok(who) => {
+                out.set_sender(who.vm());
+                match Call::decode(frame) {
+                    Ok(call) => self.call(now, caller, who, call, out),
                     Err(status) => Err(status),
-                };
-                self.answer(caller, number, result, out)
+                }
             }
-            Event::Call { caller, call } => {
-                self.expire(now, out);
-                let who = self.caller(caller);
-                out.set_sender(who.ok().and_then(Caller::vm));
-                let result = who.and_then(|who| self.call(now, caller, who, call, out));
-                self.answer(caller, call.id().number(), result, out)
-            }
+            Err(status) => Err(status),
+        };
+        if let Err(status) = *next {
+            let [number, ..] = first_word(frame).to_le_bytes();
+            *next = Ok(refuse(caller, number, status, out));
+        }
+    }
+
+    #[inline(never)]
+    fn dispatch(&mut self, now: u64, event: Event<'_>, step: &mut Step) {
+        self.begin(now, step);
+        let out = &mut step.out;
+        step.next = Ok(match event {
             Event::VmCreated { caller, vm } => {
                 self.expire(now, out);
                 let result = self.vm_created(caller, vm, out);
@@ -280,15 +309,18 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
                 self.expire(now, out);
                 Next::Idle
             }
-            Event::Retrieved(result) => self.retrieved(result, out),
-            Event::Relinquished(result) => self.relinquished(result, out),
+            Event::Retrieved(Ok(descriptor)) => self.retrieved(descriptor, out),
+            Event::Retrieved(Err(error)) => self.retrieve_failed(error, out),
             Event::Mapped(result) => self.mapped(result, out),
             Event::Unmapped(result) => self.unmapped(result, out),
             Event::Copied(result) => self.copied(result, out),
             Event::Continue => self.resume(now, out),
-        }
+            // Taken by `step_into`.
+            Event::Frame { .. } | Event::RetrievedAsAsked(_) | Event::Relinquished(_) => Next::Idle,
+        });
     }
 
+    #[inline]
     fn call(
         &mut self,
         now: u64,
@@ -392,9 +424,10 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         self.is_live(party.vm) && self.party(party.vm) == party
     }
 
+    #[inline]
     fn id_of(&self, vm: u8) -> EndpointId {
         // Only places in the policy's table are ever stored.
-        self.policy.vm_at(vm).unwrap_or_default()
+        self.policy.id_of(vm)
     }
 
     /// The grant of this VM, in its present life, as owner or peer.
@@ -423,10 +456,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         result: Result<Next, Status>,
         out: &mut Out,
     ) -> Next {
-        result.unwrap_or_else(|status| {
-            out.push(Notice::Ledger(refusal(caller, number, status)));
-            Next::Reply(Reply::refused(number, status).encode())
-        })
+        result.unwrap_or_else(|status| refuse(caller, number, status, out))
     }
 
     fn verdict(&self, caller: EndpointId, result: Result<Next, Status>, out: &mut Out) -> Next {
@@ -458,7 +488,15 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
     }
 }
 
+/// Refuses a call: that goes into the ledger and changes nothing else.
+#[inline(never)]
+fn refuse(caller: EndpointId, number: u8, status: Status, out: &mut Out) -> Next {
+    out.push(Notice::Ledger(refusal(caller, number, status)));
+    Next::Reply(Reply::refused(number, status).encode())
+}
+
 /// A successful answer.
+#[inline]
 fn ok(id: CallId, results: [u64; 4]) -> Next {
     Next::Reply(Reply::ok(id.number(), results).encode())
 }

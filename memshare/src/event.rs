@@ -5,6 +5,7 @@ use crate::ledger::Record;
 use causeway_abi::{
     Call, DigestHalf, Frame, GrantKind, LedgerScope, Permission, Status, VaultCall,
 };
+use causeway_ffa::descriptor::ExactPages;
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange};
 
 /// One thing that happened. The first of a sequence comes from a caller, the bus or the clock; the
@@ -18,13 +19,6 @@ pub enum Event<'a> {
         caller: EndpointId,
         /// The words x3-x7.
         frame: Frame,
-    },
-    /// A call that was decoded before.
-    Call {
-        /// Who called.
-        caller: EndpointId,
-        /// What it asked.
-        call: Call,
     },
     /// A direct message whose first byte is a virtio-msg type. Answered by [`Next::BusFrame`], or by
     /// [`Next::Reply`] for a caller that is no live VM of the policy.
@@ -72,8 +66,11 @@ pub enum Event<'a> {
     },
     /// Nothing but the passing of time: on each entry that leads to no other event.
     Tick,
-    /// The result of [`Next::Retrieve`].
+    /// The result of [`Next::Retrieve`], whatever the response says.
     Retrieved(Result<Descriptor<'a>, FfaError>),
+    /// The result of [`Next::Retrieve`] where all of the response but the pages is word for word what
+    /// was asked for: sender, tag, kind, attributes, borrowers, permissions.
+    RetrievedAsAsked(ExactPages<'a>),
     /// The result of [`Next::Relinquish`].
     Relinquished(Result<(), FfaError>),
     /// The result of [`Next::Map`].
@@ -84,6 +81,14 @@ pub enum Event<'a> {
     Copied(Result<u32, MapFailed>),
     /// The answer to [`Next::Continue`].
     Continue,
+}
+
+impl Event<'_> {
+    /// A call as its caller sends it.
+    #[must_use]
+    pub fn call(caller: EndpointId, call: &Call) -> Self {
+        Self::Frame { caller, frame: call.encode() }
+    }
 }
 
 /// The partition's own stage 1 could not be changed; it is as it was before.
@@ -309,23 +314,43 @@ pub const MAX_NOTICES: usize = 8;
 #[must_use]
 pub struct Step {
     pub(crate) out: Out,
-    pub(crate) next: Next,
+    /// Never an error once the step is done.
+    pub(crate) next: Result<Next, Status>,
 }
 
 impl Step {
     /// Nothing to do, for [`crate::Broker::step_into`].
     pub const fn new() -> Self {
-        Self { out: Out::new(), next: Next::Idle }
+        Self { out: Out::new(), next: Ok(Next::Idle) }
     }
 
     /// The notices in order.
+    #[inline]
     pub fn notices(&self) -> impl Iterator<Item = &Notice> + '_ {
-        self.out.notices.iter().take(self.out.count).flatten()
+        self.out.notices.get(..self.out.count).unwrap_or_default().iter().flatten()
+    }
+
+    /// Whether there is any notice.
+    #[inline]
+    #[must_use]
+    pub const fn has_notices(&self) -> bool {
+        self.out.count > 0
+    }
+
+    /// The answer to the call, where this step ends it with one.
+    #[inline]
+    #[must_use]
+    pub const fn reply(&self) -> Option<&Frame> {
+        if let Ok(Next::Reply(frame)) = &self.next { Some(frame) } else { None }
     }
 
     /// What to do after the notices.
+    #[inline]
     pub const fn next(&self) -> Next {
-        self.next
+        match self.next {
+            Ok(next) => next,
+            Err(_) => Next::Idle,
+        }
     }
 }
 

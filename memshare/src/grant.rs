@@ -11,6 +11,15 @@ pub struct GrantId {
     pub(crate) generation: u32,
 }
 
+impl GrantId {
+    /// Its place in the broker's table, below the number of grants that fit. Another grant may have it
+    /// later.
+    #[must_use]
+    pub const fn place(self) -> u16 {
+        self.slot
+    }
+}
+
 /// What the image and the bus may know about a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrantView {

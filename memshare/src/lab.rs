@@ -222,7 +222,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
 
     /// Makes a call and carries out what it leads to.
     pub fn call(&mut self, caller: u16, call: Call) -> Reply {
-        match self.drive(Event::Call { caller: vm(caller), call }) {
+        match self.drive(Event::call(vm(caller), &call)) {
             Outcome::Reply(reply) => {
                 assert_eq!(reply.call_number, call.id().number(), "an answer to another call");
                 reply
@@ -356,7 +356,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
         }
         if let Some((caller, call)) = self.faults.meanwhile {
             self.intrusions += 1;
-            let step = self.broker.step(self.now, Event::Call { caller, call });
+            let step = self.broker.step(self.now, Event::call(caller, &call));
             self.take_notices(&step);
             let busy = Reply::refused(call.id().number(), Status::Busy).encode();
             if step.next() != Next::Reply(busy) {

@@ -202,17 +202,17 @@ impl<const N: usize> Ring<N> {
         self.last.saturating_sub(self.chained)
     }
 
-    fn push(&mut self, time_ticks: u64, record: Record) {
+    fn push(&mut self, time_ticks: u64, record: &Record) {
         let Some(place) = self.places.get_mut(self.next) else { return };
         self.last = self.last.saturating_add(1);
-        let entry = Entry { sequence: self.last, time_ticks, count: 1, record };
-        let new = Place { entry, link: [0; 32] };
-        if let Some(old) = place.replace(new) {
+        if let Some(old) = place {
             self.first = old.entry.sequence.saturating_add(1);
             if old.entry.sequence <= self.chained {
                 self.base = old.link;
             }
         }
+        let entry = Entry { sequence: self.last, time_ticks, count: 1, record: *record };
+        *place = Some(Place { entry, link: [0; 32] });
         self.next = self.next.checked_add(1).filter(|n| *n < N).unwrap_or(0);
     }
 
@@ -296,12 +296,13 @@ impl<const ROOM: usize> Ledger<ROOM> {
     }
 
     /// Appends a record. Constant cost, no digest; never fails: what no longer fits is counted.
-    pub fn append(&mut self, now_ticks: u64, record: Record) {
+    #[inline(never)]
+    pub fn append(&mut self, now_ticks: u64, record: &Record) {
         let at = self.room_of(record.subject);
         let Some(room) = self.rooms.get_mut(at) else { return };
         if record.refusal().is_none() {
-            let counted = match room.moves.same_copy(&record) {
-                None => room.moves.same_service(&record),
+            let counted = match room.moves.same_copy(record) {
+                None => room.moves.same_service(record),
                 found => found,
             };
             match counted {
@@ -312,7 +313,7 @@ impl<const ROOM: usize> Ledger<ROOM> {
                 }
                 None => room.moves.push(now_ticks, record),
             }
-        } else if let Some(entry) = room.refusals.same(&record) {
+        } else if let Some(entry) = room.refusals.same(record) {
             entry.count = entry.count.saturating_add(1);
             entry.time_ticks = now_ticks;
         } else {

@@ -13,7 +13,7 @@
 //!     loop {
 //!         for notice in step.notices() {
 //!             match *notice {
-//!                 Notice::Ledger(record)     => self.ledger.append(now(), record),
+//!                 Notice::Ledger(ref record) => self.ledger.append(now(), record),
 //!                 Notice::RingHypervisor(d)  => ring(d.sgi, d.core),
 //!                 Notice::AreaLost { owner, handle, .. } => self.bus.area_lost(owner, handle), // must not call step
 //!             }
@@ -72,6 +72,7 @@ pub mod grant;
 pub mod lab;
 pub mod ledger;
 pub mod policy;
+mod shelf;
 mod store;
 mod table;
 

@@ -27,6 +27,12 @@ pub const MAX_COPIES: usize = if cfg!(walk) { 1 } else { 16 };
 pub const MAX_JOINS: usize = if cfg!(walk) { 2 } else { 32 };
 /// VM ids lie below this, so that doorbells fit a bitmap of one word.
 pub const VM_ID_LIMIT: u16 = 64;
+const VM_IDS: usize = 64;
+
+/// No place in a table.
+const NOWHERE: u8 = u8::MAX;
+/// Where an owner's rule stands for areas of the partition alone.
+const NO_PEER: usize = MAX_VMS;
 
 /// What a driver VM may see of a backend VM's devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,9 +149,11 @@ pub struct Policy {
     unmap_deadline_ms: u32,
     ring_limit: u16,
     vms: List<Option<EndpointId>, MAX_VMS>,
+    /// The place of each id in `vms`.
+    vm_places: [u8; VM_IDS],
     pairs: List<Option<PairRule>, MAX_PAIRS>,
-    /// Owner and peer of each pair in one word: what is compared when one is looked for.
-    pair_keys: List<u64, MAX_PAIRS>,
+    /// The place in `pairs` of an owner's rule for each peer, and for none.
+    pair_places: [[u8; MAX_VMS + 1]; MAX_VMS],
     windows: List<Option<PageRange>, MAX_WINDOWS>,
     links: List<Option<Link>, MAX_LINKS>,
     copies: List<Option<CopyRule>, MAX_COPIES>,
@@ -171,8 +179,9 @@ impl Policy {
             unmap_deadline_ms: Self::DEFAULT_UNMAP_DEADLINE_MS,
             ring_limit: Self::DEFAULT_RING_LIMIT,
             vms: List::new(),
+            vm_places: [NOWHERE; VM_IDS],
             pairs: List::new(),
-            pair_keys: List::new(),
+            pair_places: [[NOWHERE; MAX_VMS + 1]; MAX_VMS],
             windows: List::new(),
             links: List::new(),
             copies: List::new(),
@@ -273,40 +282,48 @@ impl Policy {
     }
 
     /// The place of a VM in the broker's tables.
+    #[inline]
     pub(crate) fn vm_index(&self, vm: EndpointId) -> Option<u8> {
-        let at = self.vms.as_slice().iter().position(|v| *v == Some(vm))?;
-        u8::try_from(at).ok()
+        self.vm_places.get(usize::from(vm.get())).copied().filter(|place| *place != NOWHERE)
     }
 
     pub(crate) fn vm_at(&self, index: u8) -> Option<EndpointId> {
         self.vms.as_slice().get(usize::from(index)).copied().flatten()
     }
 
+    /// The id at a place that [`Policy::vm_index`] gave.
+    #[inline]
+    pub(crate) fn id_of(&self, index: u8) -> EndpointId {
+        self.vms.place(usize::from(index)).copied().flatten().unwrap_or_default()
+    }
+
     /// The place and the rule of a pair.
+    #[inline]
     pub(crate) fn pair(
         &self,
         owner: EndpointId,
         peer: Option<EndpointId>,
     ) -> Option<(u8, &PairRule)> {
-        let key = pair_key(owner, peer);
-        let at = self.pair_keys.as_slice().iter().position(|k| *k == key)?;
-        let at = u8::try_from(at).ok()?;
+        let owner = usize::from(self.vm_index(owner)?);
+        let peer = match peer {
+            Some(peer) => usize::from(self.vm_index(peer)?),
+            None => NO_PEER,
+        };
+        let at = *self.pair_places.get(owner)?.get(peer)?;
         Some((at, self.pair_at(at)?))
     }
 
+    #[inline]
     pub(crate) fn pair_at(&self, place: u8) -> Option<&PairRule> {
-        self.pairs.as_slice().get(usize::from(place))?.as_ref()
+        self.pairs.place(usize::from(place))?.as_ref()
     }
 
-    /// Whether the whole range lies in one window.
-    pub(crate) fn in_window(&self, range: PageRange) -> bool {
-        self.windows().any(|w| w.contains(range))
+    /// The window in which the whole range lies.
+    #[inline]
+    pub(crate) fn window_of(&self, range: PageRange) -> Option<PageRange> {
+        let mut windows = self.windows.as_slice().iter().flatten();
+        windows.find(|window| window.contains(range)).copied()
     }
-}
-
-/// No peer is told from every peer by a bit beyond an id's.
-fn pair_key(owner: EndpointId, peer: Option<EndpointId>) -> u64 {
-    u64::from(owner.get()) << 32 | peer.map_or(1 << 16, |p| u64::from(p.get()))
 }
 
 impl Default for Policy {

@@ -1,18 +1,23 @@
 //! Owns the tables of live grants and their ranges, and the look-ups into them; never decides
 //! whether a grant may be made or changed.
 //!
-//! Handles are found by binary search, so are pages: `by_page` lists the ranges of all grants,
-//! packed, in the order of their addresses, and they are disjoint. A pair's ranges beyond the first of each
-//! grant lie without gaps in the arena that its quota reserves, in the order of the offers.
+//! Pages are found by binary search: `by_page` lists the ranges of all grants, packed, in the order of
+//! their addresses, and they are disjoint. Handles are found in buckets (see `names`). A pair's ranges beyond the first
+//! of each grant lie without gaps in the arena that its quota reserves, in the order of the offers.
 
 mod extent;
+mod names;
+
+pub(crate) use extent::Staged;
 
 use crate::grant::{Extent, Grant, GrantId, Party, Stage};
 use crate::policy::{MAX_PAIRS, MAX_VMS, Policy};
-use crate::table::{Bits, List};
+use crate::shelf::{Place, Shelf};
+use crate::table::Bits;
 #[cfg(any(test, feature = "explore"))]
 use causeway_abi::GrantKind;
 use causeway_ffa::{MemHandle, PageRange};
+use names::Names;
 
 /// A range after the first of its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,12 +86,10 @@ pub(crate) struct Store<const G: usize, const R: usize, const W: usize> {
     /// How many offers each pair has made: the generation that is shown.
     serials: [u32; MAX_PAIRS],
     free: Bits<W>,
-    /// Handles in order, and the slot of each.
-    handles: List<u64, G>,
-    by_handle: List<u16, G>,
+    names: Names<G>,
     /// The ranges as words that sort by address.
-    by_page: List<u64, R>,
-    /// Only filled within one insertion or removal.
+    by_page: Shelf<u64, R>,
+    /// The same of an area that is offered or removed; blank in between.
     scratch: [u64; R],
     rest: [Option<Rest>; R],
     arenas: [Arena; MAX_PAIRS],
@@ -117,9 +120,8 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
             generations: [0; G],
             serials: [0; MAX_PAIRS],
             free: Bits::new(),
-            handles: List::new(),
-            by_handle: List::new(),
-            by_page: List::new(),
+            names: Names::new(),
+            by_page: Shelf::new(),
             scratch: [0; R],
             rest: [None; R],
             arenas: [Arena { base: 0, room: 0, used: 0 }; MAX_PAIRS],
@@ -213,12 +215,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     }
 
     pub(crate) fn find(&self, handle: MemHandle) -> Option<u16> {
-        let at = self.handle_place(handle).ok()?;
-        self.by_handle.as_slice().get(at).copied()
-    }
-
-    fn handle_place(&self, handle: MemHandle) -> Result<usize, usize> {
-        self.handles.as_slice().binary_search(&handle.get())
+        self.names.find(handle, |slot| self.grant(slot))
     }
 
     pub(crate) fn by_id(&self, id: GrantId) -> Option<&Grant> {
@@ -255,30 +252,31 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         self.tally
     }
 
-    /// Slots of all live grants in the order of their handles.
+    /// Slots of all live grants.
     pub(crate) fn live_slots(&self) -> impl Iterator<Item = u16> + '_ {
-        self.by_handle.as_slice().iter().copied()
+        (0_u16..).zip(&self.slots).filter_map(|(slot, grant)| grant.as_ref().map(|_| slot))
     }
 
-    /// Every live grant in the order of its handle.
+    /// Every live grant.
     #[cfg(test)]
     pub(crate) fn live(&self) -> impl Iterator<Item = &Grant> + '_ {
         self.live_slots().filter_map(|slot| self.grant(slot))
     }
 
-    /// Enters a grant whose extent was staged and found disjoint, and gives it its names: generation,
-    /// serial, offer. `None`, and no change, if there is no room (which [`Store::has_room`] and the
-    /// quotas exclude).
-    pub(crate) fn insert(&mut self, grant: &mut Grant) -> Option<GrantId> {
-        let slot = self.free.next_from(0)?;
-        let place = self.handle_place(grant.handle).err()?;
+    /// Enters a grant whose handle is new and whose extent was staged and found to have its place, and
+    /// gives it its names: generation, serial, offer. `None`, and no change, if there is no room (which
+    /// [`Store::has_room`] and the quotas exclude).
+    pub(crate) fn insert(&mut self, grant: &mut Grant, place: Place) -> Option<GrantId> {
+        let slot = self.free.first()?;
         let pair = usize::from(grant.pair);
         let generation = self.generations.get(usize::from(slot))?.checked_add(1)?;
         let serial = self.serials.get(pair)?.checked_add(1)?;
-        if !self.file_pages(&grant.extent) {
+        if !self.file_pages(&grant.extent, place) {
             return None;
         }
-        self.keep_staged(grant.pair, slot, &grant.extent);
+        if grant.extent.range_count > 1 {
+            self.keep_staged(grant.pair, slot, &grant.extent);
+        }
         (grant.generation, grant.serial) = (generation, serial);
         if grant.stage == Stage::Offered {
             grant.offer = self.open_offer(grant.peer, slot);
@@ -291,8 +289,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
             *counter = serial;
         }
         self.tally.move_from_to(None, Some(grant.stage));
-        let _inserted = self.by_handle.insert(place, slot);
-        let _inserted = self.handles.insert(place, grant.handle.get());
+        self.names.insert(grant.handle, slot);
         self.free.clear(slot);
         if let Some(set) = self.owned.get_mut(usize::from(grant.owner.vm)) {
             set.set(slot);
@@ -310,20 +307,20 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
 
     /// Forgets a grant; returns what it was.
     pub(crate) fn remove(&mut self, slot: u16) -> Option<Grant> {
-        let grant = *self.grant(slot)?;
-        let place = self.handle_place(grant.handle).ok()?;
+        let grant = self.slots.get_mut(usize::from(slot))?.take()?;
+        self.names.remove(grant.handle, slot);
         self.unfile_pages(&grant.extent);
-        self.drop_rest(grant.pair, &grant.extent);
-        let _slot = self.by_handle.remove(place);
-        let _handle = self.handles.remove(place);
-        if let Some(entry) = self.slots.get_mut(usize::from(slot)) {
-            *entry = None;
+        if grant.extent.range_count > 1 {
+            self.drop_rest(grant.pair, &grant.extent);
         }
         // A slot whose generations are used up is retired, so that no name ever comes back.
         if grant.generation != u32::MAX {
             self.free.set(slot);
         }
-        self.closing.clear(slot);
+        match grant.stage {
+            Stage::Offered | Stage::Accepted | Stage::Active | Stage::Kept => {}
+            Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } => self.closing.clear(slot),
+        }
         self.tally.move_from_to(Some(grant.stage), None);
         if let Some(set) = self.owned.get_mut(usize::from(grant.owner.vm)) {
             set.clear(slot);
@@ -340,6 +337,11 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
             usage.ranges = usage.ranges.saturating_sub(grant.extent.range_count);
         }
         Some(grant)
+    }
+
+    /// The ranges of an extent after the first, in the owner's order.
+    pub(crate) fn rest_ranges(&self, extent: &Extent) -> impl Iterator<Item = PageRange> + '_ {
+        self.rest_of(extent).iter().flatten().map(|rest| rest.range)
     }
 
     /// The `ordinal`-th range of an extent.
@@ -378,7 +380,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
 impl<const G: usize, const R: usize, const W: usize> core::hash::Hash for Store<G, R, W> {
     fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
         (self.slots, self.generations, self.free, self.rest).hash(state);
-        (self.by_handle.as_slice(), self.by_page.as_slice()).hash(state);
+        self.by_page.iter().for_each(|key| key.hash(state));
         for (arena, usage) in self.arenas.iter().zip(&self.usage).filter(|(_, u)| u.grants > 0) {
             (arena, usage).hash(state);
         }

@@ -30,8 +30,15 @@ impl<T: Blank, const N: usize> List<T, N> {
         Self { items: [T::BLANK; N], len: 0 }
     }
 
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[T] {
         self.items.get(..self.len).unwrap_or(&[])
+    }
+
+    /// The item at a position, or the filler behind the last; `None` beyond the table.
+    #[inline]
+    pub(crate) fn place(&self, at: usize) -> Option<&T> {
+        self.items.get(at)
     }
 
     /// Appends; `false` if full.
@@ -48,18 +55,6 @@ impl<T: Blank, const N: usize> List<T, N> {
         }
         self.len = self.len.saturating_add(1);
         true
-    }
-
-    /// Removes the item at position `at`, if there is one.
-    pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
-        let slice = self.items.get_mut(at..self.len)?;
-        let item = *slice.first()?;
-        slice.copy_within(1.., 0);
-        if let Some(place) = slice.last_mut() {
-            *place = T::BLANK;
-        }
-        self.len = self.len.saturating_sub(1);
-        Some(item)
     }
 
     /// Keeps the items that `keep` approves, in order.
@@ -79,33 +74,6 @@ impl<T: Blank, const N: usize> List<T, N> {
             tail.fill(T::BLANK);
         }
         self.len = kept;
-    }
-
-    /// Merges sorted `new` into this sorted list from the back: linear. `false` if it does not fit.
-    pub(crate) fn merge(&mut self, new: &[T], mut before: impl FnMut(&T, &T) -> bool) -> bool {
-        let Some(total) = self.len.checked_add(new.len()).filter(|t| *t <= N) else { return false };
-        let (mut old_left, mut new_left, mut to) = (self.len, new.len(), total);
-        while let Some(from_new) = new_left.checked_sub(1) {
-            let (Some(n), Some(place)) = (new.get(from_new), to.checked_sub(1)) else { break };
-            let old_at = old_left.checked_sub(1);
-            let old = old_at.and_then(|at| self.items.get(at)).copied();
-            let item = match old {
-                Some(o) if before(n, &o) => {
-                    old_left = old_left.saturating_sub(1);
-                    o
-                }
-                Some(_) | None => {
-                    new_left = from_new;
-                    *n
-                }
-            };
-            if let Some(slot) = self.items.get_mut(place) {
-                *slot = item;
-            }
-            to = place;
-        }
-        self.len = total;
-        true
     }
 }
 
@@ -152,6 +120,19 @@ impl<const W: usize> Bits<W> {
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.filled == 0
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, number: u16) -> bool {
+        self.words
+            .get(usize::from(number >> 6))
+            .is_some_and(|word| (word >> (number & 63)) & 1 == 1)
+    }
+
+    /// The smallest member.
+    pub(crate) fn first(&self) -> Option<u16> {
+        let at = lowest(self.filled)?;
+        Some((at << 6) | lowest(*self.words.get(usize::from(at))?)?)
     }
 
     /// The smallest member that is not below `from`.
@@ -204,25 +185,10 @@ mod tests {
         assert!(list.insert(1, 9));
         assert!(!list.push(5));
         assert_eq!(list.as_slice(), [3, 9, 1, 2]);
-        assert_eq!(list.remove(0), Some(3));
-        assert_eq!(list.remove(3), None);
         list.retain(|n| *n == 1);
         assert_eq!(list.as_slice(), [1]);
-        assert_eq!(list.remove(0), Some(1));
+        list.retain(|n| *n != 1);
         assert_eq!(list, empty);
-    }
-
-    #[test]
-    fn merging_keeps_the_order() {
-        for split in 0_u32..64 {
-            let (mut list, mut new) = (List::<u16, 6>::new(), Vec::new());
-            for n in 0..6_u16 {
-                if split & (1 << n) != 0 { new.push(n) } else { assert!(list.push(n)) }
-            }
-            assert!(list.merge(&new, |a, b| a < b));
-            assert_eq!(list.as_slice(), [0, 1, 2, 3, 4, 5]);
-            assert!(!list.merge(&[7], |a, b| a < b));
-        }
     }
 
     #[test]
@@ -233,7 +199,9 @@ mod tests {
         }
         assert_eq!(bits.iter().collect::<Vec<_>>(), [0, 63, 64, 130, 191]);
         bits.clear(63);
+        assert!(!bits.contains(63) && bits.contains(64) && !bits.contains(65));
         assert_eq!(bits.next_from(1), Some(64));
+        assert_eq!(bits.first(), Some(0));
         assert_eq!(bits.next_from(65), Some(130));
         assert_eq!(bits.next_from(192), None);
         assert_eq!(bits.next_from(500), None);
@@ -246,6 +214,6 @@ mod tests {
             assert!(!bits.is_empty());
             bits.clear(n);
         }
-        assert_eq!(bits, Bits::new());
+        assert_eq!((bits.first(), bits), (None, Bits::new()));
     }
 }

@@ -5,7 +5,7 @@ use crate::devices::Devices;
 use crate::dispatch;
 use crate::partition::{Outcome, Partition};
 use crate::platform::{Log, Platform, log};
-use crate::sizes::{Broker, ServiceBus, VMS};
+use crate::sizes::{Broker, GRANT_WORDS, ServiceBus, VMS};
 use causeway_abi::{CallId, Frame, LifeState, Permission, Reply, Status};
 use causeway_ffa::{EndpointId, MemHandle};
 use causeway_memshare::{Event as BrokerEvent, GrantId, Policy};
@@ -14,6 +14,7 @@ use causeway_virtio::bus::{
 };
 use causeway_virtio::fifo::{DEPTH, Fifo, FifoError, Side, Slot};
 use causeway_virtio::msg::BusFeatures;
+use core::cell::Cell;
 
 /// VMs with a FIFO at once.
 const FIFOS: usize = VMS;
@@ -51,8 +52,8 @@ pub(crate) struct BusGlue {
     long_reply: Option<LongWords>,
     /// When the bus has something to do by itself, as of its last step.
     deadline: Option<u64>,
-    /// Who has ever spoken on the bus in this life: nobody else has an area there.
-    users: [Option<EndpointId>; VMS],
+    /// The grants that the bus has ever asked for: nothing of it lies in any other.
+    asked: Asked,
 }
 
 impl BusGlue {
@@ -62,7 +63,7 @@ impl BusGlue {
             bus: ServiceBus::new(config(0)),
             fifos: [const { None }; FIFOS],
             lost: [None; LOST],
-            users: [None; VMS],
+            asked: Asked::new(),
             lost_count: 0,
             long_reply: None,
             deadline: None,
@@ -106,11 +107,18 @@ impl BusGlue {
         self.deadline
     }
 
-    /// A grant ended. The bus hears of it when the broker's sequence has ended. Should there ever
-    /// be no room, the bus still refuses the dead grant: it looks each one up before it trusts it.
+    /// A grant ended. The bus hears of it when the broker's sequence has ended, if it ever asked for
+    /// it. Should there ever be no room, the bus still refuses the dead grant: it looks each one up
+    /// before it trusts it.
     #[inline]
-    pub(crate) fn area_lost(&mut self, owner: EndpointId, handle: MemHandle, console: &impl Log) {
-        if !self.users.contains(&Some(owner)) {
+    pub(crate) fn area_lost(
+        &mut self,
+        grant: GrantId,
+        owner: EndpointId,
+        handle: MemHandle,
+        console: &impl Log,
+    ) {
+        if !self.asked.take(grant) {
             return;
         }
         match self.lost.get_mut(self.lost_count) {
@@ -119,17 +127,6 @@ impl BusGlue {
                 self.lost_count += 1;
             }
             None => log!(*console, "bus: the end of a grant was not told"),
-        }
-    }
-}
-
-impl BusGlue {
-    /// Notes that a VM speaks on the bus. There is a place for each VM of the policy.
-    fn note_user(&mut self, vm: EndpointId) {
-        if !self.users.contains(&Some(vm))
-            && let Some(free) = self.users.iter_mut().find(|user| user.is_none())
-        {
-            *free = Some(vm);
         }
     }
 
@@ -144,12 +141,42 @@ const fn config(answer_ticks: u64) -> BusConfig {
     BusConfig { ffa_version: dispatch::VERSION.raw(), features, answer_ticks }
 }
 
-/// The grants as the bus sees them.
-struct Grants<'a>(&'a Broker);
+/// A set of grants, by their places in the broker's table. A place that another grant had before may
+/// still be in it, which costs no more than telling the bus of a grant that it does not know.
+struct Asked([Cell<u64>; GRANT_WORDS]);
+
+impl Asked {
+    const fn new() -> Self {
+        Self([const { Cell::new(0) }; GRANT_WORDS])
+    }
+
+    fn place(&self, grant: GrantId) -> Option<(&Cell<u64>, u64)> {
+        let place = grant.place();
+        Some((self.0.get(usize::from(place >> 6))?, 1 << (place & 63)))
+    }
+
+    fn note(&self, grant: GrantId) {
+        if let Some((word, bit)) = self.place(grant) {
+            word.set(word.get() | bit);
+        }
+    }
+
+    /// Takes a grant out; reports whether it was there.
+    fn take(&self, grant: GrantId) -> bool {
+        let Some((word, bit)) = self.place(grant) else { return true };
+        let before = word.get();
+        word.set(before & !bit);
+        before & bit != 0
+    }
+}
+
+/// The grants as the bus sees them; notes which it asks for.
+struct Grants<'a>(&'a Broker, &'a Asked);
 
 impl GrantView for Grants<'_> {
     fn grant(&self, owner: EndpointId, handle: MemHandle) -> Option<GrantFacts> {
         let view = self.0.owned(owner, handle)?;
+        self.1.note(view.id);
         let usable = match view.state {
             LifeState::Active => true,
             LifeState::Accepted => view.peer.is_some(),
@@ -217,6 +244,7 @@ impl<P: Platform> Partition<P> {
     }
 
     /// Answers BUS_KICK: takes what the VM has written, as many messages as a ring has slots.
+    #[inline(never)]
     pub(crate) fn bus_kick(&mut self, vm: EndpointId) -> Frame {
         let call = CallId::BusKick.number();
         self.bus_event(Event::Kick { vm });
@@ -254,7 +282,15 @@ impl<P: Platform> Partition<P> {
     }
 
     /// Tells the bus of the areas that the broker took away meanwhile.
+    #[inline]
     pub(crate) fn bus_settle(&mut self) {
+        if self.bus.lost_count > 0 {
+            self.bus_settle_lost();
+        }
+    }
+
+    #[inline(never)]
+    fn bus_settle_lost(&mut self) {
         while let Some(lost) = self.bus.take_lost() {
             self.bus_event(Event::GrantGone { owner: lost.owner, handle: lost.handle });
             self.devices_lost(lost.owner, lost.handle);
@@ -262,13 +298,22 @@ impl<P: Platform> Partition<P> {
     }
 
     /// Lets the bus end what took too long; on every entry, whoever enters.
+    #[inline]
     pub(crate) fn bus_tick(&mut self) {
-        if self.bus.deadline().is_some_and(|deadline| deadline <= self.platform.now()) {
+        if let Some(deadline) = self.bus.deadline() {
+            self.bus_tick_at(deadline);
+        }
+    }
+
+    #[inline(never)]
+    fn bus_tick_at(&mut self, deadline: u64) {
+        if deadline <= self.platform.now() {
             self.bus_event(Event::Tick);
         }
     }
 
     /// Runs an event that has no direct answer.
+    #[inline(never)]
     pub(crate) fn bus_event(&mut self, event: Event) {
         if self.bus_run(event).is_some() {
             log!(self.platform, "bus: an answer that nobody waits for");
@@ -277,9 +322,6 @@ impl<P: Platform> Partition<P> {
 
     /// Feeds an event and carries out what follows; returns the direct answer, if there is one.
     fn bus_run(&mut self, event: Event) -> Option<Frame> {
-        if let Event::Frame { vm, .. } | Event::LongFrame { vm, .. } = event {
-            self.bus.note_user(vm);
-        }
         let mut reply = None;
         let mut waiting = Waiting { events: [None; WAITING], len: 0 };
         // One place for the effects of all steps: it is large.
@@ -305,7 +347,7 @@ impl<P: Platform> Partition<P> {
         waiting: &mut Waiting,
         reply: &mut Option<Frame>,
     ) {
-        let grants = Grants(&self.broker);
+        let grants = Grants(&self.broker, &self.bus.asked);
         self.bus.bus.step_into(self.platform.now(), event, &grants, effects);
         if effects.more() {
             waiting.push(Event::Continue, &self.platform);

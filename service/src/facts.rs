@@ -4,9 +4,9 @@
 use crate::dispatch::VERSION;
 use causeway_abi::{GrantKind, Permission};
 use causeway_ffa::descriptor::{
-    Attributes, Cacheability, DataAccess, EXACT_REQUEST_BYTES, ExactRetrieve, FirstFragment,
-    Header, InstructionAccess, MAX_RECEIVERS, MemoryType, Receiver, Role, Security as NsBit,
-    Shareability,
+    Attributes, Cacheability, DataAccess, EXACT_REQUEST_BYTES, ExactPages, ExactRetrieve,
+    FirstFragment, Header, InstructionAccess, MAX_RECEIVERS, MemoryType, Receiver, Role,
+    Security as NsBit, Shareability,
 };
 use causeway_ffa::{EndpointId, MemHandle, PageRange, Transfer};
 use causeway_memshare::{Borrower, Caching, Descriptor, RetrieveRequest, Security};
@@ -48,30 +48,22 @@ const fn exact(request: &RetrieveRequest, own: EndpointId) -> ExactRetrieve {
     }
 }
 
+/// The pages of a whole response, if all else in it is word for word what was asked for: nearly
+/// always. What all others say instead is for [`with_descriptor`] to find out.
+#[inline]
+pub(crate) fn pages_as_asked<'a>(
+    bytes: &'a [u8],
+    request: &RetrieveRequest,
+    own_id: EndpointId,
+) -> Option<ExactPages<'a>> {
+    exact(request, own_id).pages(bytes)
+}
+
 /// Hands the facts of a whole response to `judge`. A response that cannot be read, or speaks of
 /// another handle, is handed on as one with an unreadable range: the broker then refuses it and
 /// lets go of it.
-///
-/// Nearly every response is word for word what was asked for; that is seen in a few comparisons.
-/// All others take the long way, which finds out what they say instead.
-#[inline]
+#[inline(never)]
 pub(crate) fn with_descriptor<R>(
-    bytes: &[u8],
-    request: &RetrieveRequest,
-    own_id: EndpointId,
-    judge: impl FnOnce(Descriptor<'_>) -> R,
-) -> R {
-    let Some(mut pages) = exact(request, own_id).pages(bytes) else {
-        return with_parsed(bytes, request, own_id, judge);
-    };
-    let both = both(request, own_id);
-    let count = if request.peer.is_some() { RECEIVERS } else { 1 };
-    let total_page_count = pages.page_count();
-    let borrowers = both.get(..count).unwrap_or(&[]);
-    judge(Descriptor { total_page_count, ..as_asked(request, borrowers, &mut pages) })
-}
-
-fn with_parsed<R>(
     bytes: &[u8],
     request: &RetrieveRequest,
     own_id: EndpointId,
@@ -284,11 +276,12 @@ mod tests {
                  {total_page_count} {ranges:?}"
             )
         };
-        if short {
-            with_descriptor(bytes, request, OWN, tell)
-        } else {
-            with_parsed(bytes, request, OWN, tell)
-        }
+        let Some(mut pages) = pages_as_asked(bytes, request, OWN).filter(|_| short) else {
+            return with_descriptor(bytes, request, OWN, tell);
+        };
+        let total_page_count = pages.page_count();
+        let both = both(request, OWN);
+        tell(Descriptor { total_page_count, ..as_asked(request, &both, &mut pages) })
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) enum LedgerTask {
 
 impl<P: Platform> Partition<P> {
     /// Answers a call on the ledger.
+    #[inline(never)]
     pub(crate) fn ledger_task(&mut self, task: LedgerTask) -> Frame {
         match task {
             LedgerTask::Head { vm, scope, half } => self.ledger_head(vm, scope, half),

@@ -14,7 +14,7 @@ use crate::spmc;
 use crate::transactions::{self, Response};
 use crate::vault::Vault;
 use causeway_abi::{CallId, Frame, NO_HANDLE, Permission, Reply, Status, VaultCall};
-use causeway_ffa::{EndpointId, FfaError, Regs, Uuid};
+use causeway_ffa::{EndpointId, FfaError, MemHandle, Regs, Uuid};
 use causeway_memshare::{
     Event, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy, RetrieveRequest, Step,
     VmVerdict,
@@ -138,14 +138,14 @@ impl<P: Platform> Partition<P> {
     /// answer, FFA_MSG_WAIT. `spmc` is the SPMC's own id.
     pub fn handle(&mut self, received: &Regs, spmc: EndpointId) -> Option<Regs> {
         if let Some(message) = dispatch::frame(received) {
-            let words = self.frame(message.sender, message.words);
+            let words = self.frame(message.sender, &message.words);
             return Some(Regs::from_smc8(dispatch::answer(&message, words)));
         }
         match dispatch::task(received, spmc) {
             Task::Wait | Task::Interrupt | Task::Refused(_) => None,
             Task::Answer(answer) => Some(answer),
             Task::Frame(message) => {
-                let words = self.frame(message.sender, message.words);
+                let words = self.frame(message.sender, &message.words);
                 Some(Regs::from_smc8(dispatch::answer(&message, words)))
             }
             Task::Long(message) => {
@@ -160,10 +160,14 @@ impl<P: Platform> Partition<P> {
     }
 
     /// Answers a frame of `caller`.
-    pub fn frame(&mut self, caller: EndpointId, frame: Frame) -> Frame {
+    pub fn frame(&mut self, caller: EndpointId, frame: &Frame) -> Frame {
         self.bus_tick();
         self.caller = Some(caller);
-        let answer = self.answer(caller, frame);
+        let answer = if dispatch::is_bus_message(frame) {
+            self.bus_message(caller, *frame)
+        } else {
+            self.call(caller, frame)
+        };
         self.bus_settle();
         self.caller = None;
         let [number, ..] = frame[0].to_le_bytes();
@@ -178,7 +182,7 @@ impl<P: Platform> Partition<P> {
             if words.iter().skip(frame.len()).any(|word| *word != 0) {
                 return dispatch::widen(dispatch::refused_frame(&frame, Status::ReservedNotZero));
             }
-            return dispatch::widen(self.frame(caller, frame));
+            return dispatch::widen(self.frame(caller, &frame));
         }
         if uuid != Uuid::from_bytes(DEVICE_ROLE_UUID) || !dispatch::is_bus_message(&frame) {
             return dispatch::widen(dispatch::refused_frame(&frame, Status::BadArgument));
@@ -206,6 +210,7 @@ impl<P: Platform> Partition<P> {
     /// HYP_POLL returns the next moment at which somebody must look: the bus has one as well. And
     /// it is the hypervisor's time, which no VM waits for: where there was nothing to do, the
     /// ledger is chained.
+    #[inline(never)]
     fn after_poll(&mut self, answer: Frame) -> Frame {
         let Some(mut reply) = Reply::decode(&answer).filter(|r| r.status == Status::Ok) else {
             return answer;
@@ -223,19 +228,41 @@ impl<P: Platform> Partition<P> {
         reply.encode()
     }
 
-    fn answer(&mut self, caller: EndpointId, frame: Frame) -> Frame {
-        if !dispatch::is_bus_message(&frame) {
-            return match self.drive(Event::Frame { caller, frame }) {
-                Outcome::Frame(answer) => answer,
-                Outcome::Kick(vm) => self.bus_kick(vm),
-                Outcome::Ledger(task) => self.ledger_task(task),
-                Outcome::Vault(vm, call) => self.vault_call(vm, call),
-                other
-                @ (Outcome::Vm(_) | Outcome::Bus(_) | Outcome::Used(_) | Outcome::Nothing) => {
-                    dispatch::refused_frame(&frame, other.out_of_place(&self.platform))
-                }
-            };
+    /// Answers a call of the service interface. Most end with the first step.
+    #[inline]
+    fn call(&mut self, caller: EndpointId, frame: &Frame) -> Frame {
+        self.feed(Event::Frame { caller, frame: *frame });
+        match self.step.reply() {
+            Some(answer) => *answer,
+            None => self.call_of_several_steps(frame),
         }
+    }
+
+    #[inline(never)]
+    fn call_of_several_steps(&mut self, frame: &Frame) -> Frame {
+        self.go_on();
+        match self.step.reply() {
+            Some(answer) => *answer,
+            None => self.answer_of_others(frame),
+        }
+    }
+
+    /// The answer of a call that the broker leaves to others.
+    #[inline(never)]
+    fn answer_of_others(&mut self, frame: &Frame) -> Frame {
+        match self.outcome() {
+            Outcome::Frame(answer) => answer,
+            Outcome::Kick(vm) => self.bus_kick(vm),
+            Outcome::Ledger(task) => self.ledger_task(task),
+            Outcome::Vault(vm, call) => self.vault_call(vm, call),
+            other @ (Outcome::Vm(_) | Outcome::Bus(_) | Outcome::Used(_) | Outcome::Nothing) => {
+                dispatch::refused_frame(frame, other.out_of_place(&self.platform))
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn bus_message(&mut self, caller: EndpointId, frame: Frame) -> Frame {
         match self.drive(Event::BusFrame { caller, frame }) {
             Outcome::Bus(vm) => self.bus_frame(vm, frame),
             Outcome::Frame(refusal) => refusal,
@@ -285,84 +312,141 @@ impl<P: Platform> Partition<P> {
         result
     }
 
-    /// Feeds an event and carries out what follows, until the broker says that it is done. It ends
-    /// because the broker bounds every sequence.
+    /// Feeds an event and carries out what follows, until the broker says that it is done.
     pub(crate) fn drive(&mut self, first: Event<'_>) -> Outcome {
-        let mut next = self.feed(first);
+        self.feed(first);
+        self.go_on();
+        self.outcome()
+    }
+
+    /// Carries out what the broker asked for last, feeds it the result, and so on until it says that
+    /// it is done. It ends because the broker bounds every sequence.
+    fn go_on(&mut self) {
         loop {
-            next = match next {
+            match self.step.next() {
                 Next::Retrieve(request) => self.retrieve(&request),
-                Next::Relinquish(handle) => {
-                    let result = transactions::relinquish(&mut self.platform, self.own_id, handle);
-                    self.feed(Event::Relinquished(result))
+                Next::Relinquish(handle) => self.relinquish(handle),
+                Next::Map { .. } | Next::Unmap { .. } | Next::Copy { .. } | Next::Continue => {
+                    self.go_on_locally();
                 }
-                Next::Map { grant, permission } => {
-                    let result = self.map(grant, permission);
-                    self.feed(Event::Mapped(result))
-                }
-                Next::Unmap { grant } => {
-                    let result = self.areas.unmap(&mut self.platform, grant);
-                    self.feed(Event::Unmapped(result))
-                }
-                Next::Copy { from, from_offset, to, to_offset, len } => {
-                    let source = Place { grant: from, offset: from_offset };
-                    let result = self.copy(source, Place { grant: to, offset: to_offset }, len);
-                    self.feed(Event::Copied(result))
-                }
-                Next::Continue => self.feed(Event::Continue),
-                Next::Reply(frame) => return Outcome::Frame(frame),
-                Next::VmReply(verdict) => return Outcome::Vm(verdict),
-                Next::BusKick { vm } => return Outcome::Kick(vm),
-                Next::BusFrame { vm } => return Outcome::Bus(vm),
-                Next::LedgerHead { vm, scope, half } => {
-                    return Outcome::Ledger(LedgerTask::Head { vm, scope, half });
-                }
-                Next::LedgerRead { vm, grant, scope, cursor } => {
-                    return Outcome::Ledger(LedgerTask::Read { vm, grant, scope, cursor });
-                }
-                Next::Vault { vm, call } => return Outcome::Vault(vm, call),
-                Next::Used(result) => return Outcome::Used(result),
-                Next::Idle => return Outcome::Nothing,
-            };
+                Next::Reply(_)
+                | Next::VmReply(_)
+                | Next::BusKick { .. }
+                | Next::BusFrame { .. }
+                | Next::LedgerHead { .. }
+                | Next::LedgerRead { .. }
+                | Next::Vault { .. }
+                | Next::Used(_)
+                | Next::Idle => return,
+            }
+        }
+    }
+
+    /// A step without the SPMC.
+    #[inline(never)]
+    fn go_on_locally(&mut self) {
+        let event = match self.step.next() {
+            Next::Map { grant, permission } => Event::Mapped(self.map(grant, permission)),
+            Next::Unmap { grant } => Event::Unmapped(self.areas.unmap(&mut self.platform, grant)),
+            Next::Copy { from, from_offset, to, to_offset, len } => {
+                let source = Place { grant: from, offset: from_offset };
+                Event::Copied(self.copy(source, Place { grant: to, offset: to_offset }, len))
+            }
+            Next::Continue
+            | Next::Retrieve(_)
+            | Next::Relinquish(_)
+            | Next::Reply(_)
+            | Next::VmReply(_)
+            | Next::BusKick { .. }
+            | Next::BusFrame { .. }
+            | Next::LedgerHead { .. }
+            | Next::LedgerRead { .. }
+            | Next::Vault { .. }
+            | Next::Used(_)
+            | Next::Idle => Event::Continue,
+        };
+        self.feed(event);
+    }
+
+    /// How the sequence ended.
+    fn outcome(&self) -> Outcome {
+        match self.step.next() {
+            Next::Reply(frame) => Outcome::Frame(frame),
+            Next::VmReply(verdict) => Outcome::Vm(verdict),
+            Next::BusKick { vm } => Outcome::Kick(vm),
+            Next::BusFrame { vm } => Outcome::Bus(vm),
+            Next::LedgerHead { vm, scope, half } => {
+                Outcome::Ledger(LedgerTask::Head { vm, scope, half })
+            }
+            Next::LedgerRead { vm, grant, scope, cursor } => {
+                Outcome::Ledger(LedgerTask::Read { vm, grant, scope, cursor })
+            }
+            Next::Vault { vm, call } => Outcome::Vault(vm, call),
+            Next::Used(result) => Outcome::Used(result),
+            Next::Retrieve(_)
+            | Next::Relinquish(_)
+            | Next::Map { .. }
+            | Next::Unmap { .. }
+            | Next::Copy { .. }
+            | Next::Continue
+            | Next::Idle => Outcome::Nothing,
         }
     }
 
     /// Feeds one event and carries out the notices.
-    fn feed(&mut self, event: Event<'_>) -> Next {
+    #[inline]
+    fn feed(&mut self, event: Event<'_>) {
         let now = self.platform.now();
         self.broker.step_into(now, event, &mut self.step);
-        self.carry_out(now)
+        self.carry_out(now);
     }
 
+    #[inline(never)]
     fn map(&mut self, grant: GrantId, permission: Permission) -> Result<(), MapFailed> {
         let view = self.broker.view(grant).ok_or(MapFailed)?;
         self.areas.map(&mut self.platform, &view, permission, self.broker.ranges(grant))
     }
 
-    fn retrieve(&mut self, request: &RetrieveRequest) -> Next {
+    #[inline(never)]
+    fn relinquish(&mut self, handle: MemHandle) {
+        let result = transactions::relinquish(&mut self.platform, self.own_id, handle);
+        self.feed(Event::Relinquished(result));
+    }
+
+    #[inline(never)]
+    fn retrieve(&mut self, request: &RetrieveRequest) {
         let Self { broker, step, response, platform, own_id, .. } = self;
-        match transactions::retrieve(platform, *own_id, request, response) {
-            Ok(()) => {
-                let now = platform.now();
-                facts::with_descriptor(response.bytes(), request, *own_id, |descriptor| {
-                    broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
-                });
-                self.carry_out(now)
-            }
-            Err(error) => self.feed(Event::Retrieved(Err(error))),
+        if let Err(error) = transactions::retrieve(platform, *own_id, request, response) {
+            return self.feed(Event::Retrieved(Err(error)));
+        }
+        let now = platform.now();
+        match facts::pages_as_asked(response.bytes(), request, *own_id) {
+            Some(pages) => broker.step_into(now, Event::RetrievedAsAsked(pages), step),
+            None => facts::with_descriptor(response.bytes(), request, *own_id, |descriptor| {
+                broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
+            }),
+        }
+        self.carry_out(now);
+    }
+
+    /// Most steps have no notice.
+    #[inline]
+    fn carry_out(&mut self, now: u64) {
+        if self.step.has_notices() {
+            self.carry_out_notices(now);
         }
     }
 
-    fn carry_out(&mut self, now: u64) -> Next {
+    #[inline(never)]
+    fn carry_out_notices(&mut self, now: u64) {
         for notice in self.step.notices() {
             match *notice {
-                Notice::Ledger(record) => self.ledger.append(now, record),
+                Notice::Ledger(ref record) => self.ledger.append(now, record),
                 Notice::RingHypervisor(doorbell) => self.platform.ring(doorbell),
-                Notice::AreaLost { owner, handle, .. } => {
-                    self.bus.area_lost(owner, handle, &self.platform);
+                Notice::AreaLost { grant, owner, handle } => {
+                    self.bus.area_lost(grant, owner, handle, &self.platform);
                 }
             }
         }
-        self.step.next()
     }
 }

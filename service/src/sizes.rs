@@ -23,6 +23,7 @@ mod profile {
 
     pub(super) const NAME: &str = "full";
     pub(crate) type Broker = FullBroker;
+    pub(super) const GRANTS: usize = 1152;
     /// 8 VMs, 8 links of 4 devices with 4 queues each, 16 areas a link.
     pub(crate) type ServiceBus = Bus<8, 8, 4, 16, 4>;
     pub(super) const LEDGER_ROOM: usize = 128;
@@ -38,6 +39,7 @@ mod profile {
     pub(super) const NAME: &str = "minimal";
     /// 64 grants with 256 ranges.
     pub(crate) type Broker = causeway_memshare::Broker<64, 256, 1>;
+    pub(super) const GRANTS: usize = 64;
     /// 2 VMs, 2 links (to each other, or to the partition) of one device with one queue, 4 areas a link.
     pub(crate) type ServiceBus = Bus<2, 2, 1, 4, 1>;
     pub(super) const LEDGER_ROOM: usize = 32;
@@ -50,6 +52,8 @@ mod profile {
 pub const PROFILE: &str = profile::NAME;
 /// Ledger entries for each VM.
 pub const LEDGER_ROOM: usize = profile::LEDGER_ROOM;
+/// Words of a set of grants.
+pub(crate) const GRANT_WORDS: usize = profile::GRANTS.div_ceil(64);
 /// VMs that have a message FIFO.
 pub(crate) const VMS: usize = profile::VMS;
 /// Devices of the partition's own, over all drivers.

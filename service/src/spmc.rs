@@ -4,7 +4,9 @@
 use crate::dispatch::VERSION;
 use crate::platform::Conduit;
 use causeway_ffa::call::{ConsoleText, FeatureQuery, Width};
-use causeway_ffa::{Answer, Call, EndpointId, FfaError, FuncId, PageAddr, Success, regs};
+use causeway_ffa::{
+    Answer, Call, EndpointId, FfaError, FuncId, Lengths, PageAddr, Regs, Success, regs,
+};
 use core::fmt::{self, Write};
 
 /// Who is who, as the SPMC says.
@@ -18,7 +20,12 @@ pub struct Ids {
 
 /// Makes a call that ends in success or in an error.
 pub(crate) fn call(conduit: &mut impl Conduit, call: &Call) -> Result<Answer, FfaError> {
-    match Answer::decode(&conduit.call(&call.encode8()), VERSION) {
+    read(&conduit.call(&call.encode8()))
+}
+
+#[inline(never)]
+fn read(regs: &Regs) -> Result<Answer, FfaError> {
+    match Answer::decode(regs, VERSION) {
         Ok(Answer::Error(error)) => Err(error),
         Ok(answer) => Ok(answer),
         Err(error) => Err(error.status()),
@@ -33,9 +40,34 @@ fn success(conduit: &mut impl Conduit, request: &Call) -> Result<Success, FfaErr
     }
 }
 
-/// Makes a call whose success says nothing more.
+/// Makes a call whose success says nothing more. Inlined, and only x0-x7 looked at, which are all
+/// that such an answer has: every grant comes by here.
+#[inline(always)]
 pub(crate) fn call_plain(conduit: &mut impl Conduit, request: &Call) -> Result<(), FfaError> {
-    success(conduit, request).map(|_| ())
+    let answer = conduit.call(&request.encode8()).smc8();
+    if Answer::is_success32(&answer) {
+        return Ok(());
+    }
+    if let Answer::Success(_) = read(&Regs::from_smc8(answer))? {
+        Ok(())
+    } else {
+        Err(FfaError::NotSupported)
+    }
+}
+
+/// Makes a retrieve request of this many bytes, all in TX; returns how much came back.
+#[inline(always)]
+pub(crate) fn retrieve(conduit: &mut impl Conduit, len: u32) -> Result<Lengths, FfaError> {
+    let lengths = Lengths::new(len, len).ok_or(FfaError::InvalidParameters)?;
+    let answer = conduit.call(&Call::MemRetrieveReq { lengths }.encode8()).smc8();
+    if let Some(lengths) = Answer::retrieved(&answer) {
+        return Ok(lengths);
+    }
+    if let Answer::MemRetrieveResp(lengths) = read(&Regs::from_smc8(answer))? {
+        Ok(lengths)
+    } else {
+        Err(FfaError::NotSupported)
+    }
 }
 
 /// Says which version we speak; the SPMC must speak it too, in whatever version it is itself.

@@ -15,11 +15,12 @@ const MAILBOX_BYTES: usize = 4096;
 /// Bytes of the longest response. TF-A's store for all descriptors on qemu is as large.
 pub(crate) const RESPONSE_BYTES: usize = 64 * 1024;
 
-/// Bytes of an FFA_MEM_RELINQUISH descriptor with one endpoint (DEN0140: 16, and 2 an endpoint).
-const RELINQUISH_BYTES: usize = 18;
+/// Bytes of an FFA_MEM_RELINQUISH descriptor with one endpoint (DEN0140: 16, and 2 an endpoint),
+/// rounded up to what the mailbox copies at once: what lies behind it the SPMC does not read.
+const RELINQUISH_BYTES: usize = 32;
 
-/// Bytes that the mailbox can copy word by word.
-#[repr(align(8))]
+/// Bytes that the mailbox can copy by its largest words.
+#[repr(align(16))]
 struct Aligned<const N: usize>([u8; N]);
 
 /// The private copy of one response.
@@ -63,9 +64,7 @@ pub(crate) fn retrieve(
     if !bytes.is_some_and(|bytes| way.write_tx(bytes)) {
         return Err(FfaError::InvalidParameters);
     }
-    let lengths = causeway_ffa::Lengths::new(len, len).ok_or(FfaError::InvalidParameters)?;
-    let answer = spmc::call(way, &Call::MemRetrieveReq { lengths })?;
-    let Answer::MemRetrieveResp(lengths) = answer else { return Err(FfaError::NotSupported) };
+    let lengths = spmc::retrieve(way, len)?;
     let copied = copy_all(way, request.handle, lengths, response);
     if copied.is_err() {
         // What was retrieved and cannot be read must not stay locked.
@@ -75,6 +74,7 @@ pub(crate) fn retrieve(
 }
 
 /// Copies the first fragment and fetches the others; RX is given back in every case.
+#[inline]
 fn copy_all(
     way: &mut (impl Conduit + Mailbox),
     handle: MemHandle,
@@ -84,6 +84,20 @@ fn copy_all(
     response.len = 0;
     copy_fragment(way, lengths.fragment(), response)?;
     let total = usize::try_from(lengths.total()).map_err(|_| FfaError::NoMemory)?;
+    if response.len < total {
+        copy_others(way, handle, total, response)?;
+    }
+    if response.len == total { Ok(()) } else { Err(FfaError::InvalidParameters) }
+}
+
+/// Fetches the fragments after the first until there are `total` bytes.
+#[inline(never)]
+fn copy_others(
+    way: &mut (impl Conduit + Mailbox),
+    handle: MemHandle,
+    total: usize,
+    response: &mut Response,
+) -> Result<(), FfaError> {
     // Each fragment holds at least one byte, so that this ends after `total` rounds at most; the
     // EL3 SPMC fills each.
     while response.len < total {
@@ -100,10 +114,11 @@ fn copy_all(
         }
         kept?;
     }
-    if response.len == total { Ok(()) } else { Err(FfaError::InvalidParameters) }
+    Ok(())
 }
 
 /// Copies one fragment out of RX and gives RX back, also where the fragment is of no use.
+#[inline]
 fn copy_fragment(
     way: &mut (impl Conduit + Mailbox),
     len: u32,
@@ -124,9 +139,9 @@ pub(crate) fn relinquish(
 ) -> Result<(), FfaError> {
     let mut message = Aligned([0; RELINQUISH_BYTES]);
     let Aligned(message) = &mut message;
-    let written = relinquish::write(handle, ReclaimFlags::default(), &[own_id], message);
-    let len = written.map_err(|error| error.status())?;
-    if !message.get(..len).is_some_and(|bytes| way.write_tx(bytes)) {
+    relinquish::write(handle, ReclaimFlags::default(), &[own_id], message)
+        .map_err(|error| error.status())?;
+    if !way.write_tx(message) {
         return Err(FfaError::InvalidParameters);
     }
     spmc::call_plain(way, &Call::MemRelinquish)

@@ -104,6 +104,7 @@ const fn status_of_entropy(error: EntropyError) -> Status {
 
 impl<P: Platform> Partition<P> {
     /// Answers a call of the security services, which the broker found to come from a live VM.
+    #[inline(never)]
     pub(crate) fn vault_call(&mut self, vm: EndpointId, call: VaultCall) -> Frame {
         let number = call.id().number();
         let result = self.vault_result(vm, call);
@@ -111,7 +112,7 @@ impl<P: Platform> Partition<P> {
             Ok(_) => Action::Served { call_number: number },
             Err(status) => Action::Refused { call_number: number, status },
         };
-        self.ledger.append(self.platform.now(), record(vm, action));
+        self.ledger.append(self.platform.now(), &record(vm, action));
         match result {
             Ok(results) => Reply::ok(number, results),
             Err(status) => Reply::refused(number, status),

@@ -45,7 +45,7 @@ fn frame(message: &DirectMessage, received: &Regs) -> Outgoing {
     if crate::selftest::is_meant(&message.words) {
         return dispatch::answer(message, crate::selftest::run(&message.words));
     }
-    match partition::with(|p| p.frame(message.sender, message.words)) {
+    match partition::with(|p| p.frame(message.sender, &message.words)) {
         Ok(words) => dispatch::answer(message, words),
         Err(crashed) => join_in(crashed, received),
     }

@@ -39,9 +39,9 @@ fn dump(moves: u64) -> Dump {
     let mut ledger = Ledger::<16>::new();
     ledger.configure(&policy);
     for time in 0..moves {
-        ledger.append(time, record(1, Action::Moved(LifeState::Offered)));
+        ledger.append(time, &record(1, Action::Moved(LifeState::Offered)));
         let call_number = u8::try_from(time).expect("few");
-        ledger.append(time, record(1, Action::Refused { call_number, status: Status::Busy }));
+        ledger.append(time, &record(1, Action::Refused { call_number, status: Status::Busy }));
     }
     let mut head = ledger.head(AUDITOR, LedgerScope::All);
     while head.unchained > 0 {

@@ -140,3 +140,27 @@ fn pending_lists_survive_their_packing_in_both_widths() {
         }
     }
 }
+
+#[test]
+fn the_short_ways_find_what_decode_finds_or_nothing() {
+    let mut files: Vec<Regs> = one_of_each().into_iter().map(|answer| answer.encode()).collect();
+    // As TF-A leaves them: upper halves that are not the registers', lengths that make no sense.
+    files.push(Regs([u64::MAX; 18]).with(0, 0xffff_ffff_8400_0061));
+    files.push(Regs([u64::MAX; 18]).with(0, 0xc400_0061));
+    for lengths in [[16, 32], [0, 0], [32, 0], [0xdead_0000_0060, 0xbeef_0000_0010]] {
+        files.push(Regs::ZERO.with_run(0, &[0x1_8400_0075, lengths[0], lengths[1]]));
+    }
+    let (mut plain, mut retrieved) = (0, 0);
+    for regs in files {
+        if Answer::is_success32(&regs.smc8()) {
+            let found = decode(&regs);
+            assert!(matches!(found, Ok(Answer::Success(s)) if s.width() == Width::Bits32));
+            plain += 1;
+        }
+        if let Some(lengths) = Answer::retrieved(&regs.smc8()) {
+            assert_eq!(decode(&regs), Ok(Answer::MemRetrieveResp(lengths)));
+            retrieved += 1;
+        }
+    }
+    assert!(plain >= 2 && retrieved >= 2, "{plain} {retrieved}");
+}

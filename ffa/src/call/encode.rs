@@ -30,6 +30,7 @@ fn fragment(func: FuncId, handle: MemHandle, word: u32, endpoint: EndpointId) ->
 
 /// See [`Call::encode8`]: `None` for all that takes the long way.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all others take the long way")]
+#[inline]
 pub(super) fn short(call: &Call) -> Option<[u64; 8]> {
     let (func, w1, w2) = match call {
         Call::RxRelease { vm } => (FuncId::RxRelease, u32::from(vm.get()), 0),

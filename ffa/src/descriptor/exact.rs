@@ -47,18 +47,18 @@ pub struct ExactRetrieve {
 impl ExactRetrieve {
     /// Writes the request of FF-A 1.1: every borrower listed, no composite, the kind in the flags.
     /// Returns its length; `None` if it does not fit.
+    #[inline]
     #[must_use]
     pub fn write_request(&self, out: &mut [u8]) -> Option<usize> {
-        let entry = |id: EndpointId| {
-            let permission = self.data() | NOT_EXECUTABLE;
-            line(u64::from(id.get()) | permission << 16, 0)
-        };
-        let header = self.header(0);
-        let lines = header.into_iter().chain([entry(self.own)]).chain(self.peer.map(entry));
+        let permission = self.data() | NOT_EXECUTABLE;
+        let entry = |id: EndpointId| line(u64::from(id.get()) | permission << 16, 0).to_le_bytes();
+        let [a, b, c] = self.header(0).map(u128::to_le_bytes);
+        let own = entry(self.own);
         let len = self.entries_end();
-        let mut units = out.get_mut(..len)?.as_chunks_mut::<UNIT>().0.iter_mut();
-        for line in lines {
-            *units.next()? = line.to_le_bytes();
+        let units = out.get_mut(..len)?.as_chunks_mut::<UNIT>().0;
+        match self.peer {
+            None => *units.first_chunk_mut()? = [a, b, c, own],
+            Some(peer) => *units.first_chunk_mut()? = [a, b, c, own, entry(peer)],
         }
         Some(len)
     }

@@ -51,7 +51,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         self.store.by_id(grant).map(|g| self.show(grant.slot, g))
     }
 
-    /// Every live grant, in the order of the handles.
+    /// Every live grant.
     pub fn grants(&self) -> impl Iterator<Item = GrantView> + '_ {
         self.store.live_slots().filter_map(|slot| Some(self.show(slot, self.store.grant(slot)?)))
     }

@@ -2,7 +2,7 @@
 
 use super::{Broker, Cause, Pending, id_of_slot, ok};
 use crate::defect::defective;
-use crate::event::{Next, Notice, Out};
+use crate::event::{Next, Notice, Out, Step};
 use crate::grant::{Grant, Mapping, Stage};
 use crate::ledger::Action;
 use causeway_abi::{CallId, LifeState, Status};
@@ -25,16 +25,26 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         Next::Relinquish(grant.handle)
     }
 
-    pub(super) fn relinquished(&mut self, result: Result<(), FfaError>, out: &mut Out) -> Next {
+    #[inline(never)]
+    pub(super) fn relinquished(&mut self, now: u64, result: Result<(), FfaError>, step: &mut Step) {
+        self.begin(now, step);
+        let Step { out, next } = step;
+        if let Pending::Close { slot, caller, cause } = self.pending {
+            self.pending = Pending::Nothing;
+            *next = Ok(self.closed(slot, caller, cause, result, out));
+        } else {
+            *next = Ok(self.relinquished_otherwise(result, out));
+        }
+    }
+
+    #[inline(never)]
+    fn relinquished_otherwise(&mut self, result: Result<(), FfaError>, out: &mut Out) -> Next {
         match self.pending {
             Pending::Undo { request, status, .. } => self.undone(request, status, result, out),
-            Pending::Close { slot, caller, cause } => {
-                self.pending = Pending::Nothing;
-                self.closed(slot, caller, cause, result, out)
-            }
             Pending::Destroy { vm, slot, left } => self.destroyed_one(vm, slot, left, result, out),
             Pending::Nothing
             | Pending::Offer { .. }
+            | Pending::Close { .. }
             | Pending::Map { .. }
             | Pending::Unmap { .. }
             | Pending::Copy(_) => Next::Idle,
@@ -124,10 +134,15 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     }
 
     /// Looks after deadlines that have passed, a few at a time.
+    #[inline]
     pub(super) fn expire(&mut self, now: u64, out: &mut Out) {
-        if now < self.expire_at || defective!(self, ExpireNever) {
-            return;
+        if now >= self.expire_at && !defective!(self, ExpireNever) {
+            self.expire_some(now, out);
         }
+    }
+
+    #[inline(never)]
+    fn expire_some(&mut self, now: u64, out: &mut Out) {
         self.refill_rations(now, out);
         for _ in 0..EXPIRE_PER_STEP {
             let overdue = |slot: &u16| {

@@ -245,7 +245,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// Whether an area is joined: the bus must not use it, lest bytes of others get into its FIFO.
     pub(super) fn is_joined(&self, slot: u16) -> bool {
-        self.joined_slots.next_from(slot) == Some(slot)
+        self.joined_slots.contains(slot)
     }
 
     /// The caller's half of this name.

@@ -3,13 +3,15 @@
 
 use super::{Broker, Pending, ok};
 use crate::defect::defective;
-use crate::event::{Caching, Descriptor, Next, Notice, Out, RetrieveRequest, Security};
+use crate::event::{Caching, Descriptor, Next, Notice, Out, RetrieveRequest, Security, Step};
 use crate::grant::{Extent, Grant, Mapping, Stage};
 use crate::ledger::Action;
 use crate::policy::PairRule;
-use crate::store::Usage;
+use crate::shelf::Place;
+use crate::store::{Staged, Usage};
 use causeway_abi::{CallId, GrantKind, GrantTerms, Status};
-use causeway_ffa::{EndpointId, FfaError, MemHandle};
+use causeway_ffa::descriptor::ExactPages;
+use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange};
 
 /// A handle that no SPMC gives out. It stands in for a live handle of somebody else, so that such a
 /// guess takes the same path as an invented handle, at the same cost, and never touches the lock
@@ -68,33 +70,75 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         Ok(Next::Retrieve(request))
     }
 
-    pub(super) fn retrieved(
+    /// The retrieve of an offer failed.
+    pub(super) fn retrieve_failed(&mut self, error: FfaError, out: &mut Out) -> Next {
+        let Pending::Offer { request, .. } = self.pending else { return Next::Idle };
+        self.pending = Pending::Nothing;
+        self.refuse_offer(request.owner, retrieve_status(error), out)
+    }
+
+    /// What was offered is ours, and locked; all but its pages is as it was asked for.
+    #[inline(never)]
+    pub(super) fn retrieved_as_asked(
         &mut self,
-        result: Result<Descriptor<'_>, FfaError>,
+        now: u64,
+        mut pages: ExactPages<'_>,
+        step: &mut Step,
+    ) {
+        self.begin(now, step);
+        let Step { out, next } = step;
+        let Pending::Offer { vm, pair, request } = self.pending else {
+            *next = Ok(Next::Idle);
+            return;
+        };
+        let total = pages.page_count();
+        let verdict = self.check_name(&request).and_then(|()| {
+            let staged = self.store.stage(pair, &mut pages);
+            self.check_staged(pair, &request, staged, total)
+        });
+        *next = match verdict {
+            Ok(staged) => self.enter(vm, pair, &request, staged, out),
+            Err(status) => Err(status),
+        };
+        if let Err(status) = *next {
+            *next = Ok(self.refuse_retrieved(vm, pair, request, status, out));
+        }
+    }
+
+    /// What was offered is ours, and locked: it is judged by what the response says.
+    pub(super) fn retrieved(&mut self, found: Descriptor<'_>, out: &mut Out) -> Next {
+        let Pending::Offer { vm, pair, request } = self.pending else { return Next::Idle };
+        let verdict = self.check_told(&request, &found).and_then(|()| {
+            let Descriptor { ranges, total_page_count, .. } = found;
+            let staged = self.store.stage(pair, ranges);
+            self.check_staged(pair, &request, staged, total_page_count)
+        });
+        let entered = verdict.and_then(|staged| self.enter(vm, pair, &request, staged, out));
+        match entered {
+            Ok(next) => next,
+            Err(status) => self.refuse_retrieved(vm, pair, request, status, out),
+        }
+    }
+
+    #[inline(never)]
+    fn refuse_retrieved(
+        &mut self,
+        vm: u8,
+        pair: u8,
+        request: RetrieveRequest,
+        status: Status,
         out: &mut Out,
     ) -> Next {
-        let Pending::Offer { vm, pair, request } = self.pending else { return Next::Idle };
-        let descriptor = match result {
-            Ok(descriptor) => descriptor,
-            Err(error) => {
-                self.pending = Pending::Nothing;
-                return self.refuse_offer(request.owner, retrieve_status(error), out);
-            }
-        };
-        let verdict = self.check_and_stage(pair, &request, descriptor);
-        let entered = verdict.and_then(|extent| self.enter(vm, pair, &request, extent, out));
-        entered.unwrap_or_else(|status| {
-            self.store.unstage(pair);
-            if request.kind == GrantKind::Donate {
-                return self.keep_refused(&request, status, out);
-            }
-            if defective!(self, OfferKeepsLock) {
-                self.pending = Pending::Nothing;
-                return self.refuse_offer(request.owner, status, out);
-            }
-            self.pending = Pending::Undo { vm, request, status };
-            Next::Relinquish(request.handle)
-        })
+        self.store.unstage(pair);
+        if request.kind == GrantKind::Donate {
+            return self.keep_refused(&request, status, out);
+        }
+        if defective!(self, OfferKeepsLock) {
+            self.pending = Pending::Nothing;
+            return self.refuse_offer(request.owner, status, out);
+        }
+        self.pending = Pending::Undo { vm, request, status };
+        Next::Relinquish(request.handle)
     }
 
     /// A donation that is refused after it was retrieved cannot be given back: its transaction ended
@@ -132,33 +176,59 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         self.answer(owner, CallId::Offer.number(), Err(status), out)
     }
 
-    fn check_and_stage(
+    /// What stands for a live handle of somebody else is nobody's.
+    #[inline]
+    fn check_name(&self, request: &RetrieveRequest) -> Result<(), Status> {
+        if request.handle.get() == NOBODYS { Err(Status::NoSuchGrant) } else { Ok(()) }
+    }
+
+    /// All but the pages of a response that is not word for word what was asked for.
+    #[inline(never)]
+    fn check_told(&self, request: &RetrieveRequest, found: &Descriptor<'_>) -> Result<(), Status> {
+        self.check_parties(request, found)?;
+        check_attributes(found)
+    }
+
+    #[inline]
+    fn check_staged(
         &mut self,
         pair: u8,
         request: &RetrieveRequest,
-        descriptor: Descriptor<'_>,
-    ) -> Result<Extent, Status> {
-        let rule = *self.policy.pair_at(pair).ok_or(Status::PolicyPeer)?;
-        self.check_parties(request, &descriptor)?;
-        check_attributes(&descriptor)?;
-        let staged = self.store.stage(pair, descriptor.ranges);
+        staged: Staged,
+        total_page_count: u32,
+    ) -> Result<(Extent, Place), Status> {
+        let rule = self.policy.pair_at(pair).ok_or(Status::PolicyPeer)?;
         let extent = staged.extent.ok_or(Status::DescriptorMalformed)?;
-        if staged.malformed || staged.page_count != u64::from(descriptor.total_page_count) {
+        if staged.malformed || staged.page_count != u64::from(total_page_count) {
             return Err(Status::DescriptorMalformed);
         }
-        self.check_size(&rule, self.store.usage(pair), staged.page_count, staged.range_count)?;
-        let mut ordinals = 0..u32::from(extent.range_count);
-        let inside = |n| self.store.range(&extent, n).is_some_and(|r| self.policy.in_window(r));
-        if !ordinals.all(inside) && !defective!(self, OfferOutsideRam) {
+        self.check_size(rule, self.store.usage(pair), staged.page_count, staged.range_count)?;
+        let inside = match self.policy.window_of(extent.first) {
+            None => false,
+            Some(window) => extent.range_count == 1 || self.rest_inside(&extent, window),
+        };
+        if !inside && !defective!(self, OfferOutsideRam) {
             return Err(Status::OutsideRam);
         }
-        if self.store.overlaps(&extent) && !defective!(self, OfferOverlap) {
-            return Err(Status::Overlap);
-        }
-        if !self.seal_admits(request, &extent) && !defective!(self, SealIgnored) {
+        let place = match self.store.find_place(&extent) {
+            Ok(place) => place,
+            Err(place) if defective!(self, OfferOverlap) => place,
+            Err(_) => return Err(Status::Overlap),
+        };
+        let admitted = !self.is_sealed() || self.seal_admits(request, &extent);
+        if !admitted && !defective!(self, SealIgnored) {
             return Err(Status::Sealed);
         }
-        Ok(extent)
+        Ok((extent, place))
+    }
+
+    /// Whether the ranges after the first lie in windows, most likely in that of the first.
+    #[inline(never)]
+    fn rest_inside(&self, extent: &Extent, mut window: PageRange) -> bool {
+        self.store.rest_ranges(extent).all(|range| {
+            window.contains(range)
+                || self.policy.window_of(range).map(|found| window = found).is_some()
+        })
     }
 
     /// Sender, kind, tag and borrowers must be those of the offer.
@@ -169,9 +239,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     ) -> Result<(), Status> {
         // An SPMC that lets us retrieve what another VM sent: for the caller it does not exist.
         let stranger = found.sender != request.owner && !defective!(self, OfferSender);
-        if stranger || request.handle.get() == NOBODYS {
+        if stranger {
             return Err(Status::NoSuchGrant);
         }
+        self.check_name(request)?;
         let kind_differs = found.kind.is_some_and(|kind| kind != request.kind);
         if kind_differs || found.tag != request.tag {
             return Err(Status::DescriptorMismatch);
@@ -211,7 +282,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         vm: u8,
         pair: u8,
         request: &RetrieveRequest,
-        extent: Extent,
+        (extent, place): (Extent, Place),
         out: &mut Out,
     ) -> Result<Next, Status> {
         let peer = request.peer.and_then(|p| self.live_vm(p)).map(|p| self.party(p));
@@ -236,7 +307,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             offer: 0,
             extent,
         };
-        let _id = self.store.insert(&mut grant).ok_or(Status::NoRoom)?;
+        let _id = self.store.insert(&mut grant, place).ok_or(Status::NoRoom)?;
         self.pending = Pending::Nothing;
         self.log(&grant, vm, Action::Moved(grant.life()), out);
         if let Some(peer) = peer.filter(|_| !defective!(self, OfferSilent)) {

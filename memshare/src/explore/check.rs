@@ -80,7 +80,7 @@ fn pages(node: &Node, live: &[GrantView]) -> Verdict {
     let mut of_pages = BTreeSet::new();
     for grant in live {
         for range in node.lab.broker.ranges(grant.id) {
-            let inside = node.lab.broker.policy().in_window(range);
+            let inside = node.lab.broker.policy().window_of(range).is_some();
             holds(inside, || format!("I5: {range:?} is no RAM"))?;
             for page in (range.start().get()..range.end()).step_by(4096) {
                 holds(of_pages.insert(page), || format!("I1: {page:#x} is in two grants"))?;

@@ -36,7 +36,7 @@ pub(super) fn intrude<const G: usize, const R: usize, const W: usize>(
     calls.push((HYPERVISOR, Call::HypPoll));
     for (caller, call) in calls {
         let mut other = broker.clone();
-        let step = other.step(now, Event::Call { caller, call });
+        let step = other.step(now, Event::call(caller, &call));
         let refused = match step.next() {
             Next::Reply(frame) => Reply::decode(&frame).is_some_and(|r| r.status != Status::Ok),
             Next::Retrieve(_)

@@ -37,7 +37,7 @@ fn dump(ledger: &Ledger<4>, subject: Option<u16>) -> Vec<Entry> {
 fn entries_come_back_in_order_and_numbered_for_their_room_only() {
     let mut ledger = ledger();
     for (time, subject) in (0..).zip([1, 2, 9, 0, 1]) {
-        ledger.append(time, record(subject, Action::Mapped));
+        ledger.append(time, &record(subject, Action::Mapped));
     }
     assert_eq!(dump(&ledger, None).len(), 5);
     let own: Vec<_> = dump(&ledger, Some(1)).iter().map(|e| (e.sequence, e.time_ticks)).collect();
@@ -49,8 +49,8 @@ fn entries_come_back_in_order_and_numbered_for_their_room_only() {
 fn repeated_refusals_are_one_counted_entry() {
     let mut ledger = ledger();
     for time in 0..1000 {
-        ledger.append(time, record(1, refused(0x20, Status::NoSuchGrant)));
-        ledger.append(time, record(1, refused(0x21, Status::NoSuchGrant)));
+        ledger.append(time, &record(1, refused(0x20, Status::NoSuchGrant)));
+        ledger.append(time, &record(1, refused(0x21, Status::NoSuchGrant)));
     }
     let all = dump(&ledger, None);
     assert_eq!(all.len(), 2);
@@ -60,11 +60,11 @@ fn repeated_refusals_are_one_counted_entry() {
 #[test]
 fn no_flood_pushes_out_another_vms_entries_or_a_transition() {
     let mut ledger = ledger();
-    ledger.append(0, record(1, Action::Moved(LifeState::Offered)));
-    ledger.append(0, record(2, refused(0, Status::Busy)));
+    ledger.append(0, &record(1, Action::Moved(LifeState::Offered)));
+    ledger.append(0, &record(2, refused(0, Status::Busy)));
     for number in 0..=255 {
         for subject in [1, 7, 8] {
-            ledger.append(1, record(subject, refused(number, Status::UnknownCall)));
+            ledger.append(1, &record(subject, refused(number, Status::UnknownCall)));
         }
     }
     let moves = |subject| dump(&ledger, Some(subject)).into_iter().filter(|e| e.count == 1);
@@ -79,7 +79,7 @@ fn no_flood_pushes_out_another_vms_entries_or_a_transition() {
 fn a_full_room_counts_what_it_loses() {
     let mut ledger = ledger();
     for time in 0..10 {
-        ledger.append(time, record(2, Action::Mapped));
+        ledger.append(time, &record(2, Action::Mapped));
     }
     assert_eq!(ledger.lost(EndpointId::from_raw(2)).moves, 6);
     assert_eq!(dump(&ledger, Some(2)).first().map(|e| e.sequence), Some(7));
@@ -116,10 +116,10 @@ fn bytes(ledger: &Ledger<4>, scope: LedgerScope) -> Vec<u8> {
 fn filled() -> Ledger<4> {
     let mut ledger = ledger();
     for time in 0..9 {
-        ledger.append(time, record(1, Action::Mapped));
-        ledger.append(time, record(2, Action::Moved(LifeState::Offered)));
+        ledger.append(time, &record(1, Action::Mapped));
+        ledger.append(time, &record(2, Action::Moved(LifeState::Offered)));
         let number = u8::try_from(time).unwrap();
-        ledger.append(time, record(1, refused(number, Status::UnknownCall)));
+        ledger.append(time, &record(1, refused(number, Status::UnknownCall)));
     }
     ledger
 }
@@ -196,7 +196,7 @@ fn an_edited_dump_is_refused_and_the_record_named() {
 #[test]
 fn a_dump_that_was_hashed_anew_is_refused_with_a_head_only() {
     let mut other = filled();
-    other.append(10, record(2, Action::Mapped));
+    other.append(10, &record(2, Action::Mapped));
     let made_up = head(&mut other, LedgerScope::All);
     let (dump, head, _) = dumped();
     let forged = bytes(&other, LedgerScope::All);
@@ -217,16 +217,16 @@ fn a_vm_reads_its_own_room_only() {
     let verified = verify::verify(&dump, Some(&own.digest)).unwrap();
     assert_eq!(verified.records, 4 + 9);
     let before = ledger.kept_head(AUDITOR, LedgerScope::Own);
-    ledger.append(99, record(2, Action::Mapped));
+    ledger.append(99, &record(2, Action::Mapped));
     assert_eq!(head(&mut ledger, LedgerScope::Own), before, "another VM's record shows");
 }
 
 #[test]
 fn what_is_chained_is_closed() {
     let mut ledger = ledger();
-    ledger.append(0, record(1, refused(7, Status::Busy)));
+    ledger.append(0, &record(1, refused(7, Status::Busy)));
     let first = head(&mut ledger, LedgerScope::All);
-    ledger.append(1, record(1, refused(7, Status::Busy)));
+    ledger.append(1, &record(1, refused(7, Status::Busy)));
     let counts: Vec<_> = dump(&ledger, Some(1)).iter().map(|e| (e.sequence, e.count)).collect();
     assert_eq!(counts, [(1, 1), (2, 1)]);
     assert_ne!(head(&mut ledger, LedgerScope::All), first);
@@ -237,9 +237,9 @@ fn entries_lost_before_they_were_chained_are_in_the_chain_by_number() {
     let mut quiet = ledger();
     let mut busy = ledger();
     for time in 0..6 {
-        quiet.append(time, record(1, Action::Mapped));
+        quiet.append(time, &record(1, Action::Mapped));
         let _head = head(&mut quiet, LedgerScope::All);
-        busy.append(time, record(1, Action::Mapped));
+        busy.append(time, &record(1, Action::Mapped));
     }
     let (a, b) = (head(&mut quiet, LedgerScope::All), head(&mut busy, LedgerScope::All));
     assert_eq!(a.sequence, b.sequence);
@@ -255,7 +255,7 @@ fn reading_is_bounded_and_notices_that_the_ledger_moved_on() {
     let page = ledger.page(AUDITOR, LedgerScope::All, 0).unwrap();
     assert_eq!(page.next_cursor, 0, "21 lines and 17 records fit a page");
     assert_eq!(ledger.page(AUDITOR, LedgerScope::All, u64::MAX).err(), Some(Status::BadArgument));
-    ledger.append(50, record(1, Action::Mapped));
+    ledger.append(50, &record(1, Action::Mapped));
     assert_eq!(ledger.page(AUDITOR, LedgerScope::All, 0), Err(Status::Busy));
 }
 
@@ -263,10 +263,10 @@ fn reading_is_bounded_and_notices_that_the_ledger_moved_on() {
 fn chaining_is_bounded_and_starts_by_itself_at_the_mark() {
     let mut ledger = Ledger::<128>::new();
     for time in 0..95 {
-        ledger.append(time, record(1, Action::Mapped));
+        ledger.append(time, &record(1, Action::Mapped));
     }
     assert_eq!(ledger.tend(), 0);
-    ledger.append(95, record(1, Action::Mapped));
+    ledger.append(95, &record(1, Action::Mapped));
     assert_eq!(ledger.tend(), LINKS_PER_TEND);
     let head = ledger.head(AUDITOR, LedgerScope::All);
     let chained = u64::from(LINKS_PER_CALL) + u64::from(LINKS_PER_TEND);
@@ -284,7 +284,7 @@ fn as_many_vms_as_there_can_be_the_hypervisor_and_strangers_have_a_room_each() {
     let mut ledger = Ledger::<4>::new();
     ledger.configure(&policy);
     for subject in 0..=last + 2 {
-        ledger.append(1, record(subject, Action::Mapped));
+        ledger.append(1, &record(subject, Action::Mapped));
     }
     // The two strangers share a room.
     assert_eq!(dump(&ledger, None).len(), usize::from(last) + 3);
@@ -298,12 +298,12 @@ fn copies_in_one_join_are_one_counted_record_until_something_else_happens() {
     let mut ledger = ledger();
     let copied = Record { fold: 100, ..record(1, Action::Copied) };
     for time in 0..5 {
-        ledger.append(time, copied);
+        ledger.append(time, &copied);
     }
-    ledger.append(6, record(1, Action::Mapped));
-    ledger.append(7, copied);
+    ledger.append(6, &record(1, Action::Mapped));
+    ledger.append(7, &copied);
     let other = Record { handle: MemHandle::new(77), ..copied };
-    ledger.append(8, other);
+    ledger.append(8, &other);
     let seen: Vec<_> = dump(&ledger, Some(1))
         .iter()
         .map(|e| (e.sequence, e.time_ticks, e.count, e.record.fold))
@@ -311,6 +311,6 @@ fn copies_in_one_join_are_one_counted_record_until_something_else_happens() {
     assert_eq!(seen, [(1, 4, 5, 500), (2, 6, 1, 0), (3, 7, 1, 100), (4, 8, 1, 100)]);
     // What is chained is closed.
     let _head = head(&mut ledger, LedgerScope::All);
-    ledger.append(9, other);
+    ledger.append(9, &other);
     assert_eq!(dump(&ledger, Some(1)).last().map(|e| (e.sequence, e.count)), Some((5, 1)));
 }

@@ -1,6 +1,8 @@
 //! Owns how a policy is put together and checked as a whole; never reads bytes.
 
-use super::{CopyRule, Link, MAX_JOINS, PairRule, Policy, PolicyError, ReclaimGuard, VM_ID_LIMIT};
+use super::{
+    CopyRule, Link, MAX_JOINS, NO_PEER, PairRule, Policy, PolicyError, ReclaimGuard, VM_ID_LIMIT,
+};
 use causeway_ffa::{EndpointId, PAGE_SIZE, PageRange};
 
 impl Policy {
@@ -58,13 +60,21 @@ impl Policy {
         if self.vms().any(|v| v == vm) {
             return Err(PolicyError::Duplicate("vm"));
         }
-        fits(self.vms.push(Some(vm)), "vm")
+        let place = self.vms().count();
+        fits(self.vms.push(Some(vm)), "vm")?;
+        if let (Some(to), Ok(place)) =
+            (self.vm_places.get_mut(usize::from(vm.get())), u8::try_from(place))
+        {
+            *to = place;
+        }
+        Ok(())
     }
 
     /// Adds what an owner may grant to a peer.
     ///
     /// # Errors
-    /// If the pair is there already, names itself, donates to a VM, or the table is full.
+    /// If the pair is there already, names itself or a VM that is not there, donates to a VM, or the
+    /// table is full.
     pub fn add_pair(&mut self, rule: PairRule) -> Result<(), PolicyError> {
         if rule.peer == Some(rule.owner) {
             return Err(PolicyError::BadProperty("peer"));
@@ -80,8 +90,16 @@ impl Policy {
         if self.pair(rule.owner, rule.peer).is_some() {
             return Err(PolicyError::Duplicate("grant"));
         }
-        let key = super::pair_key(rule.owner, rule.peer);
-        fits(self.pairs.push(Some(rule)) && self.pair_keys.push(key), "grant")
+        let known = |vm| self.vm_index(vm).map(usize::from).ok_or(PolicyError::UnknownVm(vm));
+        let owner = known(rule.owner)?;
+        let peer = rule.peer.map_or(Ok(NO_PEER), known)?;
+        let place = self.pairs().count();
+        fits(self.pairs.push(Some(rule)), "grant")?;
+        let to = self.pair_places.get_mut(owner).and_then(|places| places.get_mut(peer));
+        if let (Some(to), Ok(place)) = (to, u8::try_from(place)) {
+            *to = place;
+        }
+        Ok(())
     }
 
     /// Adds a RAM window; windows that touch become one.

@@ -109,8 +109,8 @@ fn reservations_must_fit_together() {
     assert_eq!(policy.check(8, 15), Err(PolicyError::OverCommitted("ranges")));
     assert_eq!(policy.add_pair(rule(1, None, 1)), Err(PolicyError::Duplicate("grant")));
     assert_eq!(policy.add_pair(rule(1, Some(1), 1)), Err(PolicyError::BadProperty("peer")));
-    policy.add_pair(rule(1, Some(3), 0)).unwrap();
-    assert_eq!(policy.check(8, 24), Err(PolicyError::UnknownVm(vm(3))));
+    assert_eq!(policy.add_pair(rule(1, Some(3), 0)), Err(PolicyError::UnknownVm(vm(3))));
+    assert_eq!(policy.add_pair(rule(3, None, 0)), Err(PolicyError::UnknownVm(vm(3))));
 }
 
 #[test]

@@ -2,11 +2,9 @@
 
 use super::{Arena, Rest, Store};
 use crate::grant::{Extent, Grant};
+use crate::shelf::Place;
 use causeway_abi::RangeFold;
 use causeway_ffa::{PAGE_SIZE, PageRange};
-
-/// Below this many ranges a grant leaves `by_page` one by one, else in one pass.
-const FEW: u16 = 8;
 
 /// Ranges that lie in a pair's arena but belong to no grant yet.
 #[derive(Clone, Copy, Debug)]
@@ -22,139 +20,197 @@ pub(crate) struct Staged {
 }
 
 impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
-    /// Copies ranges, once, behind what the pair's arena holds. [`Store::unstage`] takes them back.
-    pub(crate) fn stage(
+    /// Copies ranges, once, behind what the pair's arena holds, and their keys into `scratch`.
+    /// [`Store::unstage`] takes them back.
+    #[inline]
+    pub(crate) fn stage<I: Iterator<Item = Option<PageRange>> + ?Sized>(
         &mut self,
         pair: u8,
-        ranges: &mut dyn Iterator<Item = Option<PageRange>>,
+        ranges: &mut I,
     ) -> Staged {
         let mut staged = Staged { extent: None, malformed: false, range_count: 0, page_count: 0 };
-        let Some(arena) = self.arenas.get(usize::from(pair)).copied() else { return staged };
-        let mut first = None;
-        let mut fold = RangeFold::new();
+        let Some(Arena { base, used, .. }) = self.arenas.get(usize::from(pair)) else {
+            return staged;
+        };
+        let Some(first) = ranges.next() else { return staged };
+        let Some(first) = first else { return Staged { malformed: true, ..staged } };
+        if let Some(place) = self.scratch.first_mut() {
+            *place = key(first);
+        }
+        let page_count = first.page_count();
+        staged.extent = Some(Extent {
+            first,
+            rest_at: base.saturating_add(*used),
+            range_count: 1,
+            page_count,
+            fold: RangeFold::new().with(first).get(),
+        });
+        (staged.range_count, staged.page_count) = (1, u64::from(page_count));
+        match ranges.next() {
+            None => staged,
+            Some(second) => self.stage_others(pair, staged, second, ranges),
+        }
+    }
+
+    /// Stages what follows the first range.
+    #[inline(never)]
+    fn stage_others<I: Iterator<Item = Option<PageRange>> + ?Sized>(
+        &mut self,
+        pair: u8,
+        mut staged: Staged,
+        second: Option<PageRange>,
+        ranges: &mut I,
+    ) -> Staged {
+        let (Some(arena), Some(mut extent)) =
+            (self.arenas.get(usize::from(pair)).copied(), staged.extent)
+        else {
+            return staged;
+        };
         let end = usize::from(arena.base).saturating_add(usize::from(arena.room));
-        let rest_at = arena.base.saturating_add(arena.used);
-        let mut at = usize::from(rest_at);
-        for range in ranges {
+        let places = self.rest.get_mut(usize::from(extent.rest_at)..end).unwrap_or_default();
+        let mut places = places.iter_mut().zip(self.scratch.iter_mut().skip(1));
+        let mut fold = RangeFold::new().with(extent.first);
+        let (mut page_count, mut range_count) = (staged.page_count, staged.range_count);
+        let mut next = Some(second);
+        while let Some(range) = next {
             let Some(range) = range else {
                 staged.malformed = true;
                 break;
             };
             fold = fold.with(range);
-            if first.is_none() {
-                first = Some(range);
-            } else {
-                let pages_before = u32::try_from(staged.page_count).unwrap_or(u32::MAX);
-                if let Some(place) = self.rest.get_mut(at).filter(|_| at < end) {
-                    *place = Some(Rest { range, pages_before, slot: None });
-                    at = at.saturating_add(1);
-                }
+            if let Some((place, key_place)) = places.next() {
+                let pages_before = u32::try_from(page_count).unwrap_or(u32::MAX);
+                *place = Some(Rest { range, pages_before, slot: None });
+                *key_place = key(range);
             }
-            staged.range_count = staged.range_count.saturating_add(1);
-            staged.page_count = staged.page_count.saturating_add(u64::from(range.page_count()));
+            range_count = range_count.saturating_add(1);
+            page_count = page_count.saturating_add(u64::from(range.page_count()));
+            next = ranges.next();
         }
-        staged.extent = first.map(|first| Extent {
-            first,
-            rest_at,
-            range_count: u16::try_from(staged.range_count).unwrap_or(u16::MAX),
-            page_count: u32::try_from(staged.page_count).unwrap_or(u32::MAX),
-            fold: fold.get(),
-        });
-        staged
+        extent.range_count = u16::try_from(range_count).unwrap_or(u16::MAX);
+        extent.page_count = u32::try_from(page_count).unwrap_or(u32::MAX);
+        extent.fold = fold.get();
+        Staged { extent: Some(extent), range_count, page_count, ..staged }
     }
 
-    /// Blanks what was staged.
+    /// Forgets what was staged.
     pub(crate) fn unstage(&mut self, pair: u8) {
-        let Some(arena) = self.arenas.get(usize::from(pair)).copied() else { return };
-        let from = usize::from(arena.base).saturating_add(usize::from(arena.used));
-        let to = usize::from(arena.base).saturating_add(usize::from(arena.room));
-        for place in self.rest.get_mut(from..to).unwrap_or_default() {
-            if place.is_none() {
+        let Some(Arena { base, room, used }) = self.arenas.get(usize::from(pair)).copied() else {
+            return;
+        };
+        let begin = usize::from(base).saturating_add(usize::from(used));
+        let end = usize::from(base).saturating_add(usize::from(room));
+        let mut count = 1_usize;
+        for place in self.rest.get_mut(begin..end).unwrap_or_default() {
+            if place.take().is_none() {
                 break;
             }
-            *place = None;
-        }
-    }
-
-    /// Whether two of the ranges have a page in common, or one with a live grant.
-    pub(crate) fn overlaps(&mut self, extent: &Extent) -> bool {
-        if extent.range_count == 1 {
-            return self.meets_live(key(extent.first));
-        }
-        let count = self.sort_into_scratch(extent);
-        let mut last_end = 0;
-        let mut overlaps = false;
-        for key in self.scratch.get(..count).unwrap_or_default() {
-            overlaps |= start_of(*key) < last_end || self.meets_live(*key);
-            last_end = end_of(*key);
-        }
-        self.blank_scratch(count);
-        overlaps
-    }
-
-    fn meets_live(&self, new: u64) -> bool {
-        let keys = self.by_page.as_slice();
-        let end = end_of(new);
-        let place = keys.partition_point(|k| start_of(*k) < end);
-        let before = place.checked_sub(1).and_then(|at| keys.get(at));
-        before.is_some_and(|k| end_of(*k) > start_of(new))
-    }
-
-    /// Writes the keys of an extent's ranges into `scratch`, by address; returns how many.
-    fn sort_into_scratch(&mut self, extent: &Extent) -> usize {
-        let Self { scratch, rest, .. } = self;
-        let more = usize::from(extent.range_count.saturating_sub(1));
-        let from = usize::from(extent.rest_at);
-        let others = rest.get(from..from.saturating_add(more)).unwrap_or_default();
-        let ranges = others.iter().flatten().map(|r| r.range);
-        let mut count = 0_usize;
-        for (place, range) in scratch.iter_mut().zip(core::iter::once(extent.first).chain(ranges)) {
-            *place = key(range);
             count = count.saturating_add(1);
         }
-        let keys = scratch.get_mut(..count).unwrap_or_default();
+        self.blank_scratch(count);
+    }
+
+    /// Looks for the place of a staged extent in `by_page`: `Err` with some place if a page of it
+    /// lies in another grant, or twice in this one.
+    #[inline]
+    pub(crate) fn find_place(&mut self, extent: &Extent) -> Result<Place, Place> {
+        if extent.range_count == 1 {
+            let new = key(extent.first);
+            let (place, before) = self.live_before(end_of(new));
+            if before > start_of(new) { Err(place) } else { Ok(place) }
+        } else {
+            self.find_places(extent)
+        }
+    }
+
+    #[inline(never)]
+    fn find_places(&mut self, extent: &Extent) -> Result<Place, Place> {
+        let count = usize::from(extent.range_count);
+        let keys = self.scratch.get_mut(..count).unwrap_or_default();
         if !keys.is_sorted() {
             keys.sort_unstable();
         }
-        count
+        let (mut last_end, mut clear_until) = (0, 0);
+        let mut overlaps = false;
+        let mut place = self.by_page.place(0);
+        for new in self.scratch.get(..count).unwrap_or_default() {
+            overlaps |= start_of(*new) < last_end;
+            last_end = end_of(*new);
+            // Up to where nothing of others begins, one look was enough.
+            if last_end > clear_until {
+                let (found, before) = self.live_before(last_end);
+                overlaps |= before > start_of(*new);
+                clear_until = self.by_page.get(found).map_or(u64::MAX, |next| start_of(*next));
+                place = found;
+            }
+        }
+        if overlaps { Err(place) } else { Ok(place) }
+    }
+
+    /// The place behind the live ranges that begin before page frame `end`, and where the last of
+    /// them ends.
+    #[inline]
+    fn live_before(&self, end: u64) -> (Place, u64) {
+        let place = self.by_page.place(end << COUNT_BITS);
+        (place, self.by_page.before(place).map_or(0, |before| end_of(*before)))
     }
 
     fn blank_scratch(&mut self, count: usize) {
         self.scratch.get_mut(..count).unwrap_or_default().fill(0);
     }
 
-    /// Enters the ranges of a grant-to-be into `by_page`; `false` if they do not fit.
-    pub(super) fn file_pages(&mut self, extent: &Extent) -> bool {
-        if extent.range_count == 1 {
-            let key = key(extent.first);
-            let place = self.by_page.as_slice().partition_point(|k| *k < key);
-            return self.by_page.insert(place, key);
+    /// The ranges of an extent after the first.
+    #[inline]
+    pub(super) fn rest_of(&self, extent: &Extent) -> &[Option<Rest>] {
+        let from = usize::from(extent.rest_at);
+        let more = usize::from(extent.range_count.saturating_sub(1));
+        self.rest.get(from..from.saturating_add(more)).unwrap_or_default()
+    }
+
+    /// Enters the ranges of a grant-to-be, whose place was found, into `by_page`; `false`, and no
+    /// change, if they do not fit.
+    pub(super) fn file_pages(&mut self, extent: &Extent, place: Place) -> bool {
+        let count = usize::from(extent.range_count);
+        if count == 1 {
+            if !self.by_page.insert(place, key(extent.first)) {
+                return false;
+            }
+            if let Some(place) = self.scratch.first_mut() {
+                *place = 0;
+            }
+            return true;
         }
-        let count = self.sort_into_scratch(extent);
-        let Self { by_page, scratch, .. } = self;
-        let new = scratch.get(..count).unwrap_or_default();
-        let fits = count == usize::from(extent.range_count) && by_page.merge(new, |a, b| a < b);
-        self.blank_scratch(count);
+        let new = self.scratch.get(..count).unwrap_or_default();
+        let fits = new.len() == count && self.by_page.insert_sorted(new);
+        if fits {
+            self.blank_scratch(count);
+        }
         fits
     }
 
     /// Takes the ranges of a grant out of `by_page`.
     pub(super) fn unfile_pages(&mut self, extent: &Extent) {
-        if extent.range_count > FEW {
-            let count = self.sort_into_scratch(extent);
-            let Self { by_page, scratch, .. } = self;
-            // Both lists are in order, so that one pass finds them all.
-            let mut gone = scratch.get(..count).unwrap_or_default().iter().peekable();
-            by_page.retain(|k| gone.next_if_eq(&k).is_none());
-            self.blank_scratch(count);
+        if extent.range_count == 1 {
+            if let Some((place, _)) = self.by_page.find(key(extent.first)) {
+                self.by_page.remove(place);
+            }
             return;
         }
-        for ordinal in 0..extent.range_count {
-            let Some(range) = self.range(extent, u32::from(ordinal)) else { continue };
-            if let Ok(place) = self.by_page.as_slice().binary_search(&key(range)) {
-                let _key = self.by_page.remove(place);
-            }
+        let Self { scratch, rest, by_page, .. } = self;
+        let from = usize::from(extent.rest_at);
+        let more = usize::from(extent.range_count.saturating_sub(1));
+        let others = rest.get(from..from.saturating_add(more)).unwrap_or_default();
+        let Some((first, places)) = scratch.split_first_mut() else { return };
+        *first = key(extent.first);
+        for (place, other) in places.iter_mut().zip(others) {
+            *place = other.map_or(0, |other| key(other.range));
         }
+        let keys = scratch.get_mut(..usize::from(extent.range_count)).unwrap_or_default();
+        if !keys.is_sorted() {
+            keys.sort_unstable();
+        }
+        by_page.remove_sorted(keys);
+        keys.fill(0);
     }
 
     /// Gives the staged ranges to the grant in `slot`.

@@ -67,7 +67,10 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let list = proptest::collection::vec((0_u64..40, 1_u32..4), 1..5);
     prop_oneof![
-        3 => (0_u64..1000, 0_u8..2, list).prop_map(|(h, p, l)| Op::Insert(h, p, l)),
+        // A third of the handles share one bucket, which has room for four.
+        3 => (0_u64..1000, 0_u8..2, list).prop_map(|(h, p, l)| {
+            Op::Insert(if h % 3 == 0 { h * 4 } else { h }, p, l)
+        }),
         2 => (0_usize..6).prop_map(Op::Remove),
     ]
 }
@@ -94,7 +97,7 @@ fn check_against(store: &Small, model: &[(u64, u16, u8, Vec<PageRange>)]) {
         }
         assert_eq!(store.locate(&extent, offset), None);
     }
-    let starts: Vec<_> = store.by_page.as_slice().to_vec();
+    let starts: Vec<_> = store.by_page.iter().copied().collect();
     assert!(starts.is_sorted(), "{starts:?}");
 }
 
@@ -126,12 +129,12 @@ proptest! {
                     let overlap = (0..list.len()).any(clash);
                     let extent = staged.extent.unwrap();
                     if fits && !overlap {
-                        prop_assert!(!store.overlaps(&extent));
-                        let id = store.insert(&mut grant(handle, pair, extent)).unwrap();
+                        let place = store.find_place(&extent).unwrap();
+                        let id = store.insert(&mut grant(handle, pair, extent), place).unwrap();
                         model.push((handle, id.slot, pair, list));
                     } else {
                         if used + list.len() <= 12 {
-                            prop_assert_eq!(store.overlaps(&extent), overlap);
+                            prop_assert_eq!(store.find_place(&extent).is_err(), overlap);
                         }
                         store.unstage(pair);
                         prop_assert!(store == before, "a staged offer left something behind");
@@ -155,18 +158,40 @@ proptest! {
 }
 
 #[test]
+fn handles_that_share_a_bucket_are_all_found_and_forgotten() {
+    let mut store = Small::new();
+    store.reserve(&policy());
+    let handle = |n: u64| MemHandle::new(n << 32).unwrap();
+    for (n, pair) in (0..6).zip([0, 0, 0, 1, 1, 1]) {
+        let first = ranges(&[(n, 1)])[0];
+        let extent = Extent { first, rest_at: 0, range_count: 1, page_count: 1, fold: 0 };
+        let place = store.find_place(&extent).unwrap();
+        store.insert(&mut grant(n << 32, pair, extent), place).unwrap();
+    }
+    let slots: Vec<_> = (0..6).map(|n| store.find(handle(n)).unwrap()).collect();
+    assert_eq!(store.find(handle(6)), None);
+    for (n, slot) in [3, 0, 5, 1, 4, 2].into_iter().map(|n| (n, slots[n as usize])) {
+        assert_eq!(store.find(handle(n)), Some(slot));
+        store.remove(slot).unwrap();
+        assert_eq!(store.find(handle(n)), None, "{n}");
+    }
+}
+
+#[test]
 fn a_slot_whose_generation_is_used_up_is_retired() {
     let mut store = Small::new();
     store.reserve(&policy());
     store.generations[0] = u32::MAX - 1;
-    let extent = |page| {
-        let first = ranges(&[(page, 1)])[0];
-        Extent { first, rest_at: 0, range_count: 1, page_count: 1, fold: 0 }
+    let insert = |store: &mut Small, handle| {
+        let first = ranges(&[(handle, 1)])[0];
+        let extent = Extent { first, rest_at: 0, range_count: 1, page_count: 1, fold: 0 };
+        let place = store.find_place(&extent).unwrap();
+        store.insert(&mut grant(handle, 0, extent), place).unwrap()
     };
-    let last = store.insert(&mut grant(1, 0, extent(1))).unwrap();
+    let last = insert(&mut store, 1);
     assert_eq!(last, GrantId { slot: 0, generation: u32::MAX });
     store.remove(0).unwrap();
-    assert_eq!(store.insert(&mut grant(2, 0, extent(2))).unwrap().slot, 1);
+    assert_eq!(insert(&mut store, 2).slot, 1);
     assert!(store.by_id(last).is_none());
 }
 

@@ -79,7 +79,7 @@ mod tests {
                 action: Action::Moved(LifeState::Offered),
                 fold: 0,
             };
-            ledger.append(time, record);
+            ledger.append(time, &record);
         }
         let head = ledger.head(vm, LedgerScope::All);
         let page = ledger.page(vm, LedgerScope::All, 0).expect("a page");

@@ -113,7 +113,7 @@ fn a_vm_that_died_is_not_rung_late() {
 fn a_ration_that_was_never_used_up_asks_for_no_poll() {
     let mut lab = Small::new(&policy());
     pester(&mut lab);
-    let step = lab.broker.step(0, Event::Call { caller: vm(0), call: Call::HypPoll });
+    let step = lab.broker.step(0, Event::call(vm(0), &Call::HypPoll));
     assert_eq!(step.notices().filter(|n| matches!(n, Notice::RingHypervisor(_))).count(), 0);
     assert_eq!(lab.broker.next_deadline(), None);
 }

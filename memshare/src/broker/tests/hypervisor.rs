@@ -161,7 +161,7 @@ fn work_that_waited_rings_at_the_registration() {
     lab.granted(0, call);
     assert_eq!(lab.rings, 1);
     lab.send(8, 1, terms(Some(2)), &[pages(0x130, 1)]);
-    let event = Event::Call { caller: EndpointId::from_raw(1), call: offer(8, terms(Some(2))) };
+    let event = Event::call(EndpointId::from_raw(1), &offer(8, terms(Some(2))));
     assert!(matches!(lab.broker.step(0, event).next(), Next::Retrieve(_)));
     let refused = lab.broker.step(0, Event::Retrieved(Err(causeway_ffa::FfaError::Denied)));
     let ring = Notice::RingHypervisor(Doorbell { sgi: 4, core: 0 });

@@ -200,7 +200,7 @@ fn a_copy_that_the_image_cannot_carry_out_counts_nothing() {
     lab.faults.mmu = Some(MapFailed);
     lab.refused(1, copy(2, TO, 8), Status::NoRoom);
     // An image that claims more than it was asked for is not believed.
-    let step = lab.broker.step(0, Event::Call { caller: vm(1), call: copy(2, TO, 8) });
+    let step = lab.broker.step(0, Event::call(vm(1), &copy(2, TO, 8)));
     assert!(matches!(step.next(), Next::Copy { len: 8, .. }));
     let step = lab.broker.step(0, Event::Copied(Ok(9)));
     let Next::Reply(frame) = step.next() else { panic!() };

@@ -311,7 +311,7 @@ fn a_call_within_a_sequence_is_busy() {
     let mut lab = lab();
     lab.send(7, 1, terms(None), &[pages(0x110, 1)]);
     let call = offer(7, terms(None));
-    let first = lab.broker.step(0, Event::Call { caller: EndpointId::from_raw(1), call });
+    let first = lab.broker.step(0, Event::call(EndpointId::from_raw(1), &call));
     assert!(matches!(first.next(), Next::Retrieve(_)));
     lab.refused(3, Call::Events, Status::Busy);
     lab.refused(1, call, Status::Busy);

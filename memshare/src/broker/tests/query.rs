@@ -104,7 +104,7 @@ fn a_broker_without_policy_serves_nobody() {
     for caller in 0..=64 {
         let call = Call::Version { minor: 0 };
         let caller = EndpointId::from_raw(caller);
-        let step = broker.step(0, Event::Call { caller, call });
+        let step = broker.step(0, Event::call(caller, &call));
         let refused = Reply::refused(CallId::Version.number(), Status::UnknownCaller);
         assert_eq!(step.next(), crate::Next::Reply(refused.encode()));
     }
