@@ -343,6 +343,10 @@ impl<const AREAS: usize> AreaMap for LinkMemory<'_, '_, AREAS> {
     fn store_release_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
         self.index(at, Access::Write)?.store_release_u16(at.offset(), value).map_err(outside)
     }
+
+    fn store_handover(&self, at: BusAddr, bytes: [u8; 8]) -> Result<(), MemError> {
+        self.window(at, Access::Write)?.store_release_word(at.offset(), bytes).map_err(outside)
+    }
 }
 
 impl<const AREAS: usize> Drop for Backend<'_, AREAS> {

@@ -76,6 +76,21 @@ pub trait AreaMap {
     /// The rule that is broken; [`MemError::Unaligned`] for an odd address.
     fn store_release_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError>;
 
+    /// Writes eight bytes, at a multiple of eight, of which the last two hand the other six over: whoever
+    /// sees those two sees the six, and everything that was written before.
+    ///
+    /// Provided, by two accesses. An implementor whose words of eight bytes are written whole does it by one.
+    ///
+    /// # Errors
+    /// As [`AreaMap::write`]; [`MemError::Unaligned`] for an odd address.
+    #[inline]
+    fn store_handover(&self, at: BusAddr, bytes: [u8; 8]) -> Result<(), MemError> {
+        let last = at.checked_add(6).ok_or(MemError::Outside)?;
+        let [rest @ .., h0, h1] = &bytes;
+        self.write(at, rest)?;
+        self.store_release_u16(last, u16::from_le_bytes([*h0, *h1]))
+    }
+
     /// Orders earlier stores before later loads (virtio 1.3, 2.7.13.4.1: between the index and
     /// the other side's notification suppression).
     #[inline]
@@ -209,6 +224,11 @@ impl<M: AreaMap + ?Sized> AreaMap for &M {
     #[inline]
     fn store_release_u16(&self, at: BusAddr, value: u16) -> Result<(), MemError> {
         (**self).store_release_u16(at, value)
+    }
+
+    #[inline]
+    fn store_handover(&self, at: BusAddr, bytes: [u8; 8]) -> Result<(), MemError> {
+        (**self).store_handover(at, bytes)
     }
 
     #[inline]

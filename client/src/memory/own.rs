@@ -64,6 +64,10 @@ impl<const N: usize> AreaMap for OwnAreas<'_, N> {
         self.even(at)?.store_release_u16(at.offset(), value).map_err(outside)
     }
 
+    fn store_handover(&self, at: BusAddr, bytes: [u8; 8]) -> Result<(), MemError> {
+        self.window(at)?.store_release_word(at.offset(), bytes).map_err(outside)
+    }
+
     fn walk_records<V>(
         &self,
         table: BusAddr,

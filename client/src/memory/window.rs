@@ -135,6 +135,18 @@ impl Window {
         Ok(())
     }
 
+    /// Orders all earlier accesses before it and writes eight bytes at once.
+    ///
+    /// # Errors
+    /// [`OutOfWindow`] if they lie outside, or `offset` is no multiple of eight.
+    pub fn store_release_word(&self, offset: u64, bytes: [u8; 8]) -> Result<(), OutOfWindow> {
+        let to = self.aligned::<u64>(offset)?;
+        fence(Ordering::Release);
+        // SAFETY: `aligned` has checked bounds and alignment; `Window::new` 1 and 2 hold.
+        unsafe { to.write_volatile(u64::from_ne_bytes(bytes)) };
+        Ok(())
+    }
+
     /// Reports whether `address` lies in the window, and at which offset.
     #[must_use]
     pub fn offset_of(&self, address: usize, len_bytes: usize) -> Option<u64> {
@@ -215,6 +227,15 @@ mod tests {
     }
 
     #[test]
+    fn a_word_is_written_where_it_lies() {
+        let w = window(16);
+        w.store_release_word(8, [1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
+        let mut all = [9; 16];
+        w.read(0, &mut all).unwrap();
+        assert_eq!(all, [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
     fn an_access_that_leaves_the_window_changes_nothing() {
         let w = window(16);
         assert_eq!(w.write(15, &[1, 2]), Err(OutOfWindow));
@@ -222,6 +243,8 @@ mod tests {
         assert_eq!(w.copy_to(8, &window(4), 0, 5), Err(OutOfWindow));
         assert_eq!(w.load_acquire_u16(15), Err(OutOfWindow));
         assert_eq!(w.store_release_u16(1, 1), Err(OutOfWindow));
+        assert_eq!(w.store_release_word(4, [1; 8]), Err(OutOfWindow));
+        assert_eq!(w.store_release_word(16, [1; 8]), Err(OutOfWindow));
         let mut all = [9; 16];
         w.read(0, &mut all).unwrap();
         assert_eq!(all, [0; 16]);

@@ -89,7 +89,7 @@ impl AreaMap for Link<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn walk_records<V>(
         &self,
         table: BusAddr,
@@ -110,6 +110,12 @@ impl AreaMap for Link<'_> {
             next = visit(record.load().to_ne_bytes());
         }
         Ok(Walked::ToEnd)
+    }
+
+    #[inline]
+    fn store_handover(&self, at: BusAddr, from: [u8; 8]) -> Result<(), MemError> {
+        let (bytes, offset) = self.to_write(at)?;
+        bytes.store(u64::from_ne_bytes(from), offset, Ordering::Release).map_err(outside)
     }
 
     #[inline]

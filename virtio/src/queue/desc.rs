@@ -36,7 +36,16 @@ impl Desc {
         }
     }
 
+    /// Returns what comes after the address.
+    #[inline]
+    pub(super) const fn second_half(self) -> [u8; 8] {
+        let [l0, l1, l2, l3] = self.len.to_le_bytes();
+        let ([t0, t1], [f0, f1]) = (self.third.to_le_bytes(), self.fourth.to_le_bytes());
+        [l0, l1, l2, l3, t0, t1, f0, f1]
+    }
+
     /// Copies a descriptor, each byte once.
+    #[inline(always)]
     pub(super) fn read<M: AreaMap + ?Sized>(mem: &M, at: BusAddr) -> Result<Self, QueueError> {
         let mut bytes = [0; 16];
         mem.read(at, &mut bytes)?;

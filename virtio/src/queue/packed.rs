@@ -114,7 +114,13 @@ impl Places {
         up(self.config.desc, u64::from(slot).wrapping_mul(DESC_BYTES))
     }
 
-    /// The flags of a descriptor: what hands it over.
+    /// The second half of a descriptor: length, buffer id, and the flags, which hand it over.
+    #[inline]
+    fn handover(&self, slot: u16) -> BusAddr {
+        up(self.desc(slot), 8)
+    }
+
+    /// The flags of a descriptor.
     #[inline]
     fn flags(&self, slot: u16) -> BusAddr {
         up(self.desc(slot), 14)
@@ -143,7 +149,7 @@ impl Places {
 
     /// Whether the other side, which asks at `area`, wants to be told that the last `since` slots up
     /// to `now` changed hands.
-    #[inline]
+    #[inline(always)]
     fn wants<M: AreaMap + ?Sized>(
         &self,
         mem: &M,

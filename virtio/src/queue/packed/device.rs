@@ -1,9 +1,10 @@
 //! Owns the device side of packed rings. Never trusts a flag, a descriptor or a length of the driver.
 
 use super::super::chain::Progress;
-use super::super::desc::{Desc, INDIRECT, NEXT, WRITE, up, walk};
+use super::super::desc::{Desc, INDIRECT, NEXT, WRITE, walk};
 use super::super::{Chain, Head, QueueConfig, QueueError};
 use super::{Places, Position};
+use crate::addr::BusAddr;
 use crate::mem::AreaMap;
 
 /// The device side of a packed queue.
@@ -52,7 +53,7 @@ impl PackedDevice {
     }
 
     /// Runs one step; an error ends the queue.
-    #[inline]
+    #[inline(always)]
     fn step<T>(
         &mut self,
         run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
@@ -69,8 +70,7 @@ impl PackedDevice {
         error
     }
 
-    // Its own function, so that the split path of `DeviceQueue` stays small where it is used.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn take<M: AreaMap + ?Sized, const N: usize>(
         &mut self,
         mem: &M,
@@ -101,21 +101,20 @@ impl PackedDevice {
         if self.busy >= self.at.size() {
             return Err(QueueError::IndexJump);
         }
-        let (id, slots) = self.walk(mem, flags, chain)?;
+        let (id, slots) = self.walk(mem, chain)?;
         self.avail = first.after(slots, self.at.size());
         self.busy = self.busy.wrapping_add(slots);
         self.in_flight = self.in_flight.wrapping_add(1);
         Ok(Some(Head::new(id, slots, first.slot)))
     }
 
-    /// Copies the chain at the ring's head; returns its buffer id, which stands in its last
-    /// descriptor (virtio 1.3, 2.8.6), and its slots. Each descriptor is read once, but for the first
-    /// one's flags, of which only what was read first counts; a chain has no more slots than are free.
+    /// Copies the chain at the ring's head, which was seen to be there; returns its buffer id, which
+    /// stands in its last descriptor (virtio 1.3, 2.8.6), and its slots. Each descriptor is copied once,
+    /// and of it the copy alone counts; a chain has no more slots than are free.
     #[inline(always)]
     fn walk<M: AreaMap + ?Sized, const N: usize>(
         &self,
         mem: &M,
-        first_flags: u16,
         chain: &mut Chain<N>,
     ) -> Result<(u16, u16), QueueError> {
         let size = self.at.size();
@@ -124,7 +123,7 @@ impl PackedDevice {
         let (mut slot, mut slots, mut id) = (self.avail.slot, 0_u16, 0);
         let mut table = None;
         walk(mem, (self.at.config.desc, u32::from(size), slot), |desc| {
-            let flags = if slots == 0 { first_flags } else { desc.fourth };
+            let flags = desc.fourth;
             id = desc.third;
             if flags & INDIRECT != 0 {
                 // A table stands alone (2.8.7).
@@ -176,42 +175,48 @@ impl PackedDevice {
         Ok(filling.done())
     }
 
-    // Its own function, so that the split path of `DeviceQueue` stays small where it is used.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn complete<M: AreaMap + ?Sized>(
         &mut self,
         mem: &M,
         head: Head,
         written: u32,
     ) -> Result<(), QueueError> {
-        self.step(|queue| {
-            if queue.in_flight == 0 || head.slots() > queue.busy {
-                return Err(QueueError::Completed);
-            }
-            let used = queue.used;
-            if queue.at.in_order() && head.position() != used.slot {
-                return Err(QueueError::OutOfOrder);
-            }
-            let [w0, w1, w2, w3] = written.to_le_bytes();
-            let [i0, i1] = head.index().to_le_bytes();
-            // The slot was taken and copied: nothing of the driver's is lost. One aligned word is
-            // cheaper than its first six bytes; its last two say that the slot is not used yet.
-            let [f0, f1] = used.available().to_le_bytes();
-            let word = [w0, w1, w2, w3, i0, i1, f0, f1];
-            mem.write(up(queue.at.desc(used.slot), 8), &word)?;
-            // The length counts only with WRITE (2.8.6).
-            let flags = used.used() | if written == 0 { 0 } else { WRITE };
-            mem.store_release_u16(queue.at.flags(used.slot), flags)?;
-            queue.used = used.after(head.slots(), queue.at.size());
-            queue.busy = queue.busy.wrapping_sub(head.slots());
-            queue.in_flight = queue.in_flight.wrapping_sub(1);
-            queue.since = queue.since.saturating_add(head.slots());
-            Ok(())
-        })
+        if self.failed {
+            return Err(QueueError::Failed);
+        }
+        self.try_complete(mem, head, written).map_err(|error| self.end(error))
     }
 
-    // Its own function, so that the split path of `DeviceQueue` stays small where it is used.
-    #[inline(never)]
+    #[inline(always)]
+    fn try_complete<M: AreaMap + ?Sized>(
+        &mut self,
+        mem: &M,
+        head: Head,
+        written: u32,
+    ) -> Result<(), QueueError> {
+        // A chain has a slot, so that this fails, too, when nothing is in flight.
+        if head.slots() > self.busy {
+            return Err(QueueError::Completed);
+        }
+        let used = self.used;
+        if self.at.in_order() && head.position() != used.slot {
+            return Err(QueueError::OutOfOrder);
+        }
+        // The length counts only with WRITE (2.8.6).
+        let flags = used.used() | if written == 0 { 0 } else { WRITE };
+        let addr = BusAddr::from_raw(0);
+        let element = Desc { addr, len: written, third: head.index(), fourth: flags };
+        // The slot was taken and copied: nothing of the driver's is lost.
+        mem.store_handover(self.at.handover(used.slot), element.second_half())?;
+        self.used = used.after(head.slots(), self.at.size());
+        self.busy = self.busy.wrapping_sub(head.slots());
+        self.in_flight = self.in_flight.wrapping_sub(1);
+        self.since = self.since.saturating_add(head.slots());
+        Ok(())
+    }
+
+    #[inline(always)]
     pub(crate) fn should_notify<M: AreaMap + ?Sized>(
         &mut self,
         mem: &M,

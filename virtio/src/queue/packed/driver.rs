@@ -175,9 +175,8 @@ impl<const N: usize> PackedDriver<N> {
         room: u32,
     ) -> Result<Token, QueueError> {
         let slot = self.avail.slot;
-        let [bytes @ .., _, _] = first.to_bytes();
-        mem.write(self.at.desc(slot), &bytes)?;
-        mem.store_release_u16(self.at.flags(slot), first.fourth)?;
+        mem.write_u64(self.at.desc(slot), first.addr.get())?;
+        mem.store_handover(self.at.handover(slot), first.second_half())?;
         let id = self.free_id;
         let entry = self.entry_mut(id)?;
         entry.len = slots;
