@@ -19,6 +19,7 @@ pub mod chain;
 mod desc;
 mod device;
 mod driver;
+mod ending;
 mod flight;
 pub mod packed;
 pub mod split;

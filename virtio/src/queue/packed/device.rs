@@ -2,6 +2,7 @@
 
 use super::super::chain::Progress;
 use super::super::desc::{Desc, INDIRECT, NEXT, WRITE, walk};
+use super::super::ending::Ends;
 use super::super::{Chain, Head, QueueConfig, QueueError};
 use super::{Places, Position};
 use crate::addr::BusAddr;
@@ -21,6 +22,17 @@ pub struct PackedDevice {
     /// Slots returned since the last decision about a notification.
     since: u16,
     failed: bool,
+}
+
+impl Ends for PackedDevice {
+    #[inline(always)]
+    fn failed(&self) -> bool {
+        self.failed
+    }
+
+    fn fail(&mut self) {
+        self.failed = true;
+    }
 }
 
 impl PackedDevice {
@@ -50,24 +62,6 @@ impl PackedDevice {
 
     pub(crate) const fn fail(&mut self) {
         self.failed = true;
-    }
-
-    /// Runs one step; an error ends the queue.
-    #[inline(always)]
-    fn step<T>(
-        &mut self,
-        run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
-    ) -> Result<T, QueueError> {
-        if self.failed {
-            return Err(QueueError::Failed);
-        }
-        run(self).map_err(|error| self.end(error))
-    }
-
-    #[cold]
-    const fn end(&mut self, error: QueueError) -> QueueError {
-        self.failed = true;
-        error
     }
 
     #[inline(always)]

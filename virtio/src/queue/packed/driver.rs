@@ -2,7 +2,8 @@
 //! that writes into the ring changes nothing here. Never trusts a used descriptor.
 
 use super::super::desc::{DESC_BYTES, Desc, INDIRECT, NEXT, WRITE, in_ring_order, up};
-use super::super::flight::{Batch, Entry, Offer};
+use super::super::ending::Ends;
+use super::super::flight::{Batch, Book};
 use super::super::{QueueConfig, QueueError, Segment, Token, Used};
 use super::{Places, Position};
 use crate::addr::BusAddr;
@@ -15,20 +16,22 @@ use crate::mem::AreaMap;
 pub struct PackedDriver<const N: usize> {
     at: Places,
     /// By buffer id.
-    entries: [Entry; N],
-    free_id: u16,
-    last_free_id: u16,
-    /// Slots that the device does not have.
-    free_slots: u16,
-    in_flight: u16,
+    book: Book<N>,
     avail: Position,
     used: Position,
     /// Slots offered since the last decision about a kick.
     since: u16,
-    /// With IN_ORDER: the chain in flight that was offered first.
-    oldest: u16,
-    batch: Option<Batch>,
-    failed: bool,
+}
+
+impl<const N: usize> Ends for PackedDriver<N> {
+    #[inline]
+    fn failed(&self) -> bool {
+        self.book.failed
+    }
+
+    fn fail(&mut self) {
+        self.book.failed = true;
+    }
 }
 
 impl<const N: usize> PackedDriver<N> {
@@ -37,9 +40,7 @@ impl<const N: usize> PackedDriver<N> {
         config: QueueConfig,
     ) -> Result<Self, QueueError> {
         let size = config.size.get();
-        if usize::from(size) > N {
-            return Err(QueueError::Size);
-        }
+        let book = Book::new(size)?;
         config.check(mem)?;
         let at = Places { config };
         for slot in 0..size {
@@ -47,20 +48,7 @@ impl<const N: usize> PackedDriver<N> {
         }
         mem.write_u32(config.driver, 0)?;
         mem.write_u32(config.device, 0)?;
-        Ok(Self {
-            at,
-            entries: Entry::ring(size),
-            free_id: 0,
-            last_free_id: size.wrapping_sub(1),
-            free_slots: size,
-            in_flight: 0,
-            avail: Position::START,
-            used: Position::START,
-            since: 0,
-            oldest: 0,
-            batch: None,
-            failed: false,
-        })
+        Ok(Self { at, book, avail: Position::START, used: Position::START, since: 0 })
     }
 
     pub(crate) const fn config(&self) -> &QueueConfig {
@@ -68,44 +56,11 @@ impl<const N: usize> PackedDriver<N> {
     }
 
     pub(crate) const fn in_flight(&self) -> u16 {
-        self.in_flight
+        self.book.in_flight()
     }
 
     pub(crate) const fn fail(&mut self) {
-        self.failed = true;
-    }
-
-    /// Runs one step; an error ends the queue.
-    #[inline]
-    fn step<T>(
-        &mut self,
-        run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
-    ) -> Result<T, QueueError> {
-        if self.failed {
-            return Err(QueueError::Failed);
-        }
-        run(self).map_err(|error| self.end(error))
-    }
-
-    #[cold]
-    const fn end(&mut self, error: QueueError) -> QueueError {
-        self.failed = true;
-        error
-    }
-
-    /// Checks what can be refused without harm: nothing has been changed.
-    fn admit(
-        &self,
-        readable: &[Segment],
-        writable: &[Segment],
-        slots: Option<u16>,
-    ) -> Result<Offer, QueueError> {
-        if self.failed {
-            return Err(QueueError::Failed);
-        }
-        let offer = Offer::new(readable, writable, self.at.size())?;
-        let needed = slots.unwrap_or(offer.count);
-        if needed > self.free_slots { Err(QueueError::Full) } else { Ok(offer) }
+        self.book.failed = true;
     }
 
     pub(crate) fn submit<M: AreaMap + ?Sized>(
@@ -114,9 +69,9 @@ impl<const N: usize> PackedDriver<N> {
         readable: &[Segment],
         writable: &[Segment],
     ) -> Result<Token, QueueError> {
-        let offer = self.admit(readable, writable, None)?;
+        let offer = self.book.admit((readable, writable), self.at.size(), None)?;
         self.step(|queue| {
-            let id = queue.free_id;
+            let id = queue.book.first_free();
             let mut at = queue.avail;
             let mut first = None;
             for (number, (segment, write)) in
@@ -147,7 +102,7 @@ impl<const N: usize> PackedDriver<N> {
         if !self.at.indirect() {
             return Err(QueueError::Indirect);
         }
-        let offer = self.admit(readable, writable, Some(1))?;
+        let offer = self.book.admit((readable, writable), self.at.size(), Some(1))?;
         let len = u32::from(offer.count).saturating_mul(16);
         if !table.holds(u64::from(len)) {
             return Err(QueueError::WildAddress);
@@ -161,7 +116,7 @@ impl<const N: usize> PackedDriver<N> {
                 place = up(place, DESC_BYTES);
             }
             let flags = INDIRECT | queue.avail.available();
-            let desc = Desc { addr: table, len, third: queue.free_id, fourth: flags };
+            let desc = Desc { addr: table, len, third: queue.book.first_free(), fourth: flags };
             queue.offer(mem, desc, 1, offer.room)
         })
     }
@@ -177,16 +132,10 @@ impl<const N: usize> PackedDriver<N> {
         let slot = self.avail.slot;
         mem.write_u64(self.at.desc(slot), first.addr.get())?;
         mem.store_handover(self.at.handover(slot), first.second_half())?;
-        let id = self.free_id;
-        let entry = self.entry_mut(id)?;
-        entry.len = slots;
-        entry.room = room;
-        self.free_id = entry.next;
+        let after = self.book.entry(self.book.first_free())?.next;
         self.avail = self.avail.after(slots, self.at.size());
-        self.free_slots = self.free_slots.saturating_sub(slots);
-        self.in_flight = self.in_flight.saturating_add(1);
         self.since = self.since.saturating_add(slots);
-        Ok(Token(id))
+        self.book.lend(slots, room, (1, after))
     }
 
     pub(crate) fn pop_used<M: AreaMap + ?Sized>(
@@ -199,13 +148,9 @@ impl<const N: usize> PackedDriver<N> {
                 return queue.take_back(id, written).map(Some);
             }
             let Some(batch) = queue.batch(mem)? else { return Ok(None) };
-            let id = queue.oldest;
-            let is_last = id == batch.last.0;
-            let room = queue.entry(id)?.room;
-            let used = queue.take_back(id, if is_last { batch.written } else { room })?;
-            queue.oldest = queue.id_after(id);
-            queue.batch = if is_last { None } else { Some(batch) };
-            Ok(Some(used))
+            let next = queue.id_after(queue.book.oldest());
+            let (id, written) = queue.book.oldest_of(batch, next)?;
+            queue.take_back(id, written).map(Some)
         })
     }
 
@@ -220,7 +165,7 @@ impl<const N: usize> PackedDriver<N> {
         }
         let desc = Desc::read(mem, self.at.desc(self.used.slot))?;
         let id = desc.third;
-        let entry = self.entry(id)?;
+        let entry = self.book.entry(id)?;
         if id >= self.at.size() || entry.len == 0 {
             return Err(QueueError::Used);
         }
@@ -235,27 +180,16 @@ impl<const N: usize> PackedDriver<N> {
 
     /// Takes a chain that is in flight out of flight.
     fn take_back(&mut self, id: u16, written: u32) -> Result<Used, QueueError> {
-        let entry = *self.entry(id)?;
-        if self.in_flight == self.at.size() {
-            // No id was free.
-            self.free_id = id;
-        } else {
-            let last = self.last_free_id;
-            self.entry_mut(last)?.next = id;
-        }
-        self.last_free_id = id;
-        self.entry_mut(id)?.len = 0;
-        self.used = self.used.after(entry.len, self.at.size());
-        self.free_slots = self.free_slots.saturating_add(entry.len);
-        self.in_flight = self.in_flight.saturating_sub(1);
-        Ok(Used { token: Token(id), written })
+        let slots = self.book.entry(id)?.len;
+        self.used = self.used.after(slots, self.at.size());
+        self.book.take_back(id, written, 1)
     }
 
     /// Returns the batch that is being handed out, else the next one. It must end at a chain in
     /// flight.
     fn batch<M: AreaMap + ?Sized>(&self, mem: &M) -> Result<Option<Batch>, QueueError> {
-        if self.batch.is_some() {
-            return Ok(self.batch);
+        if let Some(batch) = self.book.batch() {
+            return Ok(Some(batch));
         }
         Ok(self.element(mem)?.map(|(id, written)| Batch { last: Token(id), written }))
     }
@@ -264,16 +198,6 @@ impl<const N: usize> PackedDriver<N> {
     const fn id_after(&self, id: u16) -> u16 {
         let next = id.wrapping_add(1);
         if next >= self.at.size() { 0 } else { next }
-    }
-
-    #[inline]
-    fn entry(&self, id: u16) -> Result<&Entry, QueueError> {
-        self.entries.get(usize::from(id)).ok_or(QueueError::Used)
-    }
-
-    #[inline]
-    fn entry_mut(&mut self, id: u16) -> Result<&mut Entry, QueueError> {
-        self.entries.get_mut(usize::from(id)).ok_or(QueueError::Used)
     }
 
     pub(crate) fn should_kick<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<bool, QueueError> {
@@ -294,15 +218,16 @@ impl<const N: usize> PackedDriver<N> {
         count: u16,
     ) -> Result<bool, QueueError> {
         self.step(|queue| {
-            let chains = u32::from(queue.in_flight);
-            let ahead = u32::from(count.min(queue.in_flight).saturating_sub(1));
-            let busy = u32::from(queue.at.size().saturating_sub(queue.free_slots));
+            let in_flight = queue.book.in_flight();
+            let chains = u32::from(in_flight);
+            let ahead = u32::from(count.min(in_flight).saturating_sub(1));
+            let busy = u32::from(queue.at.size().saturating_sub(queue.book.free_slots()));
             let slots = busy.saturating_mul(ahead).checked_div(chains).unwrap_or(0);
             let slots = u16::try_from(slots).unwrap_or(0);
             let at = queue.used.after(slots, queue.at.size());
             queue.at.arm(mem, queue.at.config.driver, at)?;
             let flags = mem.load_acquire_u16(queue.at.flags(queue.used.slot))?;
-            Ok(queue.batch.is_some() || queue.used.is_used(flags))
+            Ok(queue.book.batch().is_some() || queue.used.is_used(flags))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::chain::Progress;
 use super::super::desc::{Desc, INDIRECT, NEXT, passes, walk};
+use super::super::ending::Ends;
 use super::super::{Chain, Head, QueueConfig, QueueError};
 use super::{NO_NOTIFY, Places};
 use crate::mem::AreaMap;
@@ -19,6 +20,17 @@ pub struct SplitDevice {
     /// Used index at the last decision about a notification.
     notified: u16,
     failed: bool,
+}
+
+impl Ends for SplitDevice {
+    #[inline(always)]
+    fn failed(&self) -> bool {
+        self.failed
+    }
+
+    fn fail(&mut self) {
+        self.failed = true;
+    }
 }
 
 impl SplitDevice {
@@ -41,24 +53,6 @@ impl SplitDevice {
 
     pub(crate) const fn fail(&mut self) {
         self.failed = true;
-    }
-
-    /// Runs one step; an error ends the queue.
-    #[inline(always)]
-    fn step<T>(
-        &mut self,
-        run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
-    ) -> Result<T, QueueError> {
-        if self.failed {
-            return Err(QueueError::Failed);
-        }
-        run(self).map_err(|error| self.end(error))
-    }
-
-    #[cold]
-    const fn end(&mut self, error: QueueError) -> QueueError {
-        self.failed = true;
-        error
     }
 
     #[inline(always)]

@@ -2,7 +2,8 @@
 //! writes into the descriptor table changes nothing here. Never trusts a used element.
 
 use super::super::desc::{DESC_BYTES, Desc, INDIRECT, NEXT, in_ring_order, passes, up};
-use super::super::flight::{Batch, Entry, Offer};
+use super::super::ending::Ends;
+use super::super::flight::{Batch, Book};
 use super::super::{QueueConfig, QueueError, Segment, Token, Used};
 use super::{NO_NOTIFY, Places};
 use crate::addr::BusAddr;
@@ -15,18 +16,21 @@ use crate::mem::AreaMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitDriver<const N: usize> {
     at: Places,
-    entries: [Entry; N],
-    free_head: u16,
-    free_tail: u16,
-    free_count: u16,
-    in_flight: u16,
+    book: Book<N>,
     next_avail: u16,
     next_used: u16,
     kicked: u16,
-    /// With IN_ORDER: the chain in flight that was offered first.
-    oldest: u16,
-    batch: Option<Batch>,
-    failed: bool,
+}
+
+impl<const N: usize> Ends for SplitDriver<N> {
+    #[inline]
+    fn failed(&self) -> bool {
+        self.book.failed
+    }
+
+    fn fail(&mut self) {
+        self.book.failed = true;
+    }
 }
 
 impl<const N: usize> SplitDriver<N> {
@@ -34,30 +38,14 @@ impl<const N: usize> SplitDriver<N> {
         mem: &M,
         config: QueueConfig,
     ) -> Result<Self, QueueError> {
-        let size = config.size.get();
-        if usize::from(size) > N {
-            return Err(QueueError::Size);
-        }
+        let book = Book::new(config.size.get())?;
         config.check(mem)?;
         let at = Places::new(config);
         mem.write_u32(at.avail_flags(), 0)?;
         mem.write_u16(at.used_event(), 0)?;
         mem.write_u32(at.used_flags(), 0)?;
         mem.write_u16(at.avail_event(), 0)?;
-        Ok(Self {
-            at,
-            entries: Entry::ring(size),
-            free_head: 0,
-            free_tail: size.wrapping_sub(1),
-            free_count: size,
-            in_flight: 0,
-            next_avail: 0,
-            next_used: 0,
-            kicked: 0,
-            oldest: 0,
-            batch: None,
-            failed: false,
-        })
+        Ok(Self { at, book, next_avail: 0, next_used: 0, kicked: 0 })
     }
 
     pub(crate) const fn config(&self) -> &QueueConfig {
@@ -65,44 +53,11 @@ impl<const N: usize> SplitDriver<N> {
     }
 
     pub(crate) const fn in_flight(&self) -> u16 {
-        self.in_flight
+        self.book.in_flight()
     }
 
     pub(crate) const fn fail(&mut self) {
-        self.failed = true;
-    }
-
-    /// Runs one step; an error ends the queue.
-    #[inline]
-    fn step<T>(
-        &mut self,
-        run: impl FnOnce(&mut Self) -> Result<T, QueueError>,
-    ) -> Result<T, QueueError> {
-        if self.failed {
-            return Err(QueueError::Failed);
-        }
-        run(self).map_err(|error| self.end(error))
-    }
-
-    #[cold]
-    const fn end(&mut self, error: QueueError) -> QueueError {
-        self.failed = true;
-        error
-    }
-
-    /// Checks what can be refused without harm: nothing has been changed.
-    fn admit(
-        &self,
-        readable: &[Segment],
-        writable: &[Segment],
-        entries: Option<u16>,
-    ) -> Result<Offer, QueueError> {
-        if self.failed {
-            return Err(QueueError::Failed);
-        }
-        let offer = Offer::new(readable, writable, self.at.size())?;
-        let needed = entries.unwrap_or(offer.count);
-        if needed > self.free_count { Err(QueueError::Full) } else { Ok(offer) }
+        self.book.failed = true;
     }
 
     pub(crate) fn submit<M: AreaMap + ?Sized>(
@@ -111,13 +66,13 @@ impl<const N: usize> SplitDriver<N> {
         readable: &[Segment],
         writable: &[Segment],
     ) -> Result<Token, QueueError> {
-        let offer = self.admit(readable, writable, None)?;
+        let offer = self.book.admit((readable, writable), self.at.size(), None)?;
         self.step(|queue| {
-            let mut index = queue.free_head;
+            let mut index = queue.book.first_free();
             for (number, (segment, write)) in
                 (1..=offer.count).zip(in_ring_order(readable, writable))
             {
-                let next = queue.entry(index)?.next;
+                let next = queue.book.entry(index)?.next;
                 // The last one's `next` means nothing, but IN_ORDER's rule is kept there, too.
                 let flags = write | if number < offer.count { NEXT } else { 0 };
                 let Segment { addr, len } = *segment;
@@ -139,7 +94,7 @@ impl<const N: usize> SplitDriver<N> {
         if !self.at.indirect() {
             return Err(QueueError::Indirect);
         }
-        let offer = self.admit(readable, writable, Some(1))?;
+        let offer = self.book.admit((readable, writable), self.at.size(), Some(1))?;
         let len = u32::from(offer.count).saturating_mul(16);
         if !table.holds(u64::from(len)) {
             return Err(QueueError::WildAddress);
@@ -157,8 +112,8 @@ impl<const N: usize> SplitDriver<N> {
                 mem.write(place, &desc.to_bytes())?;
                 place = up(place, DESC_BYTES);
             }
-            let head = queue.free_head;
-            let after = queue.entry(head)?.next;
+            let head = queue.book.first_free();
+            let after = queue.book.entry(head)?.next;
             let desc = Desc { addr: table, len, third: INDIRECT, fourth: 0 };
             mem.write(queue.at.desc(head), &desc.to_bytes())?;
             queue.offer(mem, after, 1, offer.room)
@@ -173,18 +128,12 @@ impl<const N: usize> SplitDriver<N> {
         len: u16,
         room: u32,
     ) -> Result<Token, QueueError> {
-        let head = self.free_head;
+        let head = self.book.first_free();
         mem.write_u16(self.at.avail_entry(self.next_avail), head)?;
         let published = self.next_avail.wrapping_add(1);
         mem.store_release_u16(self.at.avail_index(), published)?;
-        let entry = self.entry_mut(head)?;
-        entry.len = len;
-        entry.room = room;
         self.next_avail = published;
-        self.free_head = after;
-        self.free_count = self.free_count.saturating_sub(len);
-        self.in_flight = self.in_flight.saturating_add(1);
-        Ok(Token(head))
+        self.book.lend(len, room, (len, after))
     }
 
     pub(crate) fn pop_used<M: AreaMap + ?Sized>(
@@ -200,13 +149,10 @@ impl<const N: usize> SplitDriver<N> {
                 return queue.take_back(head, written).map(Some);
             }
             let Some(batch) = queue.batch(mem)? else { return Ok(None) };
-            let head = queue.oldest;
-            let entry = *queue.entry(head)?;
-            let is_last = head == batch.last.0;
-            let used = queue.take_back(head, if is_last { batch.written } else { entry.room })?;
-            queue.oldest = head.wrapping_add(entry.len) & queue.at.mask;
-            queue.batch = if is_last { None } else { Some(batch) };
-            Ok(Some(used))
+            let head = queue.book.oldest();
+            let next = head.wrapping_add(queue.book.entry(head)?.len) & queue.at.mask;
+            let (head, written) = queue.book.oldest_of(batch, next)?;
+            queue.take_back(head, written).map(Some)
         })
     }
 
@@ -224,29 +170,28 @@ impl<const N: usize> SplitDriver<N> {
 
     /// Takes a chain out of flight, if it is there and has room for what was written.
     fn take_back(&mut self, head: u16, written: u32) -> Result<Used, QueueError> {
-        let entry = *self.entry(head)?;
+        let entry = *self.book.entry(head)?;
         if entry.len == 0 || written > entry.room {
             return Err(QueueError::Used);
         }
-        self.free(head, entry.len)?;
         self.next_used = self.next_used.wrapping_add(1);
-        Ok(Used { token: Token(head), written })
+        self.book.take_back(head, written, entry.len)
     }
 
     /// Returns the batch that is being handed out, else the next one. It must end at a chain in flight,
     /// no further than the used index has moved.
     fn batch<M: AreaMap + ?Sized>(&self, mem: &M) -> Result<Option<Batch>, QueueError> {
-        if self.batch.is_some() {
-            return Ok(self.batch);
+        if let Some(batch) = self.book.batch() {
+            return Ok(Some(batch));
         }
         let waiting = self.waiting(mem)?;
         if waiting == 0 {
             return Ok(None);
         }
         let (last, written) = self.element(mem)?;
-        let mut head = self.oldest;
+        let mut head = self.book.oldest();
         for _ in 0..waiting {
-            let entry = self.entry(head)?;
+            let entry = self.book.entry(head)?;
             if head == last && entry.len != 0 && written <= entry.room {
                 return Ok(Some(Batch { last: Token(last), written }));
             }
@@ -259,36 +204,7 @@ impl<const N: usize> SplitDriver<N> {
     fn waiting<M: AreaMap + ?Sized>(&self, mem: &M) -> Result<u16, QueueError> {
         let index = mem.load_acquire_u16(self.at.used_index())?;
         let waiting = index.wrapping_sub(self.next_used);
-        if waiting > self.in_flight { Err(QueueError::IndexJump) } else { Ok(waiting) }
-    }
-
-    /// Puts a chain at the end of the free list.
-    fn free(&mut self, head: u16, len: u16) -> Result<(), QueueError> {
-        let mut last = head;
-        for _ in 1..len {
-            last = self.entry(last)?.next;
-        }
-        if self.free_count == 0 {
-            self.free_head = head;
-        } else {
-            let tail = self.free_tail;
-            self.entry_mut(tail)?.next = head;
-        }
-        self.free_tail = last;
-        self.entry_mut(head)?.len = 0;
-        self.free_count = self.free_count.saturating_add(len);
-        self.in_flight = self.in_flight.saturating_sub(1);
-        Ok(())
-    }
-
-    #[inline]
-    fn entry(&self, index: u16) -> Result<&Entry, QueueError> {
-        self.entries.get(usize::from(index)).ok_or(QueueError::DescriptorIndex)
-    }
-
-    #[inline]
-    fn entry_mut(&mut self, index: u16) -> Result<&mut Entry, QueueError> {
-        self.entries.get_mut(usize::from(index)).ok_or(QueueError::DescriptorIndex)
+        if waiting > self.book.in_flight() { Err(QueueError::IndexJump) } else { Ok(waiting) }
     }
 
     pub(crate) fn should_kick<M: AreaMap + ?Sized>(&mut self, mem: &M) -> Result<bool, QueueError> {
@@ -314,13 +230,13 @@ impl<const N: usize> SplitDriver<N> {
     ) -> Result<bool, QueueError> {
         self.step(|queue| {
             if queue.at.event_index() {
-                let ahead = count.min(queue.in_flight).saturating_sub(1);
+                let ahead = count.min(queue.book.in_flight()).saturating_sub(1);
                 mem.write_u16(queue.at.used_event(), queue.next_used.wrapping_add(ahead))?;
             } else {
                 mem.write_u16(queue.at.avail_flags(), 0)?;
             }
             mem.full_fence();
-            Ok(queue.batch.is_some() || queue.waiting(mem)? != 0)
+            Ok(queue.book.batch().is_some() || queue.waiting(mem)? != 0)
         })
     }
 
