@@ -135,18 +135,19 @@ impl<const N: usize> Book<N> {
         self.batch
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn entry(&self, name: u16) -> Result<&Entry, QueueError> {
         self.entries.get(usize::from(name)).ok_or(QueueError::Used)
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry_mut(&mut self, name: u16) -> Result<&mut Entry, QueueError> {
         self.entries.get_mut(usize::from(name)).ok_or(QueueError::Used)
     }
 
     /// Checks what can be refused without harm, for a queue of `size`; `slots` if the chain does not
     /// fill as many entries as it has buffers. Nothing is changed.
+    #[inline(always)]
     pub(super) fn admit(
         &self,
         (readable, writable): (&[Segment], &[Segment]),
@@ -163,6 +164,7 @@ impl<const N: usize> Book<N> {
 
     /// Notes a chain that was offered under the first free name and fills `slots` entries. It used up
     /// `names`, after which `after` is the first that is free.
+    #[inline(always)]
     pub(super) fn lend(
         &mut self,
         slots: u16,
@@ -181,6 +183,7 @@ impl<const N: usize> Book<N> {
     }
 
     /// Takes a chain in flight out of flight: its names come last among the free ones.
+    #[inline(always)]
     pub(super) fn take_back(
         &mut self,
         name: u16,

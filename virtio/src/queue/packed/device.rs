@@ -92,10 +92,12 @@ impl PackedDevice {
             chain.clear();
             return Ok(None);
         }
-        if self.busy >= self.at.size() {
+        // Never more are taken than there are.
+        let free = self.at.size().wrapping_sub(self.busy);
+        if free == 0 {
             return Err(QueueError::IndexJump);
         }
-        let (id, slots) = self.walk(mem, chain)?;
+        let (id, slots) = self.walk(mem, free, chain)?;
         self.avail = first.after(slots, self.at.size());
         self.busy = self.busy.wrapping_add(slots);
         self.in_flight = self.in_flight.wrapping_add(1);
@@ -109,11 +111,11 @@ impl PackedDevice {
     fn walk<M: AreaMap + ?Sized, const N: usize>(
         &self,
         mem: &M,
+        free: u16,
         chain: &mut Chain<N>,
     ) -> Result<(u16, u16), QueueError> {
         let size = self.at.size();
-        let free = usize::from(size.wrapping_sub(self.busy));
-        let mut filling = chain.fill(Progress::NOTHING, free);
+        let mut filling = chain.fill(Progress::NOTHING, usize::from(free));
         let (mut slot, mut slots, mut id) = (self.avail.slot, 0_u16, 0);
         let mut table = None;
         walk(mem, (self.at.config.desc, u32::from(size), slot), |desc| {
