@@ -10,21 +10,30 @@ use crate::table::List;
 use causeway_abi::{GrantKind, Permission};
 use causeway_ffa::{EndpointId, PageRange};
 
-// A walk (`cfg(walk)`, explore.rs) copies, compares and hashes the tables at every step: there they
-// are as small as its worlds.
+/// A walk (`cfg(walk)`, explore.rs) copies, compares and hashes the tables at every step, and Miri takes
+/// its time over every entry: there they are as small as what is done with them allows.
+const fn room(full: usize, in_miri: usize, in_walk: usize) -> usize {
+    if cfg!(walk) {
+        in_walk
+    } else if cfg!(miri) {
+        in_miri
+    } else {
+        full
+    }
+}
 
 /// The most VMs that a policy can name.
-pub const MAX_VMS: usize = if cfg!(walk) { 5 } else { 8 };
+pub const MAX_VMS: usize = room(8, 5, 5);
 /// The most (owner, peer) pairs, the partition counting as a peer.
-pub const MAX_PAIRS: usize = if cfg!(walk) { 4 } else { 32 };
+pub const MAX_PAIRS: usize = room(32, 10, 4);
 /// The most RAM windows.
-pub const MAX_WINDOWS: usize = if cfg!(walk) { 1 } else { 16 };
+pub const MAX_WINDOWS: usize = room(16, 4, 1);
 /// The most links.
-pub const MAX_LINKS: usize = if cfg!(walk) { 1 } else { 16 };
+pub const MAX_LINKS: usize = room(16, 8, 1);
 /// The most rules about copies.
-pub const MAX_COPIES: usize = if cfg!(walk) { 1 } else { 16 };
+pub const MAX_COPIES: usize = room(16, 4, 1);
 /// The most sides of joins, all pairs together.
-pub const MAX_JOINS: usize = if cfg!(walk) { 2 } else { 32 };
+pub const MAX_JOINS: usize = room(32, 8, 2);
 /// VM ids lie below this, so that doorbells fit a bitmap of one word.
 pub const VM_ID_LIMIT: u16 = 64;
 const VM_IDS: usize = 64;

@@ -9,7 +9,7 @@ use crate::cli::FuzzArgs;
 use crate::json;
 use crate::outcome::{Stop, files};
 use crate::process::Step;
-use crate::setup::{cargo_tools, rust};
+use crate::setup::rust;
 use crate::{interrupt, paths, pool, say};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -77,36 +77,39 @@ pub(crate) fn folder() -> PathBuf {
     paths::root().join("fuzz")
 }
 
-/// Installs what is missing and builds every target; returns where their programs are.
+/// What cargo-fuzz 0.13 gives the compiler without a sanitizer: no core has unsafe code, so that one
+/// would only cost time.
+const INSTRUMENTED: [&str; 8] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cllvm-args=-sanitizer-coverage-stack-depth",
+    "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
+    "--cfg=fuzzing",
+];
+
+/// Builds every target; returns where their programs are. cargo-fuzz would take as long to be built
+/// itself as all of them do.
 pub(crate) fn ready(dir: &Path) -> Result<PathBuf, Stop> {
     rust::nightly()?;
-    cargo_tools::ready(cargo_tools::FUZZ)?;
     files::make_dir(dir)?;
     let (target, host) = (paths::target().join("fuzz"), rust::host()?);
     say::progress("building the fuzz targets");
     let mut step = Step::new("the build of the fuzz targets", "rustup", &dir.join("build.log"))
         .dir(&folder())
-        // No core has unsafe code, so the address sanitizer would only cost time.
-        .args([
-            "run",
-            "nightly",
-            "cargo",
-            "fuzz",
-            "build",
-            "--sanitizer",
-            "none",
-            "--target",
-            &host,
-        ])
+        // With --target the flags do not reach build scripts.
+        .args(["run", "nightly", "cargo", "build", "--release", "--bins", "--target", &host])
         .args(["--target-dir"])
         .args([&target])
-        .env("PATH", cargo_tools::path())
-        .env("CARGO_TERM_COLOR", "never")
         .limit(BUILD);
-    for name in ["RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CARGO", "RUSTC", "RUSTFLAGS"] {
+    for name in ["RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CARGO", "RUSTC"] {
         step = step.without_env(name);
     }
-    step.run()?;
+    // libFuzzer's own code is most of the build, and not what is run most.
+    step = step.env("RUSTFLAGS", INSTRUMENTED.join(" ")).env("CXXFLAGS", "-O1");
+    step.env("CARGO_TERM_COLOR", "never").run()?;
     Ok(target.join(host).join("release"))
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct ExploreArgs {
     The seeds of fuzz/seeds/ are replayed first. New input is collected in target/fuzz/corpus/ and\n\
     used by the next run. A crash, a failed assertion or an input that takes too long is a failure;\n\
     its input is kept in fuzz/artifacts/TARGET/, and the command that repeats it is printed.\n\
-    What is needed (a nightly toolchain, cargo-fuzz) is installed: cargo-fuzz into target/tools/.")]
+    A nightly toolchain is installed where it is missing.")]
 pub(crate) struct FuzzArgs {
     /// How long each target runs
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]

@@ -98,7 +98,8 @@ impl Hunt {
         let text = String::from_utf8_lossy(&files::read(&log)?).into_owned();
         let mut found = read(&text);
         if !status.success() || (what == "hunt" && found.executions == 0) {
-            let trouble = trouble(name, &text, &process::why(status, &log), &log);
+            let program = self.programs.join(name);
+            let trouble = trouble(&program, &text, &process::why(status, &log), &log);
             say::note(&format!("xtask: fuzz target {name}: {}", say::printable(&trouble.what)));
             if let Some(repeat) = &trouble.repeat {
                 say::note(&format!("  to repeat it: {repeat}"));
@@ -185,7 +186,7 @@ fn read(text: &str) -> Found {
     found
 }
 
-fn trouble(name: &str, text: &str, told: &str, log: &Path) -> Trouble {
+fn trouble(program: &Path, text: &str, told: &str, log: &Path) -> Trouble {
     let line = |mark: &str| text.lines().find(|line| line.contains(mark)).map(str::trim);
     let panicked = text.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
     let what = panicked.or_else(|| line("ERROR: libFuzzer:")).unwrap_or(told).trim();
@@ -193,7 +194,9 @@ fn trouble(name: &str, text: &str, told: &str, log: &Path) -> Trouble {
         .and_then(|line| line.rsplit_once("written to "))
         .map(|(_, path)| PathBuf::from(path.trim()));
     let repeat = input.as_ref().map(|input| {
-        format!("cd fuzz && cargo +nightly fuzz run -s none {name} {}", input.display())
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let build = format!("cargo xtask fuzz --target {name} --seconds 1");
+        format!("{build}; {} {}", program.display(), input.display())
     });
     Trouble { what: format!("{what} (log: {})", log.display()), input, repeat }
 }
@@ -247,16 +250,17 @@ mod tests {
 
     #[test]
     fn a_crash_names_the_claim_the_input_and_the_command() {
-        let found = trouble("bus", CRASH, "ended with status 77", Path::new("l"));
+        let found = trouble(Path::new("t/bus"), CRASH, "ended with status 77", Path::new("l"));
         assert!(found.what.starts_with("I1: a page twice"), "{}", found.what);
         assert_eq!(found.input, Some(PathBuf::from("/r/fuzz/artifacts/bus/crash-1")));
         let repeat = found.repeat.expect("a command");
-        assert!(repeat.ends_with("fuzz run -s none bus /r/fuzz/artifacts/bus/crash-1"));
+        assert!(repeat.contains("--target bus "), "{repeat}");
+        assert!(repeat.ends_with("; t/bus /r/fuzz/artifacts/bus/crash-1"), "{repeat}");
     }
 
     #[test]
     fn an_end_without_words_is_told_by_its_status() {
-        let found = trouble("bus", "", "was ended by signal 9", Path::new("l"));
+        let found = trouble(Path::new("t/bus"), "", "was ended by signal 9", Path::new("l"));
         assert!(found.what.starts_with("was ended by signal 9"));
         assert_eq!(found.repeat, None);
     }

@@ -1,5 +1,4 @@
-//! Owns the cargo commands that are programs of their own: cargo-fuzz and cargo-mutants, in
-//! target/tools/. Never installs one where it is already there, and never outside target/.
+//! Owns the cargo commands that are programs of their own: cargo-mutants, in target/tools/. Never installs one where it is already there, and never outside target/.
 
 use crate::outcome::{Exit, Stop, files};
 use crate::process::{self, Step};
@@ -20,8 +19,6 @@ pub(crate) struct Tool {
     version: &'static str,
 }
 
-/// Builds the fuzz targets.
-pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
 /// Changes the code in one place at a time.
 pub(crate) const MUTANTS: Tool = Tool { name: "cargo-mutants", version: "27.1.0" };
 

@@ -7,15 +7,15 @@ use crate::{paths, space};
 
 /// Asks for the room of these parts, in an empty target/.
 pub(super) fn check(parts: &[Category]) -> Result<(), Stop> {
-    let each = parts.iter().map(|part| needed_mb(*part));
-    // Where parts tidy up behind them, those that are in one folder of their own never add up.
-    let needed = if in_ci() {
-        let lasting = parts.iter().filter(|p| own_folders(**p).is_empty()).map(|p| needed_mb(*p));
-        lasting.sum::<u64>() + each.max().unwrap_or(0)
-    } else {
-        each.sum()
-    };
-    space::check(needed)
+    space::check(needed_by(parts, in_ci()))
+}
+
+/// Where parts tidy up behind them, only what lasts adds up.
+fn needed_by(parts: &[Category], they_tidy_up: bool) -> u64 {
+    let (passing, lasting): (Vec<Category>, Vec<Category>) =
+        parts.iter().partition(|part| they_tidy_up && !own_folders(**part).is_empty());
+    let largest = passing.iter().map(|part| needed_mb(*part)).max().unwrap_or(0);
+    largest + lasting.iter().map(|part| needed_mb(*part)).sum::<u64>()
 }
 
 /// Removes what a part that is done has built and nobody needs again, where nobody comes back.
@@ -57,5 +57,25 @@ const fn own_folders(part: Category) -> &'static [&'static str] {
         Category::Fuzz => &["fuzz"],
         Category::Miri => &["miri"],
         Category::Host | Category::Qemu | Category::Image => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{needed_by, needed_mb};
+    use crate::cli::Category;
+
+    #[test]
+    fn of_parts_that_tidy_up_the_largest_counts() {
+        let [host, package, miri] = [Category::Host, Category::Package, Category::Miri];
+        let all = needed_mb(host) + needed_mb(package) + needed_mb(miri);
+        assert_eq!(needed_by(&[host, package, miri], false), all);
+        assert_eq!(needed_by(&[host, package, miri], true), all - needed_mb(miri));
+        assert_eq!(needed_by(&[host], true), needed_mb(host));
+    }
+
+    #[test]
+    fn all_of_continuous_integration_fits_4_gb() {
+        assert!(needed_by(&Category::ALL, true) < 4000);
     }
 }
