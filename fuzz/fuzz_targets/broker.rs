@@ -1,14 +1,18 @@
 //! Owns the fuzz target of the broker: VMs, a hypervisor, a bus and a faulty SPMC in any order, with
-//! the invariants of docs (I1, I2, I4, I5) checked after each sequence.
+//! donations and joins among the grants, and the invariants of docs (I1-I5, I9 of what is copied)
+//! checked after each sequence.
 #![no_main]
 
 use arbitrary::{Result, Unstructured};
-use causeway_abi::{Call, Frame, GrantKind, GrantSummary, GrantTerms, Permission, Reply, Status};
+use causeway_abi::{
+    Call, CopyDirection, Frame, GrantKind, GrantSummary, GrantTerms, JoinName, Permission, Reply,
+    Status,
+};
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PAGE_SIZE, PageAddr, PageRange};
-use causeway_memshare::policy::{PairRule, Quota};
+use causeway_memshare::policy::{CopyRule, PairRule, Quota};
 use causeway_memshare::{
-    Borrower, Broker, Caching, Descriptor, Event, MapFailed, Next, Policy, RetrieveRequest,
-    Security,
+    Borrower, Broker, Caching, Descriptor, Event, GrantId, MapFailed, Next, Policy,
+    RetrieveRequest, Security,
 };
 use libfuzzer_sys::fuzz_target;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +22,8 @@ type SmallBroker = Broker<8, 24, 1>;
 const PARTITION: EndpointId = EndpointId::from_raw(0x8001);
 const WINDOW: u64 = 0x100;
 const WINDOW_PAGES: u32 = 16;
+/// Whose areas may be copied into whose.
+const COPIES: (u16, u16) = (1, 2);
 
 fn id(raw: u16) -> EndpointId {
     EndpointId::from_raw(raw)
@@ -45,6 +51,12 @@ struct World {
     broker: SmallBroker,
     shares: BTreeMap<u64, Share>,
     mapped: BTreeSet<MemHandle>,
+    /// What ended with its retrieve: the partition's for good.
+    donated: Vec<PageRange>,
+    /// Grants of donated memory.
+    kept: usize,
+    /// Bytes that were moved in this sequence.
+    moved: u64,
     now: u64,
     /// A fault was injected in this sequence.
     faulty: bool,
@@ -62,13 +74,15 @@ fn policy() -> Policy {
             peer: peer.map(id),
             share: true,
             lend: true,
-            donate: false,
+            donate: (owner, peer) == (2, None),
             widest: if owner == 3 { Permission::ReadOnly } else { Permission::ReadWrite },
             max_area_pages: 6,
             quota: Quota { grants: 2, pages: 8, ranges: 6 },
         };
         policy.add_pair(rule).expect("a pair");
     }
+    let (from, to) = COPIES;
+    policy.add_copy(CopyRule { from: id(from), to: id(to), joins: 2 }).expect("a rule");
     policy
 }
 
@@ -76,8 +90,9 @@ impl World {
     fn new() -> Self {
         let mut broker = SmallBroker::new();
         broker.configure(&policy(), PARTITION, 1).expect("a policy that fits");
-        let (shares, mapped) = (BTreeMap::new(), BTreeSet::new());
-        Self { broker, shares, mapped, now: 0, faulty: false }
+        broker.spmc_donates();
+        let (shares, mapped, donated) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        Self { broker, shares, mapped, donated, kept: 0, moved: 0, now: 0, faulty: false }
     }
 
     fn fails(&mut self, input: &mut Unstructured<'_>) -> bool {
@@ -120,6 +135,17 @@ impl World {
                     }
                     self.broker.step(self.now, Event::Unmapped(result))
                 }
+                Next::Copy { from, from_offset, to, to_offset, len } => {
+                    self.is_copied((from, from_offset), (to, to_offset), len);
+                    // A fault on the way: nothing, or a part.
+                    let fails = self.fails(input);
+                    let whole = u64::from(len);
+                    let mut part = || input.int_in_range(0..=whole).unwrap_or(0);
+                    self.moved = if fails { part() } else { whole };
+                    let moved = u32::try_from(self.moved).expect("a part of it");
+                    let result = if moved == 0 { Err(MapFailed) } else { Ok(moved) };
+                    self.broker.step(self.now, Event::Copied(result))
+                }
                 Next::Continue => self.broker.step(self.now, Event::Continue),
                 Next::Reply(frame) => return Some(frame),
                 _ => return None,
@@ -128,14 +154,32 @@ impl World {
         panic!("a sequence without end");
     }
 
+    /// I3, I5: between two local areas, the way that policy allows, within both.
+    fn is_copied(&self, from: (GrantId, u64), to: (GrantId, u64), len: u32) {
+        let area = |(grant, offset): (GrantId, u64)| {
+            let view = self.broker.view(grant).expect("I3: copies what is no grant");
+            let size = u64::from(view.page_count) * PAGE_SIZE;
+            assert!(view.peer.is_none(), "I3: copies what others share");
+            assert!(offset + u64::from(len) <= size, "I5: copies what is beyond the area");
+            (view.owner.get(), view.permission)
+        };
+        let ((from, _), (to, permission)) = (area(from), area(to));
+        assert_eq!((from, to), COPIES, "I3: no policy allows this");
+        assert_eq!(permission, Permission::ReadWrite, "I5: writes what is to be read");
+    }
+
     fn retrieve(
         &mut self,
         input: &mut Unstructured<'_>,
         request: &RetrieveRequest,
     ) -> causeway_memshare::Step {
         let fails = self.fails(input);
+        let donates = |kind| kind == GrantKind::Donate;
         let share = self.shares.get_mut(&request.handle.get());
-        let Some(share) = share.filter(|share| share.sender == request.owner && !fails) else {
+        let theirs = |share: &&mut Share| {
+            share.sender == request.owner && donates(share.kind) == donates(request.kind)
+        };
+        let Some(share) = share.filter(theirs).filter(|_| !fails) else {
             let refused = Event::Retrieved(Err(FfaError::InvalidParameters));
             return self.broker.step(self.now, refused);
         };
@@ -153,13 +197,19 @@ impl World {
             total_page_count: share.total,
             ranges: &mut share.ranges.iter().copied(),
         };
-        self.broker.step(self.now, Event::Retrieved(Ok(descriptor)))
+        let step = self.broker.step(self.now, Event::Retrieved(Ok(descriptor)));
+        if donates(share.kind) {
+            // The transaction ended with the retrieve, whatever the broker makes of it.
+            self.donated.extend(share.ranges.iter().flatten());
+            self.shares.remove(&request.handle.get());
+        }
+        step
     }
 
     /// A call; a refusal of a sequence without faults must change nothing (I4).
     fn frame(&mut self, input: &mut Unstructured<'_>, caller: u16, frame: Frame) -> Option<Reply> {
         self.drive(input, Event::Tick);
-        self.faulty = false;
+        (self.faulty, self.moved) = (false, 0);
         let before = self.broker.clone();
         let answer = self.drive(input, Event::Frame { caller: id(caller), frame })?;
         let reply = Reply::decode(&answer).expect("an answer");
@@ -169,7 +219,8 @@ impl World {
         Some(reply)
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
+        let mut kept = 0;
         let mut used = BTreeSet::new();
         let mut live = BTreeSet::new();
         for grant in self.broker.grants() {
@@ -180,6 +231,12 @@ impl World {
                     assert!(used.insert(page), "I1: {page:#x} is in two grants");
                 }
             }
+            if grant.kind == GrantKind::Donate {
+                kept += 1;
+                let given = self.broker.ranges(grant.id).all(|r| self.donated.contains(&r));
+                assert!(given, "I5: {} was never given", grant.handle);
+                continue;
+            }
             let share = &self.shares[&grant.handle.get()];
             assert!(share.locks > 0, "I2: {} is not locked", grant.handle);
             assert!(share.sender == grant.owner && share.peer == grant.peer, "I3");
@@ -187,6 +244,8 @@ impl World {
         for handle in &self.mapped {
             assert!(live.contains(handle), "I5: {handle} is mapped and no grant");
         }
+        assert!(kept >= self.kept, "I1: a donation is forgotten");
+        self.kept = kept;
     }
 }
 
@@ -202,11 +261,16 @@ fn send(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
         let range = pages(frame, input.int_in_range(1..=3)?);
         ranges.push(if input.ratio(1, 30)? { None } else { Some(range) });
     }
+    // The SPMC knows who has what was donated.
+    let gone = |range: &PageRange| world.donated.iter().any(|given| given.overlaps(*range));
+    if ranges.iter().flatten().any(gone) {
+        return Ok(());
+    }
     let total = ranges.iter().flatten().map(|range| range.page_count()).sum();
     let share = Share {
         sender: id(input.int_in_range(1..=3)?),
         peer: *input.choose(&[None, Some(id(2)), Some(id(2)), Some(id(4))])?,
-        kind: *input.choose(&[GrantKind::Share, GrantKind::Lend])?,
+        kind: *input.choose(&[GrantKind::Share, GrantKind::Lend, GrantKind::Donate])?,
         permission: *input.choose(&[Permission::ReadOnly, Permission::ReadWrite])?,
         total: if input.ratio(1, 30)? { total + 1 } else { total },
         security: if input.ratio(1, 30)? { Security::Secure } else { Security::NonSecure },
@@ -253,8 +317,62 @@ fn call(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Joins, and copies whose counts must agree with what was moved (I9).
+fn join(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
+    let (caller, peer) = *input.choose(&[(1, 2), (2, 1), (1, 2), (2, 1), (3, 2)])?;
+    let name = JoinName { peer: id(peer), number: input.int_in_range(0..=1)? };
+    let call = match input.int_in_range(0..=7)? {
+        0..=2 => {
+            let mine = |g: &causeway_memshare::GrantView| g.owner == id(caller);
+            let live: Vec<_> = world.broker.grants().filter(mine).map(|g| g.handle).collect();
+            let Ok(handle) = input.choose(&live) else { return Ok(()) };
+            Call::Join { handle: *handle, name }
+        }
+        3 => Call::Part { name },
+        _ => {
+            let direction = *input.choose(&[CopyDirection::ToPeer, CopyDirection::FromPeer])?;
+            let mut offset = || input.int_in_range(0..=3_u64).map(|pages| pages * PAGE_SIZE / 2);
+            let (from_offset, to_offset) = (offset()?, offset()?);
+            let length = input.int_in_range(0..=20_000)?;
+            return copy(
+                world,
+                input,
+                caller,
+                Call::Copy { name, direction, from_offset, to_offset, length },
+                (name, direction),
+            );
+        }
+    };
+    world.frame(input, caller, call.encode());
+    Ok(())
+}
+
+fn copy(
+    world: &mut World,
+    input: &mut Unstructured<'_>,
+    caller: u16,
+    call: Call,
+    (name, direction): (JoinName, CopyDirection),
+) -> Result<()> {
+    let counts = |world: &mut World, input: &mut Unstructured<'_>| {
+        let reply = world.frame(input, caller, Call::Joined { name }.encode())?;
+        let [_, sent, received, _] = reply.results;
+        Some((sent, received))
+    };
+    let before = counts(world, input);
+    world.frame(input, caller, call.encode());
+    let moved = world.moved;
+    let after = counts(world, input);
+    let expected = before.map(|(sent, received)| match direction {
+        CopyDirection::ToPeer => (sent + moved, received),
+        CopyDirection::FromPeer => (sent, received + moved),
+    });
+    assert_eq!(after, expected, "I9: {moved} bytes were moved");
+    Ok(())
+}
+
 fn act(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
-    match input.int_in_range(0..=15)? {
+    match input.int_in_range(0..=18)? {
         0 | 1 => send(world, input)?,
         2 => {
             let number = input.int_in_range(0..=5)?;
@@ -264,8 +382,9 @@ fn act(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
         }
         3..=9 => call(world, input)?,
         10 | 11 => {
-            let Some(grant) = world.broker.grants().next() else { return Ok(()) };
-            let grant = grant.id;
+            let live: Vec<_> = world.broker.grants().map(|g| g.id).collect();
+            let Ok(grant) = input.choose(&live) else { return Ok(()) };
+            let grant = *grant;
             let begins: bool = input.arbitrary()?;
             let event = if begins { Event::Use { grant } } else { Event::Unuse { grant } };
             world.drive(input, event);
@@ -290,6 +409,7 @@ fn act(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
             }
             world.frame(input, caller, frame);
         }
+        15..=17 => join(world, input)?,
         _ => {
             world.now += u64::from(input.arbitrary::<u8>()?);
             world.drive(input, Event::Tick);
