@@ -176,8 +176,15 @@ struct Ring<const N: usize> {
     base: Link,
     /// Link of the entry `chained`.
     link: Link,
-    /// `last` when somebody asked for the head: of its VM, of the auditor.
-    cuts: [u64; 2],
+    /// What it held when somebody asked for the head: of its VM, of the auditor.
+    cuts: [Cut; 2],
+}
+
+/// The oldest and the newest entry of a ring, as a head has them.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    first: u64,
+    last: u64,
 }
 
 impl<const N: usize> Ring<N> {
@@ -190,7 +197,7 @@ impl<const N: usize> Ring<N> {
             chained: 0,
             base: [0; 32],
             link: [0; 32],
-            cuts: [0; 2],
+            cuts: [Cut { first: 1, last: 0 }; 2],
         }
     }
 
@@ -200,6 +207,13 @@ impl<const N: usize> Ring<N> {
 
     const fn unchained(&self) -> u64 {
         self.last.saturating_sub(self.chained)
+    }
+
+    /// Fixes what a dump of this scope holds.
+    fn cut(&mut self, scope: usize) {
+        if let Some(place) = self.cuts.get_mut(scope) {
+            *place = Cut { first: self.first, last: self.last };
+        }
     }
 
     fn push(&mut self, time_ticks: u64, record: &Record) {

@@ -120,10 +120,11 @@ fn offer_to_nobody(handle: u64) -> Call {
 }
 
 fn offer_to_peer(handle: u64) -> Call {
+    // What policy allows, so that it is the handle that is refused.
     let terms = GrantTerms {
         peer: Some(EndpointId::from_raw(2)),
         kind: GrantKind::Share,
-        permission: Permission::ReadWrite,
+        permission: Permission::ReadOnly,
     };
     Call::Offer { handle: calls::name(handle), terms, tag: 0 }
 }

@@ -215,14 +215,8 @@ impl<const ROOM: usize> Ledger<ROOM> {
         }
         let cut = usize::from(scope.code());
         for room in self.rooms.get_mut(rooms.clone()).unwrap_or_default() {
-            for (cuts, last) in [
-                (&mut room.moves.cuts, room.moves.last),
-                (&mut room.refusals.cuts, room.refusals.last),
-            ] {
-                if let Some(place) = cuts.get_mut(cut) {
-                    *place = last;
-                }
-            }
+            room.moves.cut(cut);
+            room.refusals.cut(cut);
         }
         let digest = head_digest(sequence, self.lines(rooms).map(|l| l.bytes()));
         let head = Head { sequence, digest, unchained };

@@ -2,7 +2,7 @@
 //! entries, ring by ring. Never chains and never changes anything.
 
 use super::chain::{UNIT, Writer, body};
-use super::{Class, Ledger, Ring};
+use super::{Class, Cut, Ledger, Ring};
 use causeway_abi::{LedgerScope, Status};
 use causeway_ffa::EndpointId;
 
@@ -113,16 +113,17 @@ impl<const ROOM: usize> Ledger<ROOM> {
     }
 }
 
-/// Copies entries up to the cut, from `start` (0: the oldest) on; returns where the page was full.
+/// Copies the entries of the cut, from `start` (0: the oldest) on; returns where the page was full. One
+/// that was pushed out since is missed here, also where this page is the first of its ring.
 fn copy<const N: usize>(
     ring: &Ring<N>,
     cut: usize,
     start: u64,
     page: &mut Page,
 ) -> Result<Option<u64>, Status> {
-    let last = ring.cuts.get(cut).copied().unwrap_or(0);
-    let mut sequence = if start == 0 { ring.first } else { start };
-    if start != 0 && start < ring.first {
+    let Some(&Cut { first, last }) = ring.cuts.get(cut) else { return Err(Status::WrongState) };
+    let mut sequence = if start == 0 { first } else { start };
+    if sequence < ring.first && sequence <= last {
         return Err(Status::Busy);
     }
     while sequence <= last {

@@ -17,6 +17,10 @@ fn record(subject: u16, action: Action) -> Record {
 }
 
 fn ledger() -> Ledger<4> {
+    with_two_vms()
+}
+
+fn with_two_vms<const ROOM: usize>() -> Ledger<ROOM> {
     let mut policy = Policy::new().with_hypervisor(EndpointId::from_raw(0));
     policy.add_vm(EndpointId::from_raw(1)).unwrap();
     policy.add_vm(EndpointId::from_raw(2)).unwrap();
@@ -257,6 +261,29 @@ fn reading_is_bounded_and_notices_that_the_ledger_moved_on() {
     assert_eq!(ledger.page(AUDITOR, LedgerScope::All, u64::MAX).err(), Some(Status::BadArgument));
     ledger.append(50, &record(1, Action::Mapped));
     assert_eq!(ledger.page(AUDITOR, LedgerScope::All, 0), Err(Status::Busy));
+}
+
+/// A ring of which nothing was read yet when its oldest record made room: the dump would have a hole.
+#[test]
+fn a_record_that_is_pushed_out_between_two_pages_is_noticed() {
+    let mut ledger = with_two_vms::<48>();
+    for time in 0..48 {
+        ledger.append(time, &record(1, Action::Mapped));
+        ledger.append(time, &record(2, Action::Mapped));
+    }
+    while ledger.head(AUDITOR, LedgerScope::All).unchained > 0 {}
+    let first = ledger.page(AUDITOR, LedgerScope::All, 0).unwrap();
+    // The second page has the end of VM 1's ring and the beginning of VM 2's.
+    let second = ledger.page(AUDITOR, LedgerScope::All, first.next_cursor);
+    assert!(second.is_ok());
+    ledger.append(48, &record(2, Action::Mapped));
+    let second = ledger.page(AUDITOR, LedgerScope::All, first.next_cursor);
+    assert_eq!(second.err(), Some(Status::Busy));
+    // What is written already may go: VM 1's ring is no hole.
+    while ledger.head(AUDITOR, LedgerScope::All).unchained > 0 {}
+    let first = ledger.page(AUDITOR, LedgerScope::All, 0).unwrap();
+    ledger.append(49, &record(1, Action::Mapped));
+    assert!(ledger.page(AUDITOR, LedgerScope::All, first.next_cursor).is_ok());
 }
 
 #[test]
