@@ -11,6 +11,7 @@ pub const FIGURES: Job = Job {
     tests: [
         &[
             "transfer/unmodified_driver_read_all",
+            "transfer/rings_outside_areas_are_refused",
             "transfer/own_driver_read_all",
             "transfer/figures_torn_down",
         ],

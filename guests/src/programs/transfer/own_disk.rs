@@ -5,6 +5,7 @@ use super::digest::Digest;
 use super::disk::{DEAD_MICROS, Failed, SECTOR};
 use super::figures::REQUEST;
 use super::{BOUND, DEVICE};
+use crate::check;
 use crate::rt::client::{Clock, take_pages};
 use crate::rt::{signal, time};
 use causeway_abi::{GrantKind, GrantTerms, LifeState, Permission};
@@ -103,6 +104,14 @@ impl<'g, 'c> OwnDisk<'g, 'c> {
         let size = QueueSize::new(DEPTH).ok_or(Failed::TooShort)?;
         let config = QueueConfig { size, desc, driver, device, features };
         let driver = Block::new(&areas, config, at(RINGS, WORKSPACE), geometry)?;
+        // A ring that leaves its area, and one in an area that nobody has, are refused by the partition;
+        // the queue is as it was, so that the right one is taken after it.
+        let beyond = u64::from(RING_PAGES) * 4096 - 8;
+        let refused = [at(RINGS, beyond), at(PAYLOAD + 1, 0)].map(|device| {
+            let met = bus.set_queue(dev_num, 0, &QueueConfig { device, ..config });
+            matches!(met, Err(Error::BusError { .. }))
+        });
+        check!("transfer/rings_outside_areas_are_refused", refused == [true; 2], "{refused:?}");
         bus.set_queue(dev_num, 0, &config)?;
         bus.start_device(dev_num)?;
         Ok(Self { driver, areas, doorbells, requests: 0 })
