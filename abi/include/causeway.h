@@ -414,6 +414,12 @@ static inline uint32_t causeway_seal_grants(const struct causeway_frame *answer)
     return (uint32_t)((answer->word[1] >> 0) & UINT64_C(0xffffffff));
 }
 
+/* Of SEAL: left (x5 bits 31:0). */
+static inline uint32_t causeway_seal_left(const struct causeway_frame *answer)
+{
+    return (uint32_t)((answer->word[2] >> 0) & UINT64_C(0xffffffff));
+}
+
 /* OFFER: An owner puts a transaction under the broker's care.
  * handle: x4 bits 63:0
  * peer: x5 bits 15:0

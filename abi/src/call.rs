@@ -122,7 +122,9 @@ pub enum Call {
         /// Which four counters.
         page: u8,
     },
-    /// For the hypervisor and the VM that policy names. Returns x4 = grants in the frozen set.
+    /// For the hypervisor and the VM that policy names. Returns x4 = grants in the frozen set, x5 = how
+    /// many of them the partition has yet to hash. The set is frozen with the first call; those that
+    /// follow, until x5 is 0, only spread the work.
     Seal,
     /// x4 = handle; x5 = peer (15:0, all ones for none) | kind (23:16) | permission (31:24);
     /// x6 = FF-A tag; x7 = 0. Returns x4 = generation (31:0) | page count (63:32), x5 = fold, x6 = the

@@ -88,7 +88,7 @@ layouts! {
     Features(call_number 4[7:0]) -> (exists 4[0:0]);
     Events() -> (events 4[2:0]);
     Stats(page 4[7:0]) -> (first 4[63:0], second 5[63:0], third 6[63:0], fourth 7[63:0]);
-    Seal() -> (grants 4[31:0]);
+    Seal() -> (grants 4[31:0], left 5[31:0]);
     Offer(handle 4[63:0], peer 5[15:0], kind 5[23:16], permission 5[31:24], tag 6[63:0])
         -> (generation 4[31:0], page_count 4[63:32], fold 5[63:0], handle 6[63:0]);
     Revoke(handle 4[63:0]) -> (state 4[7:0]);

@@ -16,6 +16,7 @@ mod vm;
 
 pub use bell::RING_WINDOW_MS;
 pub use query::STATS_VM_PAGES;
+pub use seal::{SEAL_BLOCKS, SEAL_GRANTS};
 pub use vm::DESTROY_BATCH;
 
 use crate::defect::defective;
@@ -128,7 +129,7 @@ pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> 
     poll_from: u16,
     /// No grant that is releasing has an earlier deadline, and no ration is full earlier.
     expire_at: u64,
-    seal: seal::Seal<GRANTS>,
+    seal: seal::Seal<GRANTS, WORDS>,
     joins: join::Halves,
     /// Slots of the areas in them.
     joined_slots: Bits<WORDS>,

@@ -248,6 +248,23 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         &self.closing
     }
 
+    /// Makes a set of the grants that are offered, accepted or active; returns how many they are.
+    pub(crate) fn usable_or_offered(&self, set: &mut Bits<W>) -> u16 {
+        *set = self.owned.iter().fold(Bits::new(), |all, of_vm| all.union(of_vm));
+        for slot in self.closing.iter() {
+            set.clear(slot);
+        }
+        if self.tally.kept > 0 {
+            for slot in set.clone().iter() {
+                if self.grant(slot).is_none_or(|grant| grant.stage == Stage::Kept) {
+                    set.clear(slot);
+                }
+            }
+        }
+        let Tally { offered, accepted, active, .. } = self.tally;
+        offered.saturating_add(accepted).saturating_add(active)
+    }
+
     pub(crate) const fn tally(&self) -> Tally {
         self.tally
     }

@@ -94,6 +94,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     /// The lock is gone: the name dies. `by` is the VM that caused it and needs no telling.
     pub(super) fn forget(&mut self, slot: u16, by: Option<u8>, out: &mut Out) {
         self.end_join_of(slot, out);
+        self.seal_before_end(slot);
         let Some(grant) = self.store.remove(slot) else { return };
         self.log(&grant, by.unwrap_or(grant.owner.vm), Action::Moved(LifeState::Released), out);
         for party in [Some(grant.owner), grant.peer].into_iter().flatten() {

@@ -59,7 +59,7 @@ fn offer(number: u64, terms: GrantTerms) -> Call {
     Call::Offer { handle: handle(number), terms, tag: 0 }
 }
 
-impl Small {
+impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
     /// The call succeeds.
     #[track_caller]
     fn granted(&mut self, caller: u16, call: Call) -> [u64; 4] {
@@ -79,7 +79,9 @@ impl Small {
         assert!(before == after, "the refusal of {call:?} changed something");
         assert_eq!(self.rings, rings, "a refusal rang");
     }
+}
 
+impl Small {
     /// VM 1 has offered two pages in two ranges to VM 2.
     fn offered(number: u64) -> Self {
         let mut lab = lab();

@@ -1,6 +1,7 @@
 //! Sealed mode, and who may read the ledger.
 
 use super::*;
+use crate::broker::SEAL_GRANTS;
 use crate::ledger::Action;
 use causeway_abi::{DigestHalf, LedgerScope};
 
@@ -8,6 +9,34 @@ use causeway_abi::{DigestHalf, LedgerScope};
 fn lab() -> Small {
     let four = EndpointId::from_raw(4);
     Lab::new(&policy().with_sealer(four).with_auditor(EndpointId::from_raw(3)))
+}
+
+type Large = Lab<32, 256, 1>;
+
+/// VM 1 may give much to the partition.
+fn large_policy() -> Policy {
+    let mut policy = Policy::new().with_hypervisor(EndpointId::from_raw(0));
+    for id in [1, 4] {
+        policy.add_vm(EndpointId::from_raw(id)).unwrap();
+    }
+    let rule = PairRule {
+        owner: EndpointId::from_raw(1),
+        peer: None,
+        share: true,
+        lend: false,
+        donate: false,
+        widest: Permission::ReadWrite,
+        max_area_pages: 256,
+        quota: Quota { grants: 32, pages: 1024, ranges: 256 },
+    };
+    policy.add_pair(rule).unwrap();
+    policy.add_window(pages(0x1000, 0x2000)).unwrap();
+    policy
+}
+
+/// 150 ranges in no order.
+fn scattered() -> Vec<causeway_ffa::PageRange> {
+    (0..150).map(|n| pages(0x1100 + n * 7 % 150 * 2, 1)).collect()
 }
 
 /// A grant of VM 1 to VM 2 of the pages 0x101 and 0x100 and one for the partition, and the seal.
@@ -39,6 +68,67 @@ fn a_second_seal_does_not_widen_the_set() {
     let mut lab = sealed();
     lab.granted(1, Call::Revoke { handle: handle(1) });
     assert_eq!(lab.granted(0, Call::Seal), [2, 0, 0, 0]);
+    assert_eq!(lab.records.iter().filter(|r| r.action == Action::Sealed).count(), 1);
+}
+
+/// Twenty local areas of one page and one of 150 ranges, frozen but not all hashed.
+fn half_sealed() -> (Box<Large>, u64) {
+    let four = EndpointId::from_raw(4);
+    let mut lab = Box::new(Large::new(&large_policy().with_sealer(four)));
+    for n in 0..20 {
+        lab.send(n, 1, terms(None), &[pages(0x1000 + n * 2, 1)]);
+        lab.granted(1, offer(n, terms(None)));
+    }
+    lab.send(20, 1, terms(None), &scattered());
+    lab.granted(1, offer(20, terms(None)));
+    let [count, left, ..] = lab.granted(4, Call::Seal);
+    assert_eq!((count, left), (21, 21 - u64::from(SEAL_GRANTS)));
+    (lab, left)
+}
+
+#[test]
+fn a_large_set_is_frozen_at_once_and_hashed_in_parts() {
+    let (mut lab, mut left) = half_sealed();
+    lab.send(30, 1, terms(None), &[pages(0x2000, 1)]);
+    lab.refused(1, offer(30, terms(None)), Status::Sealed);
+    let mut calls = 0;
+    while left > 0 {
+        let [count, now, ..] = lab.granted(4, Call::Seal);
+        assert!(count == 21 && now <= left);
+        (left, calls) = (now, calls + 1);
+    }
+    // The long area alone has 31 blocks, in three parts.
+    assert!((2..4).contains(&calls), "{calls}");
+    assert_eq!(lab.granted(4, Call::Seal), [21, 0, 0, 0]);
+    assert_eq!(lab.records.iter().filter(|r| r.action == Action::Sealed).count(), 1);
+}
+
+#[test]
+fn a_member_that_ends_before_it_was_hashed_is_taken_again() {
+    let (mut lab, left) = half_sealed();
+    let mut goes = vec![3, 19, 20];
+    // One of them in the middle of its hashing.
+    assert!(lab.granted(4, Call::Seal)[1] < left);
+    goes.push(18);
+    for n in &goes {
+        lab.granted(1, Call::Revoke { handle: handle(*n) });
+        lab.reclaim(*n).unwrap();
+    }
+    for n in &goes {
+        let list = if *n == 20 { scattered() } else { vec![pages(0x1000 + n * 2, 1)] };
+        lab.send(40 + n, 1, terms(None), &list[..]);
+        lab.granted(1, offer(40 + n, terms(None)));
+    }
+    let mut swapped = scattered();
+    swapped.swap(100, 101);
+    lab.granted(1, Call::Revoke { handle: handle(60) });
+    lab.reclaim(60).unwrap();
+    lab.send(61, 1, terms(None), &swapped);
+    lab.refused(1, offer(61, terms(None)), Status::Sealed);
+    lab.reclaim(61).unwrap();
+    while lab.granted(4, Call::Seal)[1] > 0 {}
+    lab.send(62, 1, terms(None), &scattered());
+    lab.granted(1, offer(62, terms(None)));
 }
 
 #[test]
