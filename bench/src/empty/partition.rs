@@ -88,14 +88,27 @@ extern "C" fn main() -> ! {
     }
 }
 
-/// Retrieves an area as our partition does: every borrower listed, flags 0, the whole response
-/// fetched and RX released. Source: DEN0077A 1.1, tables 10.16, 10.20 and 11.25.
+/// Retrieves an area as our partition does, by the same descriptor bit for bit: every borrower listed,
+/// not executable, the kind in the flags; the whole response fetched and RX released. Source: DEN0077A 1.1, tables 10.16, 10.20 and 11.25.
 fn retrieve(owner: u64, handle: u64, terms: u64, tag: u64) -> bool {
-    let (peer, permission) = (terms & 0xffff, terms >> 24 & 0xff);
+    let (peer, permission) = (terms & 0xffff, terms >> 24 & 0xff | 4);
+    // Share, lend, donate: 1, 2, 3 in bits 4:3 of the flags, which are the header's upper half.
+    let kind = ((terms >> 16 & 0xff) + 1) << 35;
     let count = if peer == NO_PEER { 1 } else { 2 };
     let len = 48 + 16 * count;
     let receiver = |id: u64| id | permission << 16;
-    put(&[owner, handle, tag, 16 | count << 32, 48, 0, receiver(SELF), 0, receiver(peer), 0]);
+    put(&[
+        owner | kind,
+        handle,
+        tag,
+        16 | count << 32,
+        48,
+        0,
+        receiver(SELF),
+        0,
+        receiver(peer),
+        0,
+    ]);
     let mut answer = smc([RETRIEVE_REQ, len, len, 0, 0, 0, 0, 0]);
     if answer[0] != RETRIEVE_RESP {
         return false;

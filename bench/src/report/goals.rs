@@ -18,7 +18,8 @@ pub(super) fn goal(section: &str, size: u64, call: &str) -> Option<u64> {
     if !reaches_partition(call) {
         return None;
     }
-    let is_long = matches!(section, "floor" | "ledger") || matches!(call, "vm_destroyed" | "seal");
+    let is_long = matches!(section, "floor" | "ledger")
+        || matches!(call, "vm_destroyed" | "seal" | "copy_16k");
     let many_ranges = section == "ranges" && size > 1;
     match call {
         _ if is_long => None,

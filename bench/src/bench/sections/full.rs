@@ -7,8 +7,9 @@ use crate::arch::{Regs, smc};
 use crate::calls::{HYPERVISOR, framework, message, must, reply};
 use crate::lives::{Steps, WAYS, live, named, seen, terms};
 use crate::measure::{Clock, Sample};
-use crate::spmc::{Area, OWNER, PEER, reclaim, share};
-use causeway_abi::{Call, Status};
+use crate::spmc::{Area, Borrowers, OWNER, PEER, reclaim, share};
+use causeway_abi::join::COPY_MAX_BYTES;
+use causeway_abi::{Call, CopyDirection, JoinName, Status};
 use causeway_bench::line::Partition;
 use causeway_bench::plan::MAX_LIVE;
 use causeway_ffa::MemHandle;
@@ -42,9 +43,10 @@ pub(super) fn live_grants(clock: &mut Clock, size: u64) {
     worst.print(clock, "live", size);
     if size == MAX_LIVE && clock.partition == Partition::Causeway {
         calls(clock, "full");
+        joins(clock, size);
         // The last that is measured: afterwards nothing new can be offered.
         let mut sample = Sample::default();
-        timed(clock, &mut sample, &message(HYPERVISOR, &Call::Seal));
+        while timed(clock, &mut sample, &message(HYPERVISOR, &Call::Seal))[1] > 0 {}
         clock.print("full", size, "seal", sample);
     }
     match clock.partition {
@@ -61,6 +63,54 @@ pub(super) fn live_grants(clock: &mut Clock, size: u64) {
     }
     for handle in handles.iter() {
         reclaim(clock, *handle);
+    }
+}
+
+/// Two areas of five pages, joined and parted over and over, with counted copies in between.
+fn joins(clock: &mut Clock, size: u64) {
+    let sides = [(OWNER, PEER, RAM), (PEER, OWNER, RAM + 0x10_0000)];
+    let handles = sides.map(|(owner, _, base)| {
+        let area = Area { pages: 5, borrowers: Borrowers::Partition, owner, ..Area::page(base) };
+        let (handle, _) = share(clock, &area);
+        let offer = Call::Offer { handle: named(handle), terms: terms(None), tag: 0 };
+        must(clock.partition, "offer", &smc(&message(owner, &offer)));
+        handle
+    });
+    let name = |peer| JoinName { peer, number: 1 };
+    let copy = |length| Call::Copy {
+        name: name(PEER),
+        direction: CopyDirection::ToPeer,
+        from_offset: 64,
+        to_offset: 128,
+        length,
+    };
+    let [mut join, mut joined, mut part, mut short, mut long] = [Sample::default(); 5];
+    for _ in 0..LIVES {
+        for ((owner, peer, _), handle) in sides.into_iter().zip(handles) {
+            let call = Call::Join { handle: named(handle), name: name(peer) };
+            timed(clock, &mut join, &message(owner, &call));
+        }
+        timed(clock, &mut joined, &message(OWNER, &Call::Joined { name: name(PEER) }));
+        timed(clock, &mut short, &message(OWNER, &copy(64)));
+        timed(clock, &mut long, &message(OWNER, &copy(u64::from(COPY_MAX_BYTES))));
+        for (owner, peer, _) in sides {
+            timed(clock, &mut part, &message(owner, &Call::Part { name: name(peer) }));
+        }
+    }
+    let all = [
+        ("join", join),
+        ("joined", joined),
+        ("copy_64", short),
+        ("copy_16k", long),
+        ("part", part),
+    ];
+    for (call, sample) in all {
+        clock.print("full", size, call, sample);
+    }
+    for ((owner, ..), handle) in sides.into_iter().zip(handles) {
+        let revoke = Call::Revoke { handle: named(handle) };
+        must(clock.partition, "revoke", &smc(&message(owner, &revoke)));
+        reclaim(clock, handle);
     }
 }
 
