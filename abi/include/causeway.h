@@ -59,6 +59,13 @@ enum causeway_call {
     CAUSEWAY_CALL_HYP_MAPPING = 0x42,
     CAUSEWAY_CALL_HYP_UNMAPPED = 0x43,
     CAUSEWAY_CALL_BUS_KICK = 0x50,
+    CAUSEWAY_CALL_IRQ_FETCH = 0x58,
+    CAUSEWAY_CALL_IRQ_COMPLETE = 0x59,
+    CAUSEWAY_CALL_IRQ_MASK = 0x5a,
+    CAUSEWAY_CALL_IRQ_UNMASK = 0x5b,
+    CAUSEWAY_CALL_IRQ_ARM = 0x5c,
+    CAUSEWAY_CALL_IRQ_INFO = 0x5d,
+    CAUSEWAY_CALL_IRQ_BIND = 0x5e,
     CAUSEWAY_CALL_LEDGER_HEAD = 0x60,
     CAUSEWAY_CALL_LEDGER_READ = 0x61,
     CAUSEWAY_CALL_VAULT_STATE = 0x62,
@@ -107,6 +114,12 @@ enum causeway_status {
     CAUSEWAY_STATUS_POLICY_COPY = 0x25,
     CAUSEWAY_STATUS_OUTSIDE_AREA = 0x26,
     CAUSEWAY_STATUS_ALREADY_JOINED = 0x27,
+    CAUSEWAY_STATUS_NO_SOURCE = 0x30,
+    CAUSEWAY_STATUS_NOTHING_WAITS = 0x31,
+    CAUSEWAY_STATUS_ALREADY_SO = 0x32,
+    CAUSEWAY_STATUS_COOLING = 0x33,
+    CAUSEWAY_STATUS_POLICY_SOURCE = 0x34,
+    CAUSEWAY_STATUS_DEVICE_CANNOT = 0x35,
     CAUSEWAY_STATUS_POLICY_SERVICE = 0x40,
     CAUSEWAY_STATUS_QUOTA_RATE = 0x41,
     CAUSEWAY_STATUS_NO_ENTROPY_SOURCE = 0x42,
@@ -275,6 +288,18 @@ static inline const char *causeway_status_rule(uint16_t status)
         return "The bytes must lie in the areas, and the destination must be writable.";
     case CAUSEWAY_STATUS_ALREADY_JOINED:
         return "An area may be in one join, and a name may stand for one.";
+    case CAUSEWAY_STATUS_NO_SOURCE:
+        return "The number must name a source of interrupts that is bound to the caller.";
+    case CAUSEWAY_STATUS_NOTHING_WAITS:
+        return "An interrupt must wait to be fetched, or have been fetched to be completed.";
+    case CAUSEWAY_STATUS_ALREADY_SO:
+        return "A source must not be masked or opened twice.";
+    case CAUSEWAY_STATUS_COOLING:
+        return "A source that its limit masked may be opened after its cooling time only.";
+    case CAUSEWAY_STATUS_POLICY_SOURCE:
+        return "Policy must let the caller arm the source, or name the VM for it.";
+    case CAUSEWAY_STATUS_DEVICE_CANNOT:
+        return "The source's device must be able to interrupt in this way.";
     case CAUSEWAY_STATUS_POLICY_SERVICE:
         return "Policy must give the caller this security service.";
     case CAUSEWAY_STATUS_QUOTA_RATE:
@@ -358,10 +383,10 @@ static inline struct causeway_frame causeway_call_events(
     return causeway_frame_of(CAUSEWAY_CALL_EVENTS);
 }
 
-/* Of EVENTS: events (x4 bits 2:0). */
+/* Of EVENTS: events (x4 bits 3:0). */
 static inline uint8_t causeway_events_events(const struct causeway_frame *answer)
 {
-    return (uint8_t)((answer->word[1] >> 0) & UINT64_C(0x7));
+    return (uint8_t)((answer->word[1] >> 0) & UINT64_C(0xf));
 }
 
 /* STATS: Counters of the partition (hypervisor only).
@@ -905,6 +930,152 @@ static inline uint64_t causeway_bus_kick_taken(const struct causeway_frame *answ
 static inline uint64_t causeway_bus_kick_waiting(const struct causeway_frame *answer)
 {
     return (uint64_t)((answer->word[2] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* IRQ_FETCH: A VM takes the next interrupt of a secure device that waits for it.
+ */
+static inline struct causeway_frame causeway_call_irq_fetch(
+    void)
+{
+    return causeway_frame_of(CAUSEWAY_CALL_IRQ_FETCH);
+}
+
+/* Of IRQ_FETCH: source (x4 bits 15:0). */
+static inline uint16_t causeway_irq_fetch_source(const struct causeway_frame *answer)
+{
+    return (uint16_t)((answer->word[1] >> 0) & UINT64_C(0xffff));
+}
+
+/* Of IRQ_FETCH: count (x4 bits 63:32). */
+static inline uint32_t causeway_irq_fetch_count(const struct causeway_frame *answer)
+{
+    return (uint32_t)((answer->word[1] >> 32) & UINT64_C(0xffffffff));
+}
+
+/* Of IRQ_FETCH: more (x5 bits 0:0). */
+static inline uint8_t causeway_irq_fetch_more(const struct causeway_frame *answer)
+{
+    return (uint8_t)((answer->word[2] >> 0) & UINT64_C(0x1));
+}
+
+/* Of IRQ_FETCH: first_at (x6 bits 63:0). */
+static inline uint64_t causeway_irq_fetch_first_at(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[3] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* IRQ_COMPLETE: A VM has dealt with it.
+ * source: x4 bits 15:0
+ */
+static inline struct causeway_frame causeway_call_irq_complete(
+    uint16_t source)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_IRQ_COMPLETE);
+
+    frame.word[1] |= (uint64_t)source;
+    return frame;
+}
+
+/* Of IRQ_COMPLETE: more (x4 bits 0:0). */
+static inline uint8_t causeway_irq_complete_more(const struct causeway_frame *answer)
+{
+    return (uint8_t)((answer->word[1] >> 0) & UINT64_C(0x1));
+}
+
+/* IRQ_MASK: A VM wants no more of a source.
+ * source: x4 bits 15:0
+ */
+static inline struct causeway_frame causeway_call_irq_mask(
+    uint16_t source)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_IRQ_MASK);
+
+    frame.word[1] |= (uint64_t)source;
+    return frame;
+}
+
+/* IRQ_UNMASK: A VM wants a source again.
+ * source: x4 bits 15:0
+ */
+static inline struct causeway_frame causeway_call_irq_unmask(
+    uint16_t source)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_IRQ_UNMASK);
+
+    frame.word[1] |= (uint64_t)source;
+    return frame;
+}
+
+/* IRQ_ARM: A VM has a source's device interrupt.
+ * source: x4 bits 15:0
+ * interval_us: x5 bits 31:0
+ * count: x6 bits 31:0
+ */
+static inline struct causeway_frame causeway_call_irq_arm(
+    uint16_t source,
+    uint32_t interval_us,
+    uint32_t count)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_IRQ_ARM);
+
+    frame.word[1] |= (uint64_t)source;
+    frame.word[2] |= (uint64_t)interval_us;
+    frame.word[3] |= (uint64_t)count;
+    return frame;
+}
+
+/* IRQ_INFO: A VM asks how a source stands.
+ * source: x4 bits 15:0
+ * info: x5 bits 7:0
+ */
+static inline struct causeway_frame causeway_call_irq_info(
+    uint16_t source,
+    uint8_t info)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_IRQ_INFO);
+
+    frame.word[1] |= (uint64_t)source;
+    frame.word[2] |= (uint64_t)info;
+    return frame;
+}
+
+/* Of IRQ_INFO: first (x4 bits 63:0). */
+static inline uint64_t causeway_irq_info_first(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[1] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of IRQ_INFO: second (x5 bits 63:0). */
+static inline uint64_t causeway_irq_info_second(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[2] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of IRQ_INFO: third (x6 bits 63:0). */
+static inline uint64_t causeway_irq_info_third(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[3] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of IRQ_INFO: fourth (x7 bits 63:0). */
+static inline uint64_t causeway_irq_info_fourth(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[4] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* IRQ_BIND: The hypervisor says who hears of a source.
+ * source: x4 bits 15:0
+ * vm: x5 bits 15:0
+ */
+static inline struct causeway_frame causeway_call_irq_bind(
+    uint16_t source,
+    uint16_t vm)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_IRQ_BIND);
+
+    frame.word[1] |= (uint64_t)source;
+    frame.word[2] |= (uint64_t)vm;
+    return frame;
 }
 
 /* LEDGER_HEAD: The digest that the ledger's records lead to.

@@ -3,6 +3,7 @@
 mod codec;
 
 use crate::grant::{GrantSummary, GrantTerms};
+use crate::interrupt::InterruptCall;
 use crate::join::{CopyDirection, JoinName};
 use crate::ledger::{DigestHalf, LedgerScope};
 use crate::vault::VaultCall;
@@ -91,6 +92,20 @@ call_ids! {
     HypUnmapped = 0x43;
     /// A VM asks the partition to look at its message FIFO.
     BusKick = 0x50;
+    /// A VM takes the next interrupt of a secure device that waits for it.
+    IrqFetch = 0x58;
+    /// A VM has dealt with it.
+    IrqComplete = 0x59;
+    /// A VM wants no more of a source.
+    IrqMask = 0x5a;
+    /// A VM wants a source again.
+    IrqUnmask = 0x5b;
+    /// A VM has a source's device interrupt.
+    IrqArm = 0x5c;
+    /// A VM asks how a source stands.
+    IrqInfo = 0x5d;
+    /// The hypervisor says who hears of a source.
+    IrqBind = 0x5e;
     /// The digest that the ledger's records lead to.
     LedgerHead = 0x60;
     /// The ledger's records, written into a local area.
@@ -115,7 +130,8 @@ pub enum Call {
         /// The number asked for.
         call_number: u8,
     },
-    /// Returns x4 = bit 0: offers wait, bit 1: own grants changed, bit 2: bus messages wait. Reading clears bit 1.
+    /// Returns x4 = bit 0: offers wait, bit 1: own grants changed, bit 2: bus messages wait, bit 3:
+    /// interrupts wait. Reading clears bit 1.
     Events,
     /// x4 = page of counters. Returns four counters. Pages are listed at `causeway_memshare`.
     Stats {
@@ -240,6 +256,8 @@ pub enum Call {
     },
     /// Returns x4 = messages taken from the caller's FIFO, x5 = messages waiting for the caller.
     BusKick,
+    /// A call about interrupts of secure devices.
+    Interrupt(InterruptCall),
     /// x4 = scope, x5 = half. Returns x4 = records made so far, x5-x6 = that half of the digest
     /// (bytes in memory order), x7 = records that were not chained yet: while it is not 0 the digest
     /// is none, and the call is to be made again.
@@ -290,6 +308,7 @@ impl Call {
             Self::HypMapping { .. } => CallId::HypMapping,
             Self::HypUnmapped { .. } => CallId::HypUnmapped,
             Self::BusKick => CallId::BusKick,
+            Self::Interrupt(call) => call.id(),
             Self::Seal => CallId::Seal,
             Self::LedgerHead { .. } => CallId::LedgerHead,
             Self::LedgerRead { .. } => CallId::LedgerRead,

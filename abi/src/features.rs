@@ -10,3 +10,5 @@ pub const HYPERVISOR: u64 = 1 << 2;
 pub const DONATE: u64 = 1 << 3;
 /// The caller may join areas with other VMs'.
 pub const JOINS: u64 = 1 << 4;
+/// Interrupts of a secure device are, or may be, bound to the caller.
+pub const INTERRUPTS: u64 = 1 << 5;

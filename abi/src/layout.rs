@@ -86,7 +86,7 @@ layouts! {
     Version(minor 4[15:0])
         -> (minor 4[15:0], major 4[31:16], features 5[63:0], max_pages 6[63:0], max_ranges 7[63:0]);
     Features(call_number 4[7:0]) -> (exists 4[0:0]);
-    Events() -> (events 4[2:0]);
+    Events() -> (events 4[3:0]);
     Stats(page 4[7:0]) -> (first 4[63:0], second 5[63:0], third 6[63:0], fourth 7[63:0]);
     Seal() -> (grants 4[31:0], left 5[31:0]);
     Offer(handle 4[63:0], peer 5[15:0], kind 5[23:16], permission 5[31:24], tag 6[63:0])
@@ -115,6 +115,14 @@ layouts! {
     HypMapping(handle 4[63:0], vm 5[15:0]) -> ();
     HypUnmapped(handle 4[63:0], vm 5[15:0]) -> ();
     BusKick() -> (taken 4[63:0], waiting 5[63:0]);
+    IrqFetch() -> (source 4[15:0], count 4[63:32], more 5[0:0], first_at 6[63:0]);
+    IrqComplete(source 4[15:0]) -> (more 4[0:0]);
+    IrqMask(source 4[15:0]) -> ();
+    IrqUnmask(source 4[15:0]) -> ();
+    IrqArm(source 4[15:0], interval_us 5[31:0], count 6[31:0]) -> ();
+    IrqInfo(source 4[15:0], info 5[7:0])
+        -> (first 4[63:0], second 5[63:0], third 6[63:0], fourth 7[63:0]);
+    IrqBind(source 4[15:0], vm 5[15:0]) -> ();
     LedgerHead(scope 4[7:0], half 5[7:0])
         -> (records 4[63:0], digest_first 5[63:0], digest_second 6[63:0], unchained 7[63:0]);
     LedgerRead(handle 4[63:0], scope 5[7:0], cursor 6[63:0])
@@ -183,7 +191,8 @@ mod tests {
     }
 
     /// Fields of which few values have a meaning.
-    const NAMED: [&str; 7] = ["kind", "permission", "direction", "scope", "half", "sgi", "count"];
+    const NAMED: [&str; 8] =
+        ["kind", "permission", "direction", "scope", "half", "sgi", "count", "info"];
 
     #[test]
     fn a_field_is_no_wider_than_what_the_call_takes() {

@@ -119,6 +119,18 @@ statuses! {
     OutsideArea = 38, "The bytes must lie in the areas, and the destination must be writable.";
     /// Such an area is joined already, or the name is in use.
     AlreadyJoined = 39, "An area may be in one join, and a name may stand for one.";
+    /// No source of this number is bound to the caller: foreign and invented ones alike.
+    NoSource = 48, "The number must name a source of interrupts that is bound to the caller.";
+    /// No interrupt waits to be fetched, or none that was fetched is to be completed.
+    NothingWaits = 49, "An interrupt must wait to be fetched, or have been fetched to be completed.";
+    /// The source is masked already, or is not masked.
+    AlreadySo = 50, "A source must not be masked or opened twice.";
+    /// The source's limit masked it, and its cooling time is not over.
+    Cooling = 51, "A source that its limit masked may be opened after its cooling time only.";
+    /// Policy does not let the caller have the device interrupt, or bind the source to this VM.
+    PolicySource = 52, "Policy must let the caller arm the source, or name the VM for it.";
+    /// The device of the source cannot do this.
+    DeviceCannot = 53, "The source's device must be able to interrupt in this way.";
     /// Policy does not give the caller this security service.
     PolicyService = 64, "Policy must give the caller this security service.";
     /// The caller used up what policy gives it for this class of calls; later it may call again.

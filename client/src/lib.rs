@@ -62,6 +62,7 @@ pub mod error;
 pub mod grant;
 #[cfg(feature = "guest")]
 pub mod guest;
+pub mod interrupts;
 pub mod ledger;
 pub mod memory;
 pub mod security;

@@ -19,6 +19,7 @@ pub mod probe;
 pub mod ram;
 mod spans;
 pub mod spmc;
+pub mod wires;
 
 pub use guest::{Guest, Refusal};
 pub use machine::Machine;

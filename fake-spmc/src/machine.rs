@@ -2,6 +2,7 @@
 
 use crate::pages::PageModel;
 use crate::ram::Ram;
+use crate::wires::Wires;
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageAddr, PageRange};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ pub struct Machine {
     ram: Ram,
     pages: Mutex<PageModel>,
     ticks: AtomicU64,
+    wires: Mutex<Wires>,
 }
 
 /// Ticks of the clock in a millisecond.
@@ -29,7 +31,8 @@ impl Machine {
     #[must_use]
     pub fn of(ram: Ram) -> Self {
         let pages = Mutex::new(PageModel::default());
-        Self { ram, pages, ticks: AtomicU64::new(1) }
+        let wires = Mutex::default();
+        Self { ram, pages, ticks: AtomicU64::new(1), wires }
     }
 
     /// The bytes. What goes this way is not held against the page model: for the SPMC itself, and for
@@ -42,6 +45,11 @@ impl Machine {
     /// Looks at the page model, or moves it.
     pub fn pages<R>(&self, work: impl FnOnce(&mut PageModel) -> R) -> R {
         work(&mut self.pages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at the secure interrupts, or moves them.
+    pub fn wires<R>(&self, work: impl FnOnce(&mut Wires) -> R) -> R {
+        work(&mut self.wires.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads as `who`; false (and a violation in the page model) where it does not map the bytes.

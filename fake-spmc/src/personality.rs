@@ -72,6 +72,17 @@ pub enum Arguments {
     Lower32,
 }
 
+/// Who has the interrupt controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controlling {
+    /// The partition reaches the GIC itself.
+    OwnGic,
+    /// The SPMC keeps it and hands interrupts on by hypervisor calls.
+    Virtual,
+    /// Partitions get no interrupts.
+    Nobody,
+}
+
 /// Who has notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notifying {
@@ -157,6 +168,8 @@ pub struct Quirks {
     pub info_regs: Verdict,
     /// "secure interrupt": whether FFA_INTERRUPT names it.
     pub interrupt_id: Verdict,
+    /// As above: how a partition gets at the controller.
+    pub controlling: Controlling,
     /// "descriptor store".
     pub capacity: Capacity,
     /// "first handle".

@@ -4,6 +4,7 @@
 mod borrow;
 mod discover;
 mod floor;
+mod interrupts;
 mod life;
 mod memory;
 mod parts;
@@ -164,6 +165,34 @@ impl Platform {
     pub fn pass(&self, milliseconds: u64) {
         self.machine.pass(milliseconds);
         self.with(World::poll);
+    }
+
+    /// Lets secure interrupts that are pending come into the partition, and the hypervisor look.
+    pub fn interrupts(&self) {
+        self.with(|world| {
+            world.floor.interrupts();
+            world.poll();
+        });
+    }
+
+    /// The hypervisor's own call on the service interface.
+    #[must_use]
+    pub fn hypervisor(&self, call: causeway_abi::Call) -> Option<Reply> {
+        self.with(|world| world.ask_service(call))
+    }
+
+    /// Reports whether the partition has rung VM `vm` since the last look.
+    #[must_use]
+    pub fn take_bell(&self, vm: u16) -> bool {
+        self.with(|world| {
+            let vm = world.vm(EndpointId::from_raw(vm));
+            vm.is_some_and(|vm| core::mem::replace(&mut vm.rung_by_partition, false))
+        })
+    }
+
+    /// The SPMC tells the partition that the core on which things happen is switched off.
+    pub fn core_off(&self) {
+        self.with(|world| world.floor.core_off());
     }
 
     /// Looks at the SPMC.

@@ -8,6 +8,7 @@ mod at_once;
 mod broker;
 mod demos;
 mod figures;
+mod irq;
 mod known_bugs;
 mod net;
 mod security;

@@ -14,6 +14,7 @@ mod fifo;
 mod fragments;
 mod hostile;
 mod interleaved;
+mod irq;
 mod kill;
 mod kills;
 mod ledger;
@@ -59,6 +60,7 @@ pub fn frontend(boot: &Boot) {
             "kills" => kills::controller,
             "rng" => devices::rng::run,
             "console" => devices::console::run,
+            "irq" => irq::demo::first,
             "capacity" => capacity::owner,
             "unconfirmed" => unconfirmed::controller,
             "seal" => seal::sealer,
@@ -129,6 +131,7 @@ pub fn hostile(boot: &Boot) {
             "copy" => copy::receiver,
             "interleaved" => interleaved::third,
             "refusals" => refusals::peer,
+            "irq" => irq::demo::third,
             _ => return None,
         })
     });

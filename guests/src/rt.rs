@@ -5,6 +5,7 @@ pub mod client;
 pub mod console;
 pub mod heap;
 pub mod hvc;
+pub mod interrupt;
 pub mod layout;
 pub mod pages;
 pub mod registers;
@@ -32,12 +33,16 @@ pub struct Boot {
     pub raw: bool,
 }
 
-/// Exceptions that a guest takes: none is expected, each ends the VM with a failed test.
+/// Exceptions that a guest takes: of the doorbell's interrupt; any other ends the VM with a failed test.
 pub struct Exceptions;
 
 impl aarch64_rt::ExceptionHandlers for Exceptions {
     extern "C" fn sync_current(state: aarch64_rt::RegisterStateRef) {
         panic!("exception at {:#x} esr={:#x} far={:#x}", state.elr, panic::esr(), panic::far());
+    }
+
+    extern "C" fn irq_current(_state: aarch64_rt::RegisterStateRef) {
+        interrupt::handle();
     }
 }
 

@@ -10,6 +10,8 @@
 //! A VM never owns the device. It hears that the interrupt came, and says when it has dealt with it.
 //! A level source stays quiet until then; an edge source goes on, and what comes meanwhile is
 //! counted (coalesced), not queued: the state of a source has a fixed size.
+//!
+//! A source is closed until its VM opens it, and again in each new life of the VM.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![deny(
@@ -24,7 +26,10 @@
 mod rate;
 mod router;
 mod source;
+mod ticker;
 
+pub use causeway_abi::{SourceId, Trigger};
 pub use rate::Limit;
-pub use router::{Effect, Effects, Fetched, MAX_SOURCES, Router, Taken};
-pub use source::{Counters, IrqError, SourceId, SourceTerms, Trigger};
+pub use router::{Effect, Effects, Fetched, MAX_SOURCES, Raised, Router, Standing, Taken};
+pub use source::{Counters, IrqError, SourceTerms};
+pub use ticker::Ticker;

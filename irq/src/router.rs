@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::source::{Counters, IrqError, Phase, Source, SourceId, SourceTerms, Trigger};
+use crate::source::{Counters, IrqError, Phase, Source, SourceTerms};
+use crate::ticker::Ticker;
+use causeway_abi::{SourceId, SourceState, Trigger};
 use causeway_ffa::EndpointId;
 
 /// Sources that a manifest may name.
@@ -52,6 +54,28 @@ pub enum Taken {
     Unknown,
 }
 
+/// What an interrupt stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// Events of the device since the last look: at least 1.
+    pub events: u32,
+    /// When the first of them came.
+    pub first_at: u64,
+}
+
+/// How a source stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What the manifest says.
+    pub terms: SourceTerms,
+    /// Open, masked, fetched.
+    pub state: SourceState,
+    /// Events that wait.
+    pub waiting: u64,
+    /// What its timer still has to raise.
+    pub ticker: Ticker,
+}
+
 /// An event as the VM fetches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fetched {
@@ -59,6 +83,8 @@ pub struct Fetched {
     pub source: SourceId,
     /// How often it came since the last fetch: at least 1.
     pub count: u32,
+    /// When the first of them came.
+    pub first_at: u64,
     /// Whether more is waiting for this VM.
     pub more: bool,
 }
@@ -70,56 +96,70 @@ pub struct Router {
 }
 
 impl Router {
-    /// Takes the manifest's sources, in its order.
+    /// No source: for a `static`.
+    #[must_use]
+    pub const fn new_empty() -> Self {
+        Self { sources: [None; MAX_SOURCES] }
+    }
+
+    /// Takes the manifest's sources, in its order. All are closed until their VMs open them.
     ///
     /// # Errors
     ///
     /// [`IrqError::Table`]: too many, or one INTID twice.
-    pub fn new(terms: &[SourceTerms]) -> Result<Self, IrqError> {
-        let mut router = Self::default();
-        if terms.len() > MAX_SOURCES {
-            return Err(IrqError::Table);
+    pub fn new(terms: impl IntoIterator<Item = SourceTerms>) -> Result<Self, IrqError> {
+        let mut router = Self::new_empty();
+        for (at, terms) in terms.into_iter().enumerate() {
+            if router.named().any(|(_, other)| other.terms.intid == terms.intid) {
+                return Err(IrqError::Table);
+            }
+            *router.sources.get_mut(at).ok_or(IrqError::Table)? = Some(Source::new(terms));
         }
-        for (slot, terms) in router.sources.iter_mut().zip(terms) {
-            *slot = Some(Source::new(*terms));
-        }
-        let twice = |t: &SourceTerms| terms.iter().filter(|o| o.intid == t.intid).count() > 1;
-        if terms.iter().any(twice) { Err(IrqError::Table) } else { Ok(router) }
+        Ok(router)
     }
 
-    /// The sources that the image opens at the start.
-    pub fn open_at_start(&self) -> impl Iterator<Item = (SourceId, SourceTerms)> + '_ {
-        self.named().filter(|(_, s)| s.is_open()).map(|(id, s)| (id, s.terms))
+    /// What the manifest says of each source.
+    pub fn terms(&self) -> impl Iterator<Item = (SourceId, SourceTerms)> + '_ {
+        self.named().map(|(id, s)| (id, s.terms))
+    }
+
+    /// The VM that a source is bound to.
+    #[must_use]
+    pub fn bound_to(&self, source: SourceId) -> Option<EndpointId> {
+        self.named().find(|(id, _)| *id == source).and_then(|(_, s)| s.vm)
     }
 
     /// The image acknowledged `intid` at the controller.
-    pub fn taken(&mut self, now: u64, intid: u32) -> Taken {
+    pub fn taken(&mut self, now: u64, intid: u32, raised: Raised) -> Taken {
         let Some((id, source)) = self.named_mut().find(|(_, s)| s.terms.intid == intid) else {
             return Taken::Unknown;
         };
         let mut effects = Effects::default();
+        let events = u64::from(raised.events);
         let open = source.is_open();
-        source.counters.taken = source.counters.taken.saturating_add(1);
+        source.counters.taken = source.counters.taken.saturating_add(events);
         effects.push(Effect::Quiet(id));
-        if !open {
+        let Some(vm) = source.vm.filter(|_| open) else {
             // It was masked, or held until completion. Close it (again): a lying source must not
             // come back at once.
-            source.counters.out_of_turn = source.counters.out_of_turn.saturating_add(1);
-            source.counters.dropped = source.counters.dropped.saturating_add(1);
-            effects.push(Effect::Mask(id));
-            return Taken::Known(effects);
-        }
-        let Some(vm) = source.vm else {
-            source.counters.dropped = source.counters.dropped.saturating_add(1);
+            let counters = &mut source.counters;
+            counters.out_of_turn = counters.out_of_turn.saturating_add(1);
+            counters.dropped = counters.dropped.saturating_add(events);
             effects.push(Effect::Mask(id));
             return Taken::Known(effects);
         };
         let within = source.bucket.take(now);
         let was_waiting = source.waiting() > 0;
+        let further = raised.events.saturating_sub(1);
+        if !was_waiting {
+            source.first_at = raised.first_at;
+        }
         source.phase = match source.phase {
-            Phase::Armed => Phase::Waiting { more: 0 },
-            Phase::Waiting { more } => Phase::Waiting { more: more.saturating_add(1) },
-            Phase::Fetched { behind } => Phase::Fetched { behind: behind.saturating_add(1) },
+            Phase::Armed => Phase::Waiting { more: further },
+            Phase::Waiting { more } => Phase::Waiting { more: more.saturating_add(raised.events) },
+            Phase::Fetched { behind } => {
+                Phase::Fetched { behind: behind.saturating_add(raised.events) }
+            }
         };
         if !within {
             let until = now.saturating_add(source.bucket.cooling());
@@ -134,6 +174,38 @@ impl Router {
             effects.push(Effect::Ring(vm));
         }
         Taken::Known(effects)
+    }
+
+    /// `vm` has the timer of `source` raise `count` events; what was left of others is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`IrqError::NoSource`].
+    pub fn arm(
+        &mut self,
+        vm: EndpointId,
+        source: SourceId,
+        ticker: Ticker,
+    ) -> Result<(), IrqError> {
+        self.of(vm, source)?.ticker = ticker;
+        Ok(())
+    }
+
+    /// When the timer of an open source must interrupt next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        let open = self.named().filter(|(_, s)| s.is_open());
+        open.filter_map(|(_, s)| s.ticker.next()).min()
+    }
+
+    /// Takes what the timer of the source with this INTID has raised by now.
+    pub fn take_due(&mut self, now: u64, intid: u32) -> Option<Raised> {
+        let (_, source) = self.named_mut().find(|(_, s)| s.terms.intid == intid)?;
+        if !source.is_open() {
+            return None;
+        }
+        let (events, first_at) = source.ticker.take_due(now)?;
+        Some(Raised { events, first_at })
     }
 
     /// Gives `vm` the next event that waits for it.
@@ -153,7 +225,9 @@ impl Router {
         counters.delivered = counters.delivered.saturating_add(1);
         counters.coalesced = counters.coalesced.saturating_add(u64::from(more));
         let count = more.saturating_add(1);
-        Ok(Fetched { source: id, count, more: self.named().any(|(_, s)| ready(s)) })
+        let first_at = source.first_at;
+        let more = self.named().any(|(_, s)| ready(s));
+        Ok(Fetched { source: id, count, first_at, more })
     }
 
     /// `vm` has dealt with the event of `source` that it fetched.
@@ -218,6 +292,12 @@ impl Router {
         }
         found.stormed_until = None;
         found.masked = false;
+        // What its timer raised while it was closed, nobody hears of.
+        if let Some((missed, _)) = found.ticker.take_due(now) {
+            let counters = &mut found.counters;
+            counters.taken = counters.taken.saturating_add(u64::from(missed));
+            counters.dropped = counters.dropped.saturating_add(u64::from(missed));
+        }
         let mut effects = Effects::default();
         if found.is_open() {
             effects.push(Effect::Rearm(source));
@@ -225,7 +305,8 @@ impl Router {
         Ok(effects)
     }
 
-    /// The hypervisor binds `source` to `vm`, or to nobody. What waited for the VM before is dropped.
+    /// The hypervisor binds `source` to `vm`, or to nobody: it is closed until that VM unmasks it. What
+    /// waited for the VM before is dropped.
     ///
     /// The caller has checked that this is the hypervisor, and that policy names `vm` for it.
     ///
@@ -235,35 +316,49 @@ impl Router {
     pub fn bind(&mut self, source: SourceId, vm: Option<EndpointId>) -> Result<Effects, IrqError> {
         let found = self.get(source).ok_or(IrqError::NoSource)?;
         let mut effects = Effects::default();
-        drop_waiting(found);
+        silence(found);
         found.vm = vm;
-        found.masked = vm.is_none();
-        let open = found.is_open();
-        effects.push(if open { Effect::Rearm(source) } else { Effect::Mask(source) });
+        effects.push(Effect::Mask(source));
         Ok(effects)
     }
 
-    /// A VM is gone: its sources are masked, what waited for it is dropped, nobody else hears of it.
-    /// Calls `each` with every source that must be closed.
-    pub fn vm_destroyed(&mut self, vm: EndpointId, mut each: impl FnMut(Effect)) {
+    /// A VM is gone: its sources are closed and bound to nobody, what waited for it is dropped, nobody
+    /// else hears of it. Calls `each` with every source that was its own.
+    pub fn vm_destroyed(&mut self, vm: EndpointId, mut each: impl FnMut(SourceId)) {
         for (id, source) in self.named_mut() {
             if source.vm == Some(vm) {
-                drop_waiting(source);
-                source.masked = true;
-                each(Effect::Mask(id));
+                silence(source);
+                source.vm = None;
+                each(id);
             }
         }
     }
 
-    /// A VM with this id is there anew: what the manifest binds to it is its own again, masked until
-    /// it unmasks.
-    pub fn vm_created(&mut self, vm: EndpointId) {
-        for (_, source) in self.named_mut() {
+    /// A VM with this id is there anew: what the manifest binds to it is its own again, closed until
+    /// it unmasks, unless the hypervisor gave it to somebody else meanwhile. Calls `each` with those.
+    pub fn vm_created(&mut self, vm: EndpointId, mut each: impl FnMut(SourceId)) {
+        for (id, source) in self.named_mut() {
             if source.terms.vm == Some(vm) && source.vm.is_none() {
                 source.vm = Some(vm);
                 source.masked = true;
+                each(id);
             }
         }
+    }
+
+    /// How a source of `vm` stands.
+    ///
+    /// # Errors
+    ///
+    /// [`IrqError::NoSource`].
+    pub fn standing(&mut self, vm: EndpointId, source: SourceId) -> Result<Standing, IrqError> {
+        let found = self.of(vm, source)?;
+        let state = SourceState::default()
+            .with(SourceState::OPEN, found.is_open())
+            .with(SourceState::MASKED, found.masked)
+            .with(SourceState::STORMED, found.stormed_until.is_some())
+            .with(SourceState::FETCHED, matches!(found.phase, Phase::Fetched { .. }));
+        Ok(Standing { terms: found.terms, state, waiting: found.waiting(), ticker: found.ticker })
     }
 
     /// The counters of a source of `vm`.
@@ -305,8 +400,11 @@ impl Router {
     }
 }
 
-fn drop_waiting(source: &mut Source) {
+/// Closes a source and drops what waits: its VM is no longer its own.
+fn silence(source: &mut Source) {
     let waiting = source.waiting();
     source.counters.dropped = source.counters.dropped.saturating_add(waiting);
     source.phase = Phase::Armed;
+    source.masked = true;
+    source.ticker = Ticker::default();
 }

@@ -1,19 +1,9 @@
 //! Owns what is known of one source: its terms, its state, its counters. Never decides on its own.
 
 use crate::rate::{Bucket, Limit};
+use crate::ticker::Ticker;
+use causeway_abi::{Status, Trigger};
 use causeway_ffa::EndpointId;
-
-/// Number of a source in the interface: its position in the manifest, not its INTID.
-pub type SourceId = u16;
-
-/// How the device holds its line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// Until it is quieted. Re-armed when the VM completes.
-    Level,
-    /// For a moment. Goes on by itself; what comes before the VM fetches is counted.
-    Edge,
-}
 
 /// What the manifest says of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +28,7 @@ pub struct Counters {
     pub delivered: u64,
     /// Came while an earlier one still waited: told to the VM as a number.
     pub coalesced: u64,
-    /// Nobody was bound, or the VM died before it fetched.
+    /// Nobody was bound, the source was closed, or the VM died before it fetched.
     pub dropped: u64,
     /// Came although the source was masked or not re-armed: the device, or the controller, lies.
     pub out_of_turn: u64,
@@ -57,10 +47,22 @@ pub enum IrqError {
     AlreadySo,
     /// The limit masked it, and its cooling time is not over.
     Cooling,
-    /// Only the hypervisor may.
-    Caller,
     /// The table is full, or two sources of the manifest have one INTID.
     Table,
+}
+
+impl IrqError {
+    /// The status that says so to a caller.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::NoSource => Status::NoSource,
+            Self::Nothing => Status::NothingWaits,
+            Self::AlreadySo => Status::AlreadySo,
+            Self::Cooling => Status::Cooling,
+            Self::Table => Status::NoRoom,
+        }
+    }
 }
 
 /// Where a source stands.
@@ -86,12 +88,16 @@ pub(crate) struct Source {
     pub(crate) terms: SourceTerms,
     pub(crate) vm: Option<EndpointId>,
     pub(crate) phase: Phase,
-    /// Masked by the VM (or because nobody is bound).
+    /// Masked by the VM, or not opened by it yet.
     pub(crate) masked: bool,
     /// Masked by the limit, until this time at least.
     pub(crate) stormed_until: Option<u64>,
     pub(crate) bucket: Bucket,
     pub(crate) counters: Counters,
+    /// When the first of those that wait came.
+    pub(crate) first_at: u64,
+    /// What its timer still has to raise.
+    pub(crate) ticker: Ticker,
 }
 
 impl Source {
@@ -100,10 +106,12 @@ impl Source {
             terms,
             vm: terms.vm,
             phase: Phase::Armed,
-            masked: terms.vm.is_none(),
+            masked: true,
             stormed_until: None,
             bucket: Bucket::new(terms.limit),
             counters: Counters::default(),
+            first_at: 0,
+            ticker: Ticker::default(),
         }
     }
 

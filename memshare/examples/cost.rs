@@ -108,6 +108,7 @@ impl Image {
                 Next::VmReply(_)
                 | Next::BusKick { .. }
                 | Next::BusFrame { .. }
+                | Next::Interrupt { .. }
                 | Next::LedgerHead { .. }
                 | Next::LedgerRead { .. }
                 | Next::Vault { .. }

@@ -26,7 +26,7 @@ use crate::ledger::{Action, Record};
 use crate::policy::{MAX_JOINS, MAX_VMS, Policy, PolicyError};
 use crate::store::Store;
 use crate::table::Bits;
-use causeway_abi::{Call, CallId, Frame, Reply, Status};
+use causeway_abi::{Call, CallId, Frame, InterruptCall, Reply, Status};
 use causeway_ffa::EndpointId;
 
 /// The broker with the image's table sizes: more grants and ranges than the EL3 SPMC's descriptor
@@ -306,6 +306,12 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
                 self.bus_waiting(vm, out);
                 Next::Idle
             }
+            Event::InterruptWaiting { vm } => {
+                if let Some(index) = self.live_vm(vm) {
+                    self.ring(index, out);
+                }
+                Next::Idle
+            }
             Event::Tick => {
                 self.expire(now, out);
                 Next::Idle
@@ -376,6 +382,18 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
                     state.bus = false;
                 }
                 Ok(Next::BusKick { vm: caller })
+            }
+            Call::Interrupt(call) => {
+                match call {
+                    InterruptCall::Bind { .. } => hypervisor?,
+                    InterruptCall::Fetch
+                    | InterruptCall::Complete { .. }
+                    | InterruptCall::Mask { .. }
+                    | InterruptCall::Unmask { .. }
+                    | InterruptCall::Arm { .. }
+                    | InterruptCall::Info { .. } => vm(who).map(|_| ())?,
+                }
+                Ok(Next::Interrupt { caller, call })
             }
             Call::Seal => self.seal(caller, who, out),
             Call::LedgerHead { scope, half } => {

@@ -3,7 +3,7 @@
 use crate::grant::{GrantId, GrantView};
 use crate::ledger::Record;
 use causeway_abi::{
-    Call, DigestHalf, Frame, GrantKind, LedgerScope, Permission, Status, VaultCall,
+    Call, DigestHalf, Frame, GrantKind, InterruptCall, LedgerScope, Permission, Status, VaultCall,
 };
 use causeway_ffa::descriptor::ExactPages;
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange};
@@ -63,6 +63,12 @@ pub enum Event<'a> {
         /// The VM whose message led to this, out of whose ration the doorbell is taken; none if it is
         /// the partition's own doing.
         by: Option<EndpointId>,
+    },
+    /// An interrupt of a secure device waits for this VM, which has been told of none before: rings its
+    /// doorbell. Answered by [`Next::Idle`].
+    InterruptWaiting {
+        /// The VM.
+        vm: EndpointId,
     },
     /// Nothing but the passing of time: on each entry that leads to no other event.
     Tick,
@@ -271,6 +277,14 @@ pub enum Next {
     BusFrame {
         /// The caller.
         vm: EndpointId,
+    },
+    /// The end: the caller may make this call about interrupts as far as its being who it is goes; the
+    /// router of interrupts answers.
+    Interrupt {
+        /// The caller.
+        caller: EndpointId,
+        /// What it asked.
+        call: InterruptCall,
     },
     /// The end: the caller may know the head of the ledger; [`crate::Ledger::head`] answers.
     LedgerHead {

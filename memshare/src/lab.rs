@@ -309,6 +309,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
                 Next::VmReply(verdict) => return Outcome::Verdict(verdict),
                 Next::BusKick { vm }
                 | Next::BusFrame { vm }
+                | Next::Interrupt { caller: vm, .. }
                 | Next::LedgerHead { vm, .. }
                 | Next::LedgerRead { vm, .. }
                 | Next::Vault { vm, .. } => return Outcome::Kick(vm),
@@ -344,6 +345,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Next::VmReply(_)
             | Next::BusKick { .. }
             | Next::BusFrame { .. }
+            | Next::Interrupt { .. }
             | Next::LedgerHead { .. }
             | Next::LedgerRead { .. }
             | Next::Vault { .. }
@@ -452,7 +454,10 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Action::Parted
             | Action::Copied
             | Action::Kept
-            | Action::Served { .. } => None,
+            | Action::Served { .. }
+            | Action::InterruptBound
+            | Action::InterruptUnbound
+            | Action::InterruptStormed => None,
         })
     }
 }

@@ -69,6 +69,13 @@ pub enum Action {
         /// The call's number.
         call_number: u8,
     },
+    /// A source of interrupts was bound to the subject; the record's generation is the source's
+    /// number, its fold the INTID.
+    InterruptBound,
+    /// It is bound to the subject no more.
+    InterruptUnbound,
+    /// Its limit masked it; the page count is how often that happened.
+    InterruptStormed,
 }
 
 /// One line of the ledger, before it gets its sequence number and time.
@@ -110,7 +117,10 @@ impl Record {
             | Action::Parted
             | Action::Copied
             | Action::Kept
-            | Action::Served { .. } => None,
+            | Action::Served { .. }
+            | Action::InterruptBound
+            | Action::InterruptUnbound
+            | Action::InterruptStormed => None,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Owns the policy: who may grant what to whom, and how much; never looks at a live grant.
 
 mod build;
+mod interrupt;
 mod manifest;
 mod services;
 
 pub use services::{MAX_OF_A_VM, Services, WatchdogAction, WatchdogRule};
+
+pub use interrupt::{InterruptRule, MAX_HEIRS, MAX_SOURCES, SourceLimit};
 
 use crate::table::List;
 use causeway_abi::{GrantKind, Permission};
@@ -167,6 +170,7 @@ pub struct Policy {
     links: List<Option<Link>, MAX_LINKS>,
     copies: List<Option<CopyRule>, MAX_COPIES>,
     services: [Services; MAX_VMS],
+    interrupts: List<Option<InterruptRule>, MAX_SOURCES>,
 }
 
 impl Policy {
@@ -195,6 +199,7 @@ impl Policy {
             links: List::new(),
             copies: List::new(),
             services: services::NOBODY,
+            interrupts: List::new(),
         }
     }
 

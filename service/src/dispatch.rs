@@ -21,6 +21,8 @@ pub enum Task {
     Refused(FfaError),
     /// Send this; no state is concerned.
     Answer(Regs),
+    /// The SPMC says that this core is about to be switched off: let go of it, then send this.
+    CoreOff(Regs),
     /// A frame of the service interface or of the bus.
     Frame(DirectMessage),
     /// A direct message of fourteen words: where the SPMC has FFA_MSG_SEND_DIRECT_REQ2.
@@ -89,7 +91,9 @@ fn malformed(
         // it left stale: agree.
         let message = FrameworkMessage::PowerResp { status: 0 };
         let answer = Framework { sender: receiver, receiver: sender, message };
-        return Task::Answer(Call::FrameworkResp(answer).encode());
+        let answer = Call::FrameworkResp(answer).encode();
+        let leaves = u64::from(regs.w(3)) == CPU_OFF;
+        return if leaves { Task::CoreOff(answer) } else { Task::Answer(answer) };
     }
     let message = DirectMessage { sender, receiver, width, words: frame_words(regs) };
     Task::Answer(refuse(&message, Status::ReservedNotZero))
@@ -99,10 +103,12 @@ fn framework_task(request: Framework, spmc: EndpointId) -> Task {
     let answer = |message| Task::Answer(Call::FrameworkResp(request.reply(message)).encode());
     match request.message {
         FrameworkMessage::PowerPsci { .. } | FrameworkMessage::PowerWarmBoot { .. } => {
-            // Nothing of ours is bound to a core, so every power change is agreed to: but the word
-            // of anybody else is not a power change (-3: PSCI DENIED).
+            // What of ours is bound to a core moves to another, so every power change is agreed to: but
+            // the word of anybody else is not a power change (-3: PSCI DENIED).
             let status = if request.sender == spmc { 0 } else { -3 };
-            answer(FrameworkMessage::PowerResp { status })
+            let regs = Call::FrameworkResp(request.reply(FrameworkMessage::PowerResp { status }));
+            let leaves = status == 0 && switches_off(request.message);
+            if leaves { Task::CoreOff(regs.encode()) } else { Task::Answer(regs.encode()) }
         }
         FrameworkMessage::VmCreated { vm, .. } => Task::Vm(request, VmEvent::Created(vm)),
         FrameworkMessage::VmDestroyed { vm, .. } => Task::Vm(request, VmEvent::Destroyed(vm)),
@@ -118,6 +124,15 @@ fn framework_task(request: Framework, spmc: EndpointId) -> Task {
             answer(FrameworkMessage::PowerResp { status: -3 })
         }
     }
+}
+
+/// PSCI CPU_OFF. Source: DEN0022, 5.1.3.
+const CPU_OFF: u64 = 0x8400_0002;
+
+fn switches_off(message: FrameworkMessage) -> bool {
+    let FrameworkMessage::PowerPsci { params, .. } = message else { return false };
+    let [function, ..] = params;
+    function == CPU_OFF
 }
 
 /// Answers a frame.
@@ -194,7 +209,7 @@ fn frame_words(regs: &Regs) -> Frame {
 pub fn answer_of_crashed(regs: &Regs, spmc: EndpointId) -> Option<Regs> {
     match task(regs, spmc) {
         Task::Wait | Task::Interrupt | Task::Refused(_) => None,
-        Task::Answer(answer) => Some(answer),
+        Task::Answer(answer) | Task::CoreOff(answer) => Some(answer),
         Task::Frame(message) => Some(refuse(&message, CRASHED)),
         Task::Long(message) => {
             let refused = refused_frame(&narrow(message.words), CRASHED);

@@ -76,6 +76,7 @@ impl<P: Platform> Partition<P> {
             | Outcome::Bus(_)
             | Outcome::Ledger(_)
             | Outcome::Vault(..)
+            | Outcome::Interrupt(..)
             | Outcome::Nothing => Err(Status::PartitionFailed),
         }
     }

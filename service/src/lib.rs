@@ -29,6 +29,7 @@ pub mod devices;
 pub mod dispatch;
 pub mod entropy;
 mod facts;
+mod interrupts;
 mod ledger;
 pub mod lines;
 mod mapped;
@@ -40,6 +41,7 @@ pub mod spmc;
 mod testing;
 mod transactions;
 mod vault;
+pub mod virtual_gic;
 
 pub use partition::Partition;
 pub use platform::Platform;

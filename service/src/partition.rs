@@ -7,13 +7,14 @@ use crate::copy::Place;
 use crate::devices::Devices;
 use crate::dispatch::{self, Task, VmEvent};
 use crate::facts;
+use crate::interrupts::Interrupts;
 use crate::ledger::LedgerTask;
 use crate::platform::{Log, Platform, log};
 use crate::sizes::{Broker, LEDGER_ROOM};
 use crate::spmc;
 use crate::transactions::{self, Response};
 use crate::vault::Vault;
-use causeway_abi::{CallId, Frame, NO_HANDLE, Permission, Reply, Status, VaultCall};
+use causeway_abi::{CallId, Frame, InterruptCall, NO_HANDLE, Permission, Reply, Status, VaultCall};
 use causeway_ffa::{EndpointId, FfaError, MemHandle, Regs, Uuid};
 use causeway_memshare::{
     Event, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy, RetrieveRequest, Step,
@@ -36,6 +37,8 @@ pub(crate) enum Outcome {
     Ledger(LedgerTask),
     /// The caller is live: the security services answer.
     Vault(EndpointId, VaultCall),
+    /// The caller may make this call about interrupts.
+    Interrupt(EndpointId, InterruptCall),
     /// With the answer to the bus's use of an area.
     Used(Result<GrantView, Status>),
     /// With nothing to answer.
@@ -53,6 +56,7 @@ impl Outcome {
             Self::Bus(_) => "a bus message",
             Self::Ledger(_) => "a ledger call",
             Self::Vault(..) => "a call of the security services",
+            Self::Interrupt(..) => "a call about interrupts",
             Self::Used(_) => "a use",
             Self::Nothing => "nothing",
         };
@@ -70,6 +74,7 @@ pub struct Partition<P: Platform> {
     pub(crate) areas: Areas<P::Window>,
     pub(crate) devices: Devices<P>,
     pub(crate) vault: Vault<P>,
+    pub(crate) interrupts: Interrupts,
     response: Response,
     /// What the broker said last. Kept here: it is large, and every call has at least one.
     step: Step,
@@ -89,6 +94,7 @@ impl<P: Platform> Partition<P> {
             areas: Areas::new(),
             devices: Devices::new(),
             vault: Vault::new(),
+            interrupts: Interrupts::new(),
             response: Response::new(),
             step: Step::new(),
             own_id: EndpointId::from_raw(0),
@@ -112,6 +118,7 @@ impl<P: Platform> Partition<P> {
         self.vault.start(&self.platform);
         let Self { devices, platform, bus, .. } = self;
         bus.configure(policy, ticks_per_ms, platform, devices);
+        self.start_interrupts(policy);
     }
 
     /// Returns the platform.
@@ -142,7 +149,15 @@ impl<P: Platform> Partition<P> {
             return Some(Regs::from_smc8(dispatch::answer(&message, words)));
         }
         match dispatch::task(received, spmc) {
-            Task::Wait | Task::Interrupt | Task::Refused(_) => None,
+            Task::Wait | Task::Refused(_) => None,
+            Task::Interrupt => {
+                self.interrupt();
+                None
+            }
+            Task::CoreOff(answer) => {
+                self.core_leaves();
+                Some(answer)
+            }
             Task::Answer(answer) => Some(answer),
             Task::Frame(message) => {
                 let words = self.frame(message.sender, &message.words);
@@ -170,8 +185,15 @@ impl<P: Platform> Partition<P> {
         };
         self.bus_settle();
         self.caller = None;
+        self.settle_alarm();
         let [number, ..] = frame[0].to_le_bytes();
-        if number == CallId::HypPoll.number() { self.after_poll(answer) } else { answer }
+        if number == CallId::HypPoll.number() {
+            self.after_poll(answer)
+        } else if number == CallId::Events.number() {
+            self.after_events(caller, answer)
+        } else {
+            answer
+        }
     }
 
     /// Answers a message of fourteen words: to the service a frame at its beginning, to the device
@@ -196,6 +218,7 @@ impl<P: Platform> Partition<P> {
             | Outcome::Kick(_)
             | Outcome::Ledger(_)
             | Outcome::Vault(..)
+            | Outcome::Interrupt(..)
             | Outcome::Used(_)
             | Outcome::Nothing) => {
                 let status = other.out_of_place(&self.platform);
@@ -255,6 +278,7 @@ impl<P: Platform> Partition<P> {
             Outcome::Kick(vm) => self.bus_kick(vm),
             Outcome::Ledger(task) => self.ledger_task(task),
             Outcome::Vault(vm, call) => self.vault_call(vm, call),
+            Outcome::Interrupt(vm, call) => self.interrupt_call(vm, call),
             other @ (Outcome::Vm(_) | Outcome::Bus(_) | Outcome::Used(_) | Outcome::Nothing) => {
                 dispatch::refused_frame(frame, other.out_of_place(&self.platform))
             }
@@ -270,6 +294,7 @@ impl<P: Platform> Partition<P> {
             | Outcome::Kick(_)
             | Outcome::Ledger(_)
             | Outcome::Vault(..)
+            | Outcome::Interrupt(..)
             | Outcome::Used(_)
             | Outcome::Nothing) => {
                 dispatch::refused_frame(&frame, other.out_of_place(&self.platform))
@@ -283,15 +308,19 @@ impl<P: Platform> Partition<P> {
     /// RETRY: more is to be done, send it again. DENIED: the sender has no say, or the VM's state
     /// forbids it.
     pub fn vm_event(&mut self, caller: EndpointId, event: VmEvent) -> Result<(), FfaError> {
-        let (event, vm) = match event {
+        let (told, vm) = match event {
             VmEvent::Created(vm) => (Event::VmCreated { caller, vm }, None),
             VmEvent::Destroyed(vm) => (Event::VmDestroyed { caller, vm }, Some(vm)),
         };
-        let outcome = self.drive(event);
+        let outcome = self.drive(told);
+        if let (Some(gone), Outcome::Vm(VmVerdict::Done | VmVerdict::InProgress)) = (vm, &outcome) {
+            self.interrupts_vm_gone(gone);
+        }
         let result = match outcome {
             Outcome::Vm(VmVerdict::Done) => {
-                if let Some(gone) = vm {
-                    self.bus_vm_gone(gone);
+                match event {
+                    VmEvent::Created(there) => self.interrupts_vm_created(there),
+                    VmEvent::Destroyed(gone) => self.bus_vm_gone(gone),
                 }
                 Ok(())
             }
@@ -302,6 +331,7 @@ impl<P: Platform> Partition<P> {
             | Outcome::Bus(_)
             | Outcome::Ledger(_)
             | Outcome::Vault(..)
+            | Outcome::Interrupt(..)
             | Outcome::Used(_)
             | Outcome::Nothing) => {
                 let _status: Status = other.out_of_place(&self.platform);
@@ -336,6 +366,7 @@ impl<P: Platform> Partition<P> {
                 | Next::LedgerHead { .. }
                 | Next::LedgerRead { .. }
                 | Next::Vault { .. }
+                | Next::Interrupt { .. }
                 | Next::Used(_)
                 | Next::Idle => return,
             }
@@ -362,6 +393,7 @@ impl<P: Platform> Partition<P> {
             | Next::LedgerHead { .. }
             | Next::LedgerRead { .. }
             | Next::Vault { .. }
+            | Next::Interrupt { .. }
             | Next::Used(_)
             | Next::Idle => Event::Continue,
         };
@@ -382,6 +414,7 @@ impl<P: Platform> Partition<P> {
                 Outcome::Ledger(LedgerTask::Read { vm, grant, scope, cursor })
             }
             Next::Vault { vm, call } => Outcome::Vault(vm, call),
+            Next::Interrupt { caller, call } => Outcome::Interrupt(caller, call),
             Next::Used(result) => Outcome::Used(result),
             Next::Retrieve(_)
             | Next::Relinquish(_)

@@ -1,6 +1,10 @@
 //! Owns what the glue asks of a machine: small traits, one for each thing. Never decides when they
 //! are used, and says nothing of how they are kept.
 
+mod interrupts;
+
+pub use interrupts::{Alarm, Controller, HandOver, Interrupts, Lines};
+
 use crate::lines::Said;
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange, Regs};
@@ -170,9 +174,9 @@ pub trait Parts {
 }
 
 /// All of it. Implemented for whatever has the parts.
-pub trait Platform: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts {}
+pub trait Platform: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts + Interrupts {}
 
-impl<P: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts> Platform for P {}
+impl<P: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts + Interrupts> Platform for P {}
 
 /// Prints one line of our own on a platform's log.
 macro_rules! log {

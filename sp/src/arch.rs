@@ -8,7 +8,11 @@ mod copy;
 #[cfg(target_os = "none")]
 pub(crate) mod entry;
 #[cfg(target_os = "none")]
+pub(crate) mod gic;
+#[cfg(target_os = "none")]
 pub(crate) mod image;
+#[cfg(target_os = "none")]
+pub(crate) mod lines;
 #[cfg(target_os = "none")]
 pub(crate) mod mailbox;
 #[cfg(all(target_os = "none", feature = "selftest"))]

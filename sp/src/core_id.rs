@@ -32,9 +32,20 @@ impl CoreId {
     /// Returns the value of ICC_ASGI1R_EL1 that raises SGI `intid` (0-15) on this core alone.
     /// Source: IHI0069, ICC_ASGI1R_EL1: INTID 27:24, Aff1 23:16, target list 15:0, range 47:44.
     pub(crate) fn sgi_register(self, intid: u8) -> u64 {
-        let aff1 = (self.0 >> CLUSTER_SHIFT) as u64;
+        let (aff1, list) = self.sgi_target();
+        (u64::from(intid & 0xf) << 24) | (u64::from(aff1) << 16) | u64::from(list)
+    }
+
+    /// Returns Aff1 and the target list that name this core alone.
+    pub(crate) const fn sgi_target(self) -> (u8, u16) {
         let aff0 = self.0 & ((1 << CLUSTER_SHIFT) - 1);
-        (u64::from(intid & 0xf) << 24) | (aff1 << 16) | (1 << aff0)
+        ((self.0 >> CLUSTER_SHIFT) as u8, 1 << aff0)
+    }
+
+    /// Returns the affinity fields by which the interrupt controller knows this core.
+    pub(crate) const fn mpidr(self) -> u64 {
+        let aff0 = self.0 & ((1 << CLUSTER_SHIFT) - 1);
+        ((self.0 >> CLUSTER_SHIFT) << 8 | aff0) as u64
     }
 }
 
@@ -52,5 +63,7 @@ mod tests {
     fn an_sgi_goes_to_one_core_of_the_right_cluster() {
         assert_eq!(CoreId::new(2).unwrap().sgi_register(5), 5 << 24 | 1 << 2);
         assert_eq!(CoreId::new(17).unwrap().sgi_register(7), 7 << 24 | 1 << 16 | 1 << 1);
+        assert_eq!(CoreId::new(17).unwrap().mpidr(), 0x101);
+        assert_eq!(CoreId::from_mpidr(CoreId::new(31).unwrap().mpidr()), CoreId::new(31));
     }
 }

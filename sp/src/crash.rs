@@ -7,7 +7,7 @@
 //! that it was serving, and all cores go on answering. What was retrieved stays locked: the SPMC
 //! refuses its reclaim, which is the safe side of invariant I2.
 
-use crate::arch::{regs, smc, uart};
+use crate::arch::{gic, regs, smc, uart};
 use crate::console::log;
 use crate::core_id::{CORES, CoreId};
 use crate::ids;
@@ -92,8 +92,8 @@ pub(crate) fn serve_refusals(answer: &Regs) -> ! {
         let received = smc::call(&send);
         let answer = dispatch::answer_of_crashed(&received, ids::spmc());
         let answer = answer.unwrap_or_else(|| {
-            // Not left pending: it would bring us back at once, for ever.
-            let _intid = regs::take_interrupt();
+            // Nobody is left to deal with an interrupt: it would bring us back at once, for ever.
+            gic::silence_core();
             Call::MsgWait.encode()
         });
         send = answer.smc8();

@@ -45,6 +45,8 @@ mod hardware;
 #[cfg(target_os = "none")]
 mod ids;
 #[cfg(target_os = "none")]
+mod interrupts;
+#[cfg(target_os = "none")]
 mod partition;
 #[cfg(all(target_os = "none", feature = "selftest"))]
 mod selftest;

@@ -9,19 +9,22 @@ pub(crate) const NORMAL_WORLD_RAM: Range<u64> = 0x4000_0000..0x1_0000_0000;
 #[cfg(target_os = "none")]
 mod image_map {
     use crate::arch::tables::TableStore;
-    use crate::arch::{entry, image, uart};
+    use crate::arch::{entry, gic, image, lines, uart};
     use crate::core_id::{CORES, CoreId};
     use crate::stage1::{MapRefusal, Stage1, Use};
 
     static TABLES: TableStore = TableStore::new();
 
-    /// Builds the tables: code, constants, variables, the UART, and every stack without its guard.
+    /// Builds the tables: code, constants, variables, the devices, and every stack without its guard.
     pub(crate) fn build() -> Result<Stage1, MapRefusal> {
         let mut tables = Stage1::new(TABLES.take().ok_or(MapRefusal::NoTables)?);
         tables.map_own(image::text(), Use::Code)?;
         tables.map_own(image::rodata(), Use::Constants)?;
         tables.map_own(image::data(), Use::Variables)?;
         tables.map_own(uart::UART_BASE..uart::UART_BASE + 0x1000, Use::Registers)?;
+        for device in [gic::DISTRIBUTOR, gic::REDISTRIBUTORS, lines::GPIO, lines::CLOCK] {
+            tables.map_own(device, Use::Registers)?;
+        }
         for core in (0..CORES).filter_map(CoreId::new) {
             for stack in entry::stacks(core) {
                 tables.map_own(stack, Use::Variables)?;

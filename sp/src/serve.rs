@@ -1,6 +1,5 @@
 //! Owns the loop of one core: message in, answer out. Never holds a lock while it waits.
 
-use crate::arch::regs;
 use crate::arch::smc;
 use crate::console::{self, log};
 use crate::core_id::CoreId;
@@ -8,8 +7,8 @@ use crate::lock::Crashed;
 use crate::{crash, ids, partition};
 use causeway_ffa::call::DirectMessage;
 use causeway_ffa::{Call, Regs};
+use causeway_service::Partition;
 use causeway_service::dispatch::{self, Task};
-use causeway_service::lines::Said;
 use causeway_service::platform::Outgoing;
 
 /// How often in a row the SPMC may refuse what we send before we take it for our bug.
@@ -65,14 +64,14 @@ fn other(received: &Regs, refusals: &mut u32, long: &mut Option<Regs>) -> Outgoi
     *refusals = 0;
     match task {
         Task::Wait | Task::Refused(_) => wait(),
-        Task::Interrupt => {
-            // No device of ours exists yet. An interrupt that stays pending would bring us back
-            // here for ever, and the normal world would never run again on this core.
-            if let Some(intid) = regs::take_interrupt() {
-                console::tell(None, Said::StrayInterrupt { intid, core: regs::this_core().get() });
-            }
-            wait()
-        }
+        Task::Interrupt => match partition::with(Partition::interrupt) {
+            Ok(()) => wait(),
+            Err(crashed) => join_in(crashed, received),
+        },
+        Task::CoreOff(answer) => match partition::with(Partition::core_leaves) {
+            Ok(()) => answer.smc8(),
+            Err(crashed) => join_in(crashed, received),
+        },
         Task::Answer(answer) => answer.smc8(),
         Task::Frame(message) => frame(&message, received),
         Task::Long(message) => {

@@ -1,7 +1,7 @@
 //! Owns the start of each core, up to its first FFA_MSG_WAIT; never serves a call.
 
 use crate::arch::mailbox::Mailbox;
-use crate::arch::{entry, regs, uart, vectors};
+use crate::arch::{entry, gic, lines, regs, uart, vectors};
 use crate::boot::BootBlob;
 use crate::console::log;
 use crate::core_id::CoreId;
@@ -49,6 +49,9 @@ fn bring_up(boot_info: u64, core: CoreId) {
     if let Err(error) = spmc::register_secondary_entry(&mut Smc, entry) {
         panic!("secondary entry: {error:?}");
     }
+    gic::init();
+    lines::init();
+    gic::core_comes(core);
     let policy = blob.policy();
     let started = partition::with(|partition| {
         partition.platform_mut().start(Started { tables, mailbox });
@@ -77,6 +80,7 @@ pub(crate) extern "C" fn secondary_core(core: usize) -> ! {
     regs::trap_floating_point();
     vectors::install(core);
     entry::enter_published_tables();
+    gic::core_comes(core);
     serve::serve(core)
 }
 

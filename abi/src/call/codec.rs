@@ -3,6 +3,7 @@
 use super::{Call, CallId};
 use crate::frame::{Frame, pack};
 use crate::grant::{GrantKind, GrantSummary, GrantTerms, Permission};
+use crate::interrupt::InterruptCall;
 use crate::join::{CopyDirection, JoinName};
 use crate::ledger::{DigestHalf, LedgerScope};
 use crate::vault;
@@ -40,6 +41,7 @@ impl Call {
         Self::decode_args(id, [a, b, c, d])
     }
 
+    #[expect(clippy::too_many_lines, reason = "one table of all calls is clearer whole")]
     fn decode_args(id: CallId, [a, b, c, d]: [u64; 4]) -> Result<Self, Status> {
         Ok(match id {
             CallId::Version => zero([b, c, d]).and(Ok(Self::Version { minor: narrow(a)? }))?,
@@ -102,6 +104,13 @@ impl Call {
                 Self::HypUnmapped { handle: handle(a)?, vm: EndpointId::from_raw(narrow(b)?) }
             }
             CallId::BusKick => zero([a, b, c, d]).and(Ok(Self::BusKick))?,
+            CallId::IrqFetch => Self::Interrupt(InterruptCall::fetch([a, b, c, d])?),
+            CallId::IrqComplete => Self::Interrupt(InterruptCall::complete([a, b, c, d])?),
+            CallId::IrqMask => Self::Interrupt(InterruptCall::mask([a, b, c, d])?),
+            CallId::IrqUnmask => Self::Interrupt(InterruptCall::unmask([a, b, c, d])?),
+            CallId::IrqArm => Self::Interrupt(InterruptCall::arm([a, b, c, d])?),
+            CallId::IrqInfo => Self::Interrupt(InterruptCall::info([a, b, c, d])?),
+            CallId::IrqBind => Self::Interrupt(InterruptCall::bind([a, b, c, d])?),
             CallId::Seal => zero([a, b, c, d]).and(Ok(Self::Seal))?,
             CallId::LedgerHead => {
                 zero([c, d])?;
@@ -125,6 +134,7 @@ impl Call {
             Self::Features { call_number } => [u64::from(call_number), 0, 0, 0],
             Self::Stats { page } => [u64::from(page), 0, 0, 0],
             Self::Events | Self::HypPoll | Self::BusKick | Self::Seal => [0; 4],
+            Self::Interrupt(call) => call.words(),
             Self::LedgerHead { scope, half } => {
                 [u64::from(scope.code()), u64::from(half.code()), 0, 0]
             }

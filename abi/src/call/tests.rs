@@ -1,7 +1,7 @@
 //! Holds the calls to their frames.
 
 use super::*;
-use crate::{GrantKind, Permission, Status};
+use crate::{GrantKind, InfoPage, Permission, Status};
 
 fn summary() -> GrantSummary {
     GrantSummary {
@@ -50,6 +50,14 @@ fn one_of_each() -> Vec<Call> {
         Call::HypMapping { handle, vm },
         Call::HypUnmapped { handle, vm },
         Call::BusKick,
+        Call::Interrupt(InterruptCall::Fetch),
+        Call::Interrupt(InterruptCall::Complete { source: 1 }),
+        Call::Interrupt(InterruptCall::Mask { source: 2 }),
+        Call::Interrupt(InterruptCall::Unmask { source: u16::MAX }),
+        Call::Interrupt(InterruptCall::Arm { source: 1, interval_us: u32::MAX, count: 10_000 }),
+        Call::Interrupt(InterruptCall::Info { source: 1, page: InfoPage::Counts }),
+        Call::Interrupt(InterruptCall::Bind { source: 1, vm: Some(vm) }),
+        Call::Interrupt(InterruptCall::Bind { source: 1, vm: None }),
         Call::Seal,
         Call::LedgerHead { scope: LedgerScope::All, half: DigestHalf::Second },
         Call::LedgerRead { handle, scope: LedgerScope::Own, cursor: 1 << 48 | 7 },

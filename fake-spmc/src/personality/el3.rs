@@ -4,8 +4,8 @@
 //! and seen on QEMU (run): see `shared/reference/spmc-behaviour.md`.
 
 use super::{
-    Arguments, Capacity, Handles, Listing, MemoryVersions, Notifying, Quirks, Response, Retrieves,
-    Stranger,
+    Arguments, Capacity, Controlling, Handles, Listing, MemoryVersions, Notifying, Quirks,
+    Response, Retrieves, Stranger,
 };
 use causeway_ffa::descriptor::Dialect;
 use causeway_ffa::{FfaError, Version};
@@ -46,6 +46,7 @@ pub(super) const QUIRKS: Quirks = Quirks {
     info_regs: ABSENT,
     // S, `spmc_sp_interrupt_handler`: x1, x2 are zero; the partition reads ICC_IAR1 (run).
     interrupt_id: INVALID,
+    controlling: Controlling::OwnGic,
     // plat/qemu: 64 KiB; M, `struct spmc_shmem_obj`: three words before each descriptor (run: 546
     // one-page shares to one receiver, 481 to two).
     capacity: Capacity::Bytes { total: 64 * 1024, overhead: 24 },

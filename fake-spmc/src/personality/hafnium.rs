@@ -4,8 +4,8 @@
 //! Rust S-EL1 partition (run): see `shared/reference/spmc-behaviour.md`.
 
 use super::{
-    Arguments, Capacity, Handles, Listing, MemoryVersions, Notifying, Quirks, Response, Retrieves,
-    Stranger,
+    Arguments, Capacity, Controlling, Handles, Listing, MemoryVersions, Notifying, Quirks,
+    Response, Retrieves, Stranger,
 };
 use causeway_ffa::descriptor::Dialect;
 use causeway_ffa::{FfaError, Version};
@@ -41,6 +41,7 @@ pub(super) const QUIRKS: Quirks = Quirks {
     info_regs: Ok(()),
     // The virtual interrupt's id is in w2 (run).
     interrupt_id: Ok(()),
+    controlling: Controlling::Virtual,
     // MAX_MEM_SHARES, MAX_FRAGMENTS.
     capacity: Capacity::Transactions { count: 100, fragments: 20 },
     handles: Handles::FreeIndexWith(0),

@@ -4,8 +4,8 @@
 //! seen on QEMU with an S-EL0 partition (run): see `shared/reference/spmc-behaviour.md`.
 
 use super::{
-    Arguments, Capacity, Handles, Listing, MemoryVersions, Notifying, Quirks, Response, Retrieves,
-    Stranger,
+    Arguments, Capacity, Controlling, Handles, Listing, MemoryVersions, Notifying, Quirks,
+    Response, Retrieves, Stranger,
 };
 use causeway_ffa::descriptor::Dialect;
 use causeway_ffa::{FfaError, Version};
@@ -47,6 +47,7 @@ pub(super) const QUIRKS: Quirks = Quirks {
     notifying: Notifying::VmsOnly,
     info_regs: ABSENT,
     interrupt_id: ABSENT,
+    controlling: Controlling::Nobody,
     // mm/sp_mem.c: NUM_SHARES.
     capacity: Capacity::Transactions { count: 64, fragments: 1 },
     // mm/sp_mem.c: bit 45 (FFA_MEMORY_HANDLE_SECURE_BIT).

@@ -6,6 +6,7 @@ use crate::layout::{PARTITION, SERVICE};
 use crate::machine::Machine;
 use crate::personality::Personality;
 use crate::spmc::{Left, Routed, SPMC_ID, Spmc};
+use causeway_ffa::call::{Framework, FrameworkMessage, Vcpu, Width};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, Regs, Version};
 use causeway_memshare::Policy;
 use causeway_service::Partition;
@@ -18,6 +19,7 @@ pub struct Floor {
     bell: Bell,
     logged: Logged,
     partition_calls: u64,
+    machine: Arc<Machine>,
 }
 
 impl Floor {
@@ -35,9 +37,9 @@ impl Floor {
         spmc.load(PARTITION, SERVICE, Version::V1_1);
         let spmc = Arc::new(Mutex::new(spmc));
         let (bell, logged) = (Bell::default(), Logged::default());
-        let secure = Secure::new(spmc.clone(), machine, bell.clone(), logged.clone());
+        let secure = Secure::new(spmc.clone(), machine.clone(), bell.clone(), logged.clone());
         let partition = secure::start(secure, policy)?;
-        Ok(Self { spmc, partition, bell, logged, partition_calls: 0 })
+        Ok(Self { spmc, partition, bell, logged, partition_calls: 0, machine })
     }
 
     /// A call of the normal world at the physical instance, carried through the partition if it is
@@ -62,6 +64,32 @@ impl Floor {
             }
         }
         Answer::Error(FfaError::Aborted).encode()
+    }
+
+    /// Runs the partition for the secure interrupts that are pending, as the SPMC does when one comes
+    /// while the normal world runs: FFA_INTERRUPT, to its context that waits.
+    pub fn interrupts(&mut self) {
+        // No interrupt of a level source comes twice before its VM has seen it.
+        for _ in 0..64 {
+            let now = self.machine.now();
+            let pending = self
+                .machine
+                .wires(|wires| wires.pending(now).or_else(|| wires.take_hand_over().then_some(0)));
+            let Some(pending) = pending else { return };
+            let named = self.spmc().quirks().interrupt_id.is_ok();
+            let target = Vcpu { endpoint: PARTITION, vcpu: 0 };
+            let interrupt = if named { pending } else { 0 };
+            let given = Call::Interrupt { target, interrupt }.encode();
+            self.partition.handle(&given, SPMC_ID);
+        }
+    }
+
+    /// The SPMC tells the partition that this core is switched off (PSCI CPU_OFF).
+    pub fn core_off(&mut self) {
+        let params = [0x8400_0002, 0, 0, 0];
+        let message = FrameworkMessage::PowerPsci { params, width: Width::Bits32 };
+        let request = Framework { sender: SPMC_ID, receiver: PARTITION, message };
+        self.partition.handle(&Call::FrameworkReq(request).encode(), SPMC_ID);
     }
 
     /// The SPMC.

@@ -4,6 +4,7 @@
 use super::parts::{Disk, Numbers};
 use crate::layout::{self, PARTITION};
 use crate::machine::{Machine, TICKS_PER_MS};
+use crate::personality::Controlling;
 use crate::spmc::Spmc;
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, FfaError, PageRange, Regs};
@@ -51,7 +52,8 @@ impl Logged {
 #[derive(Debug)]
 pub struct Secure {
     spmc: Arc<Mutex<Spmc>>,
-    machine: Arc<Machine>,
+    pub(super) machine: Arc<Machine>,
+    pub(super) controlling: Controlling,
     bell: Bell,
     logged: Logged,
 }
@@ -63,7 +65,11 @@ impl Secure {
         bell: Bell,
         logged: Logged,
     ) -> Self {
-        Self { spmc, machine, bell, logged }
+        let controlling = {
+            let spmc = spmc.lock().unwrap_or_else(PoisonError::into_inner);
+            spmc.quirks().controlling
+        };
+        Self { spmc, machine, controlling, bell, logged }
     }
 
     fn buffers() -> (u64, u64) {

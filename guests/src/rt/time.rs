@@ -25,7 +25,9 @@ pub fn ticks() -> u64 {
     ticks
 }
 
-fn frequency() -> u64 {
+/// Returns the counter's ticks in a second.
+#[must_use]
+pub fn frequency() -> u64 {
     let frequency: u64;
     // SAFETY: reads a constant register that EL1 may always read.
     unsafe { asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack)) };

@@ -39,6 +39,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if self.policy.copies().any(|c| c.from == caller || c.to == caller) {
             features |= features::JOINS;
         }
+        if self.policy.interrupts().any(|rule| rule.vms().any(|vm| vm == caller)) {
+            features |= features::INTERRUPTS;
+        }
         let version = u64::from(VERSION_MAJOR) << 16 | u64::from(VERSION_MINOR);
         ok(CallId::Version, [version, features, pages, ranges])
     }

@@ -48,6 +48,7 @@ pub(super) fn intrude<const G: usize, const R: usize, const W: usize>(
             | Next::VmReply(_)
             | Next::BusKick { .. }
             | Next::BusFrame { .. }
+            | Next::Interrupt { .. }
             | Next::LedgerHead { .. }
             | Next::LedgerRead { .. }
             | Next::Vault { .. }

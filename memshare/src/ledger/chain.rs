@@ -100,6 +100,9 @@ pub(super) fn body(entry: &Entry) -> [u8; BODY] {
         Action::Copied => (14, 0, 0),
         Action::Kept => (15, 0, 0),
         Action::Served { call_number } => (16, call_number, 0),
+        Action::InterruptBound => (17, 0, 0),
+        Action::InterruptUnbound => (18, 0, 0),
+        Action::InterruptStormed => (19, 0, 0),
     };
     let id = |id: Option<EndpointId>| id.map_or(0xffff, EndpointId::get).to_le_bytes();
     let mut writer = Writer::new();

@@ -176,6 +176,9 @@ impl Policy {
             known(copy.from)?;
             known(copy.to)?;
         }
+        for source in self.interrupts() {
+            source.vms().try_for_each(known)?;
+        }
         self.auditor.map_or(Ok(()), known)?;
         self.sealer.map_or(Ok(()), known)?;
         if self.vms().any(|vm| self.hypervisor == Some(vm)) {
@@ -203,6 +206,6 @@ impl Policy {
     }
 }
 
-const fn fits(pushed: bool, kind: &'static str) -> Result<(), PolicyError> {
+pub(super) const fn fits(pushed: bool, kind: &'static str) -> Result<(), PolicyError> {
     if pushed { Ok(()) } else { Err(PolicyError::TooMany(kind)) }
 }

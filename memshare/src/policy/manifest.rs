@@ -1,8 +1,11 @@
 //! Owns the reading of the policy from the partition manifest; never takes part of a faulty one.
 //! docs/policy.md has the grammar.
 
-use super::{CopyRule, Link, PairRule, Policy, PolicyError, Quota, ReclaimGuard};
-use causeway_abi::Permission;
+use super::{
+    CopyRule, InterruptRule, Link, MAX_HEIRS, PairRule, Policy, PolicyError, Quota, ReclaimGuard,
+    SourceLimit,
+};
+use causeway_abi::{Permission, Trigger};
 use causeway_ffa::{EndpointId, PAGE_SIZE, PageAddr, PageRange};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
@@ -25,7 +28,10 @@ impl Policy {
         for child in node.children() {
             if child.name().starts_with("vm-") {
                 policy.add_vm(id(&child, "id")?)?;
-            } else if !["link-", "copy-"].iter().any(|prefix| child.name().starts_with(prefix)) {
+            } else if !["link-", "copy-", "interrupt-"]
+                .iter()
+                .any(|prefix| child.name().starts_with(prefix))
+            {
                 return Err(PolicyError::Unexpected);
             }
         }
@@ -34,6 +40,8 @@ impl Policy {
                 policy.read_vm(&child)?;
             } else if child.name().starts_with("copy-") {
                 policy.read_copy(&child)?;
+            } else if child.name().starts_with("interrupt-") {
+                policy.read_interrupt(&child)?;
             } else {
                 policy.read_link(&child)?;
             }
@@ -139,6 +147,41 @@ impl Policy {
         let joins = short(need(node, "joins")?, "joins")?;
         let joins = u8::try_from(joins).map_err(|_| PolicyError::BadProperty("joins"))?;
         self.add_copy(CopyRule { from: id(node, "from")?, to: id(node, "to")?, joins })
+    }
+
+    fn read_interrupt(&mut self, node: &FdtNode<'_>) -> Result<(), PolicyError> {
+        only(node, &["intid", "trigger", "vm", "also", "vm-arms", "limit"])?;
+        if node.children().next().is_some() {
+            return Err(PolicyError::Unexpected);
+        }
+        let trigger = match need(node, "trigger")? {
+            b"level\0" => Trigger::Level,
+            b"edge\0" => Trigger::Edge,
+            _ => return Err(PolicyError::BadProperty("trigger")),
+        };
+        let vm = match node.property("vm") {
+            Some(property) => Some(as_id(property.value(), "vm")?),
+            None => None,
+        };
+        let mut heirs = [None; MAX_HEIRS];
+        let also = node.properties().find(|property| property.name() == "also");
+        let also = also.and_then(|property| property.value_as::<&[u8]>().ok()).unwrap_or_default();
+        let (cells_of_heirs, rest) = also.as_chunks::<4>();
+        if cells_of_heirs.len() > MAX_HEIRS || !rest.is_empty() {
+            return Err(PolicyError::BadProperty("also"));
+        }
+        for (heir, cell) in heirs.iter_mut().zip(cells_of_heirs) {
+            *heir = Some(as_id(cell, "also")?);
+        }
+        let vm_arms = match node.property("vm-arms") {
+            Some(property) if property.value().is_empty() => true,
+            Some(_) => return Err(PolicyError::BadProperty("vm-arms")),
+            None => false,
+        };
+        let [burst, refill_us, cooling_ms] = cells(need(node, "limit")?, "limit")?;
+        let limit = SourceLimit { burst, refill_us, cooling_ms };
+        let intid = short(need(node, "intid")?, "intid")?;
+        self.add_interrupt(InterruptRule { intid, trigger, vm, heirs, vm_arms, limit })
     }
 
     fn read_link(&mut self, node: &FdtNode<'_>) -> Result<(), PolicyError> {

@@ -34,7 +34,57 @@ fn the_shipped_manifest_is_read_whole() {
     assert_eq!((policy.auditor(), policy.sealer()), (Some(vm(1)), Some(vm(1))));
     let local = policy.links().filter(|link| link.backend.is_none());
     assert_eq!((policy.links().count(), local.count()), (7, 5));
+    let sources: Vec<_> = policy.interrupts().map(|rule| (rule.intid, rule.vm)).collect();
+    let owned = |intid, raw| (intid, Some(vm(raw)));
+    assert_eq!(sources, [owned(29, 1), owned(40, 1), owned(32, 3), owned(34, 1)]);
+    assert!(policy.may_bind(0, vm(3)) && !policy.may_bind(1, vm(2)) && policy.may_arm(3));
     assert_eq!(policy.check(1152, 6144), Ok(()));
+}
+
+#[test]
+fn a_source_of_interrupts_that_contradicts_itself_or_another_is_refused() {
+    let limit = SourceLimit { burst: 1, refill_us: 1, cooling_ms: 1 };
+    let good = InterruptRule {
+        intid: 40,
+        trigger: causeway_abi::Trigger::Level,
+        vm: Some(vm(1)),
+        heirs: [Some(vm(2)), None, None, None],
+        vm_arms: false,
+        limit,
+    };
+    let mut policy = Policy::new();
+    policy.add_vm(vm(1)).unwrap();
+    policy.add_vm(vm(2)).unwrap();
+    policy.add_interrupt(good).unwrap();
+    let other = InterruptRule { intid: 41, ..good };
+    for (rule, error) in [
+        (InterruptRule { vm: Some(vm(2)), ..good }, PolicyError::Duplicate("interrupt")),
+        (InterruptRule { intid: 15, ..good }, PolicyError::BadProperty("intid")),
+        (InterruptRule { intid: 1020, ..good }, PolicyError::BadProperty("intid")),
+        (InterruptRule { vm: Some(vm(2)), ..other }, PolicyError::Duplicate("also")),
+        (
+            InterruptRule { vm: None, heirs: [None; MAX_HEIRS], ..other },
+            PolicyError::BadProperty("vm"),
+        ),
+        (
+            InterruptRule { limit: SourceLimit { burst: 0, ..limit }, ..other },
+            PolicyError::BadProperty("limit"),
+        ),
+        (
+            InterruptRule { limit: SourceLimit { refill_us: 0, ..limit }, ..other },
+            PolicyError::BadProperty("limit"),
+        ),
+        (
+            InterruptRule { limit: SourceLimit { cooling_ms: 0, ..limit }, ..other },
+            PolicyError::BadProperty("limit"),
+        ),
+    ] {
+        let before = policy;
+        assert_eq!(policy.add_interrupt(rule), Err(error));
+        assert_eq!(policy, before);
+    }
+    policy.add_interrupt(InterruptRule { vm: Some(vm(9)), ..other }).unwrap();
+    assert_eq!(policy.check(0, 0), Err(PolicyError::UnknownVm(vm(9))));
 }
 
 #[test]

@@ -178,12 +178,45 @@ impl Vcpu {
     }
 }
 
+/// HCR_EL2: VM, SWIO, FMO, IMO, AMO, FB, BSU = inner shareable, TWI, TSC, TIDCP, TACR, TSW, RW, TLOR,
+/// TERR. What a VM could leave behind in a register that is not saved, traps.
+const HCR: u64 = 1
+    | 0b11_1010
+    | 1 << 9
+    | 1 << 10
+    | 1 << 13
+    | 1 << 19
+    | 1 << 20
+    | 1 << 21
+    | 1 << 22
+    | 1 << 31
+    | 1 << 35
+    | 1 << 36;
+/// HCR_EL2.VI: a virtual interrupt is pending for the VM that runs.
+const HCR_VI: u64 = 1 << 7;
+
+/// What the VM that runs next on this core sees of its interrupt line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VirtualIrq {
+    /// Raised: the VM takes it as soon as it lets interrupts through.
+    Pending,
+    /// Low.
+    None,
+}
+
+/// Sets this core's virtual interrupt line.
+pub(crate) fn show_interrupt(line: VirtualIrq) {
+    let bit = match line {
+        VirtualIrq::Pending => HCR_VI,
+        VirtualIrq::None => 0,
+    };
+    write_sysreg!("hcr_el2", HCR | bit);
+    isb();
+}
+
 /// Sets up what every VM has in common on this core.
 pub(crate) fn init_core() {
-    // VM, SWIO, FMO, IMO, AMO, FB, BSU = inner shareable, TWI, TSC, TIDCP, TACR, TSW, RW, TLOR,
-    // TERR. What a VM could leave behind in a register that is not saved, traps.
-    let hcr = 1 | 0b11_1010 | 1 << 9 | 1 << 10 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22;
-    write_sysreg!("hcr_el2", hcr | 1 << 31 | 1 << 35 | 1 << 36);
+    write_sysreg!("hcr_el2", HCR);
     // 39-bit guest-physical addresses, walk from level 1, write-back inner-shareable walks, 40-bit
     // output, 8-bit VMID; bit 31 is RES1.
     let vtcr = 25 | 1 << 6 | 1 << 8 | 1 << 10 | 3 << 12 | 2 << 16 | 1 << 31;

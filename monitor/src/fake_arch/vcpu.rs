@@ -49,4 +49,12 @@ impl Vcpu {
     pub(crate) fn inject_undefined(&mut self) {}
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VirtualIrq {
+    Pending,
+    None,
+}
+
+pub(crate) fn show_interrupt(_line: VirtualIrq) {}
+
 pub(crate) fn init_core() {}

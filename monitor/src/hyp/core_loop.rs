@@ -3,7 +3,7 @@
 use super::dispatch::{self, Reaction};
 use super::{Ending, finish, lives, partition, state};
 use crate::arch::uart::say;
-use crate::arch::vcpu::{Exit, Vcpu};
+use crate::arch::vcpu::{self, Exit, Vcpu, VirtualIrq};
 use crate::arch::{gic, sysreg, timer};
 use causeway_monitor::config::EndRule;
 use causeway_monitor::layout::{Processor, VM_COUNT, VmIndex};
@@ -42,6 +42,8 @@ pub(crate) struct Core {
     tries: [u32; VM_COUNT],
     /// By when the run must be over, once it is about to be.
     end_by: Option<u64>,
+    /// The interrupt line that the hardware shows to the VM.
+    line: VirtualIrq,
 }
 
 /// What to do after a trap.
@@ -62,6 +64,7 @@ impl Core {
             step_due: [0; VM_COUNT],
             tries: [0; VM_COUNT],
             end_by: None,
+            line: VirtualIrq::None,
         }
     }
 
@@ -234,6 +237,7 @@ impl Core {
         let alone = self.own_processors().count() == 1;
         timer::arm(self.next_look(if alone { IDLE_MS } else { SLICE_MS }));
         loop {
+            self.show_line(processor);
             let next = match vcpu.run() {
                 Exit::Interrupt => Next::Reschedule,
                 Exit::SystemError => condemn(vm, format_args!("system_error")),
@@ -244,6 +248,17 @@ impl Core {
             }
         }
         timer::disarm();
+    }
+
+    /// A VM's doorbells are its one interrupt: its first processor's line is up while one waits to be
+    /// fetched.
+    fn show_line(&mut self, processor: Processor) {
+        let rings = processor.number == 0 && state::NOTIFY.lock().is_pending(processor.vm);
+        let line = if rings { VirtualIrq::Pending } else { VirtualIrq::None };
+        if self.line != line {
+            vcpu::show_interrupt(line);
+            self.line = line;
+        }
     }
 
     fn handle(&mut self, processor: Processor, trap: Trap, vcpu: &mut Vcpu) -> Next {

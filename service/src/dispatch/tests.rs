@@ -54,7 +54,9 @@ fn power_messages_count_only_from_the_spmc() {
     for (sender, status) in [(0x8000_u64, 0), (0, u64::from(u32::MAX - 2)), (1, 0xffff_fffd)] {
         let parties = sender << 16 | 0x8001;
         let psci = request(0x8400_006F, parties, [1 << 31, 0x8400_0002, 0, 0, 0, 0]);
-        let Task::Answer(answer) = task(&psci, SPMC) else { panic!("no answer") };
+        let (Task::Answer(answer) | Task::CoreOff(answer)) = task(&psci, SPMC) else {
+            panic!("no answer")
+        };
         assert_eq!(answer.x(0), 0x8400_0070);
         assert_eq!(answer.x(1), 0x8001 << 16 | sender);
         assert_eq!(answer.x(2), 1 << 31 | 2);
@@ -67,9 +69,23 @@ fn a_power_message_with_stale_registers_is_agreed_to_all_the_same() {
     let stale = u64::MAX;
     for x3 in [0x8400_0002, stale] {
         let psci = request(0x8400_006F, 0x8000_8001, [1 << 31, x3, stale, stale, stale, stale]);
-        let Task::Answer(answer) = task(&psci, SPMC) else { panic!("no answer") };
+        let (Task::Answer(answer) | Task::CoreOff(answer)) = task(&psci, SPMC) else {
+            panic!("no answer")
+        };
         assert_eq!((answer.x(0), answer.x(2), answer.x(3)), (0x8400_0070, 1 << 31 | 2, 0));
     }
+}
+
+#[test]
+fn only_the_spmcs_cpu_off_lets_go_of_the_core() {
+    let leaves = |x1, x3, x4| {
+        let psci = request(0x8400_006F, x1, [1 << 31, x3, x4, 0, 0, 0]);
+        matches!(task(&psci, SPMC), Task::CoreOff(_))
+    };
+    assert!(leaves(0x8000_8001, 0x8400_0002, 0));
+    assert!(leaves(0x8000_8001, 0x8400_0002, u64::MAX), "with a stale register as well");
+    assert!(!leaves(0x8000_8001, 0x8400_0001, 0) && !leaves(0x8000_8001, 0xc400_0003, 0));
+    assert!(!leaves(0x0001_8001, 0x8400_0002, 0), "a VM's word is none");
 }
 
 #[test]
@@ -92,7 +108,7 @@ fn whoever_waits_gets_an_answer_whatever_else_the_registers_hold() {
                 for x3 in odd {
                     let regs = request(id, x1, [x2, x3, x3, x2, x3, x2]);
                     match task(&regs, SPMC) {
-                        Task::Answer(answer) => {
+                        Task::Answer(answer) | Task::CoreOff(answer) => {
                             // Framework messages are answered in 32 bits (DEN0077A 1.2, 18.2).
                             let framework = answer.x(2) != 0;
                             let expected = if framework { 0x8400_0070 } else { id + 1 };
@@ -142,7 +158,8 @@ fn kb_27_a_core_that_goes_off_or_comes_back_reaches_no_grant() {
         for flags in [1_u64 << 31, 1 << 31 | 1] {
             let message = request(0x8400_006F, 0x8000_8001, [flags, operation, 0, 0, 0, 0]);
             let reached = task(&message, SPMC);
-            assert!(matches!(reached, Task::Answer(_)), "{operation:#x}: {reached:?}");
+            let answered = matches!(reached, Task::Answer(_) | Task::CoreOff(_));
+            assert!(answered, "{operation:#x}: {reached:?}");
         }
     }
     for vector in [0, 27, 1023] {

@@ -66,23 +66,22 @@ pub(crate) fn trap_floating_point() {
     }
 }
 
-/// Takes the pending secure interrupt of this core, if there is one, and ends it.
-/// Source: IHI0069, ICC_IAR1_EL1 (INTIDs 1020 to 1023 are none) and ICC_EOIR1_EL1.
-pub(crate) fn take_interrupt() -> Option<u64> {
-    let intid: u64;
-    // SAFETY: acknowledging moves one secure Group 1 interrupt from pending to active, on this
-    // core's interface only.
+/// Waits until all earlier accesses are done: a device has let go of its line, the controller has heard.
+pub(crate) fn data_barrier() {
+    // SAFETY: a barrier changes no state of the program.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
+/// Has this core's secure timer interrupt at `deadline` of the counter; `None`: not at all. Source:
+/// DDI0487, CNTPS_CVAL_EL1 (S3_7_C14_C2_2) and CNTPS_CTL_EL1 (S3_7_C14_C2_1): bit 0 enables.
+pub(crate) fn set_secure_timer(deadline: Option<u64>) {
+    let (at, on) = deadline.map_or((u64::MAX, 0_u64), |at| (at, 1));
+    // SAFETY: writes this core's secure timer, which is S-EL1's own (SCR_EL3.ST is for S-EL1 to use,
+    // DDI0487); its interrupt is masked here and comes as FFA_INTERRUPT. No memory is touched.
     unsafe {
-        asm!("mrs {}, S3_0_C12_C12_0", "dsb sy", out(reg) intid, options(nostack, preserves_flags));
+        asm!("msr S3_7_C14_C2_2, {at}", "msr S3_7_C14_C2_1, {on}", "isb",
+            at = in(reg) at, on = in(reg) on, options(nomem, nostack, preserves_flags));
     }
-    if (1020..=1023).contains(&intid) {
-        return None;
-    }
-    // SAFETY: ends the interrupt that was acknowledged just above, as the architecture asks.
-    unsafe {
-        asm!("msr S3_0_C12_C12_1, {}", "isb", in(reg) intid, options(nostack, preserves_flags));
-    }
-    Some(intid)
 }
 
 /// Raises a non-secure Group 1 SGI. Source: IHI0069, ICC_ASGI1R_EL1.

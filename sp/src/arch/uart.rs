@@ -1,6 +1,6 @@
 //! Owns the secure UART (a PL011 at 0x0904_0000); never decides what is printed.
 
-use arm_pl011_uart::{PL011Registers, Uart, UniqueMmioPointer};
+use arm_pl011_uart::{Interrupts, PL011Registers, Uart, UniqueMmioPointer};
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
 use spin::mutex::SpinMutex;
@@ -35,4 +35,21 @@ pub(crate) fn print(args: fmt::Arguments<'_>) -> fmt::Result {
         core::hint::spin_loop();
     }
     Err(fmt::Error)
+}
+
+/// Makes the UART let go of its line.
+pub(crate) fn quiet() {
+    if let Some(uart) = UART.lock().as_mut() {
+        uart.set_interrupt_masks(Interrupts::empty());
+        uart.clear_interrupts(Interrupts::all());
+    }
+}
+
+/// Makes the UART raise its line when it has sent what is printed next: one line, now.
+pub(crate) fn provoke() {
+    if let Some(uart) = UART.lock().as_mut() {
+        uart.set_interrupt_masks(Interrupts::TXI);
+        // The line says what it is for; that it could not be printed is seen by what does not come.
+        let _unprinted = uart.write_str("[sp] the UART was made to interrupt\n").is_err();
+    }
 }

@@ -59,7 +59,8 @@ fn run(name: &str, checks: &[String]) {
 
 /// A value of a field that calls accept: the smallest that all of them name, and a wide one.
 fn sample(field: Field, wide: bool) -> u64 {
-    let named = ["kind", "permission", "direction", "scope", "half", "sgi", "count", "purpose"];
+    let named =
+        ["kind", "permission", "direction", "scope", "half", "sgi", "count", "purpose", "info"];
     let is_named = named.contains(&field.name);
     if wide && !is_named { 0x1122_3344_5566_7788 & (field.mask() >> field.low) } else { 1 }
 }
