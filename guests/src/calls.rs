@@ -261,6 +261,14 @@ pub fn message(sender: u16, receiver: u16, frame: Frame) -> Result<Frame, Met> {
     Ok(answer)
 }
 
+/// The registers of a call of the partition, for whoever makes it another way.
+#[must_use]
+pub fn registers(call: &Call) -> [u64; 8] {
+    let who = (u64::from(signal::own_id()) << 16) | u64::from(PARTITION);
+    let [a, b, c, d, e] = call.encode();
+    [id::DIRECT_REQUEST, who, 0, a, b, c, d, e]
+}
+
 /// Sends any frame to the partition and reads the answer.
 ///
 /// # Errors

@@ -61,6 +61,8 @@ pub fn frontend(boot: &Boot) {
             "rng" => devices::rng::run,
             "console" => devices::console::run,
             "irq" => irq::demo::first,
+            "irq_figures" => irq::figures::first,
+            "irq_situations" => irq::situations::first,
             "capacity" => capacity::owner,
             "unconfirmed" => unconfirmed::controller,
             "seal" => seal::sealer,
@@ -132,6 +134,8 @@ pub fn hostile(boot: &Boot) {
             "interleaved" => interleaved::third,
             "refusals" => refusals::peer,
             "irq" => irq::demo::third,
+            "irq_figures" => irq::figures::third,
+            "irq_situations" => irq::situations::third,
             _ => return None,
         })
     });

@@ -2,6 +2,7 @@
 //! Never decides anything about a VM, a share or a call.
 
 pub(crate) mod boot;
+pub(crate) mod clock;
 pub(crate) mod gic;
 pub(crate) mod mmu;
 pub(crate) mod phys;

@@ -2,6 +2,7 @@
 //! partition below. Never decides anything.
 
 pub(crate) mod boot;
+pub(crate) mod clock;
 pub(crate) mod gic;
 pub(crate) mod phys;
 pub(crate) mod pool;

@@ -4,7 +4,7 @@ use super::at_once::{AT_ONCE, INTERLEAVED, INTERLEAVED_RAW};
 use super::broker::{CAPACITY, CAPACITY_SPMC, COPY, KILLS, LEDGER, REFUSALS, SEAL, UNCONFIRMED};
 use super::demos::{DEMO_CONSOLE, DEMO_MINIMAL, DEMO_RNG};
 use super::figures::FIGURES;
-use super::irq::DEMO_IRQ;
+use super::irq::{DEMO_IRQ, FIGURES as IRQ_FIGURES, SITUATIONS as IRQ_SITUATIONS};
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::net::{DEMO_NET, NET_IMAGE_FLIPPED, NET_LOSS};
 use super::security::{ENTROPY, ENTROPY_NONE};
@@ -397,4 +397,6 @@ pub const JOBS: &[Job] = &[
     NET_LOSS,
     NET_IMAGE_FLIPPED,
     DEMO_IRQ,
+    IRQ_FIGURES,
+    IRQ_SITUATIONS,
 ];

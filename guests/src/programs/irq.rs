@@ -1,6 +1,8 @@
 //! The jobs about interrupts of secure devices: what they have in common. Never a job's content.
 
 pub(super) mod demo;
+pub(super) mod figures;
+pub(super) mod situations;
 
 use crate::calls::{self, Met};
 use causeway_abi::{Call, InfoPage, InterruptCall, SourceId};
@@ -34,7 +36,14 @@ pub(super) fn counts(source: SourceId) -> Counts {
     Counts { taken, delivered, coalesced, dropped }
 }
 
-/// Opens a source; it may be open.
+/// How often a source came out of turn, and how often its limit masked it.
+pub(super) fn troubles(source: SourceId) -> [u64; 2] {
+    let info = call(InterruptCall::Info { source, page: InfoPage::Device });
+    let [out_of_turn, storms, ..] = info.unwrap_or_default();
+    [out_of_turn, storms]
+}
+
+/// Opens a source.
 pub(super) fn unmask(source: SourceId) -> Result<(), Met> {
     call(InterruptCall::Unmask { source }).map(|_| ())
 }

@@ -19,6 +19,12 @@ pub mod vendor {
     pub const LAST_REFUSAL: u64 = 0xc600_0006;
     /// x1 = VM: what it owns (x1-x4) and what the partition charges to it (x5-x7).
     pub const AUDIT: u64 = 0xc600_0007;
+    /// x1 = source, x2 = VM (0 nobody): who hears of its interrupts.
+    pub const BIND: u64 = 0xc600_0018;
+    /// x1 = core, x2 = 0 off / 1 on.
+    pub const CORE: u64 = 0xc600_0019;
+    /// x1 = how often the clock's interrupt is made to come without cause.
+    pub const LIE: u64 = 0xc600_001a;
     /// x1 = doorbells, x2 = calls that reached the partition, since power-on.
     pub const COUNTS: u64 = 0xc600_0008;
 }

@@ -43,8 +43,51 @@ global_asm!(
     "b 3b",
 );
 
+// The same, but for one HVC with the eight registers of the page, whose answer follows them there, and
+// CPU_OFF. The monitor keeps x9.
+global_asm!(
+    ".global causeway_second_call",
+    "causeway_second_call:",
+    "mov x9, x0",
+    "ldp x0, x1, [x9]",
+    "ldp x2, x3, [x9, #16]",
+    "ldp x4, x5, [x9, #32]",
+    "ldp x6, x7, [x9, #48]",
+    "hvc #0",
+    "stp x0, x1, [x9, #64]",
+    "stp x2, x3, [x9, #80]",
+    "dmb sy",
+    "mov x1, #1",
+    "str x1, [x9, #128]",
+    "4: mov w0, #0x0002",
+    "movk w0, #0x8400, lsl #16",
+    "hvc #0",
+    "b 4b",
+);
+
 unsafe extern "C" {
     fn causeway_second_processor();
+    fn causeway_second_call();
+}
+
+/// PSCI AFFINITY_INFO, SMC64.
+const AFFINITY_INFO: u64 = 0xc400_0004;
+
+/// Has the second processor make one call and switch itself off; returns x0-x3 of the answer. `None` if
+/// it cannot be switched on, or is not off again within `millis`.
+#[must_use]
+pub fn call_once(regs: [u64; 8], millis: u64) -> Option<[u64; 4]> {
+    let page = pages::take(1);
+    for (at, value) in (page..).step_by(8).zip(regs) {
+        access::write_u64(at, value);
+    }
+    let entry = (causeway_second_call as *const ()).expose_provenance();
+    let entry = u64::try_from(entry).ok()?;
+    let on = time::wait_until(millis, || hvc::call([CPU_ON, 1, entry, page, 0, 0, 0, 0])[0] == 0);
+    let off =
+        on && time::wait_until(millis, || hvc::call([AFFINITY_INFO, 1, 0, 0, 0, 0, 0, 0])[0] == 1);
+    let done = off && access::read_u64(page + 128) == 1;
+    done.then(|| [64, 72, 80, 88].map(|at| access::read_u64(page + at)))
 }
 
 /// The second processor, which waits for orders.

@@ -86,6 +86,12 @@ pub fn fetch() {
     }
 }
 
+/// Reports whether a byte of a word from another VM was fetched and not taken yet.
+#[must_use]
+pub fn has_word(sender: u16) -> bool {
+    FROM_VMS.load(Ordering::Relaxed) & STROBE << shift(sender) != 0
+}
+
 /// Takes those of `bits` that other VMs have set.
 #[must_use]
 pub fn take_from_vms(bits: u64) -> u64 {

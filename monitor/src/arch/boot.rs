@@ -72,7 +72,7 @@ pub(crate) fn start(core: usize) -> bool {
     let Some(stack) = STACKS.get(core) else { return false };
     // SAFETY: the stack belongs to this core alone, lives for ever, and is mapped with the same
     // attributes in the table of the start-up code and in the final one (the guard page is not
-    // part of it). A core is started at most once.
+    // part of it). A core is started once, and again only when EL3 has said that it is off.
     let started = unsafe {
         start_core::<smccc::Smc, _, STACK_PAGES>(core as u64, stack.stack.get(), move || {
             vcpu::set_vectors();

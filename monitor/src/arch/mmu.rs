@@ -30,6 +30,9 @@ const GIC: PhysRange = PhysRange { base: 0x0800_0000, len_bytes: 0x0100_0000 };
 /// UART0.
 const UART: PhysRange = PhysRange { base: 0x0900_0000, len_bytes: 0x1000 };
 
+/// The clock, which tests make lie.
+const CLOCK: PhysRange = PhysRange { base: super::clock::BASE, len_bytes: 0x1000 };
+
 struct Table(RootTable<El2, Pool>);
 // SAFETY: after `build` the table is only read, and only its root address.
 unsafe impl Send for Table {}
@@ -56,6 +59,7 @@ pub(crate) fn build() {
         let sections = Sections::of_image();
         map(GIC, DEVICE);
         map(UART, DEVICE);
+        map(CLOCK, DEVICE);
         map(CONFIG, CONSTANT);
         map(sections.text, CODE);
         map(sections.rodata, CONSTANT);

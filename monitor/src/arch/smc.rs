@@ -23,3 +23,20 @@ pub(crate) fn system_off() -> ! {
         super::sysreg::wfi();
     }
 }
+
+/// PSCI CPU_OFF, AFFINITY_INFO (SMC64), and its answer for a core that is off. Source: DEN0022, 5.1.
+const PSCI_CPU_OFF: u64 = 0x8400_0002;
+const PSCI_AFFINITY_INFO: u64 = 0xc400_0004;
+const OFF: u64 = 1;
+
+/// Switches this core off. Returns only if EL3 refuses.
+pub(crate) fn core_off() {
+    call(&[PSCI_CPU_OFF, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+/// Reports whether a core is off.
+pub(crate) fn is_off(core: usize) -> bool {
+    let mpidr = ((core / 16) << 8 | core % 16) as u64;
+    let [answer, ..] = call(&[PSCI_AFFINITY_INFO, mpidr, 0, 0, 0, 0, 0, 0]);
+    answer == OFF
+}

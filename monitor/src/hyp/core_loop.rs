@@ -4,7 +4,7 @@ use super::dispatch::{self, Reaction};
 use super::{Ending, finish, lives, partition, state};
 use crate::arch::uart::say;
 use crate::arch::vcpu::{self, Exit, Vcpu, VirtualIrq};
-use crate::arch::{gic, sysreg, timer};
+use crate::arch::{gic, smc, sysreg, timer};
 use causeway_monitor::config::EndRule;
 use causeway_monitor::layout::{Processor, VM_COUNT, VmIndex};
 use causeway_monitor::lifecycle::{Outcome, Phase, Progress};
@@ -72,6 +72,9 @@ impl Core {
     pub(crate) fn run(mut self) -> ! {
         loop {
             self.take_interrupts();
+            if state::must_leave(self.number) {
+                self.leave();
+            }
             if self.number == 0 {
                 partition::poll_if_due();
                 self.end_if_over();
@@ -202,6 +205,19 @@ impl Core {
             look = look.min(deadline.max(now + timer::ticks_of_ms(1) / 2));
         }
         look
+    }
+
+    /// Switches this core off, with nobody's registers in it.
+    fn leave(&mut self) {
+        if let Some(loaded) = self.loaded.take() {
+            let mut vcpu = state::vcpu(loaded.processor).lock();
+            if vcpu.starts() == loaded.starts {
+                vcpu.save();
+            }
+        }
+        say!("CORE OFF core={}", self.number);
+        timer::disarm();
+        smc::core_off();
     }
 
     fn idle(&self) {

@@ -3,6 +3,7 @@
 #[cfg(feature = "raw")]
 mod below;
 mod ffa;
+mod hardware;
 mod psci;
 
 use super::memory::MEMORY;
@@ -75,6 +76,7 @@ pub(crate) fn call(processor: Processor, regs: &Regs8) -> Reaction {
         id @ 0xc600_0001..=0xc600_0006 => one(vendor(processor, id, regs[1], regs[2])),
         0xc600_0007 => Reaction::Answer(audit(vm, regs[1])),
         0xc600_0008 => Reaction::Answer(counts()),
+        id @ 0xc600_0018..=0xc600_001a => one(hardware::call(vm, id, regs[1], regs[2])),
         #[cfg(feature = "raw")]
         id if [FuncId::DirectReq32.raw(), FuncId::DirectReq64.raw()].contains(&id) => {
             Reaction::Answer(partition::carry_unchecked(processor, regs))

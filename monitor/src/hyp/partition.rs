@@ -5,7 +5,7 @@ use super::state::{self, COUNTERS, NOTIFY};
 use crate::arch::gic::DOORBELL_SGI;
 use crate::arch::uart::say;
 use crate::arch::{smc, timer};
-use causeway_abi::{Call as Service, Reply, Status};
+use causeway_abi::{Call as Service, InterruptCall, Reply, SourceId, Status};
 use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, Regs, Version, Width};
 use causeway_monitor::config::Confirm;
@@ -204,6 +204,11 @@ pub(crate) fn was_unmapped(handle: MemHandle, vm: VmIndex) {
     {
         say!("HYP_UNMAPPED handle={handle} vm={} refused: {}", vm.id().get(), status.name());
     }
+}
+
+/// Tells the partition who hears of a source of interrupts from now on.
+pub(crate) fn bind_source(source: SourceId, vm: Option<EndpointId>) -> Result<(), Status> {
+    service(Service::Interrupt(InterruptCall::Bind { source, vm })).map(|_| ())
 }
 
 /// What the partition charges to a VM: grants, pages, ranges.

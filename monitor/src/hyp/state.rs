@@ -47,9 +47,27 @@ pub(crate) static FAULT_SKIPS: [Mutex<Skips>; VM_COUNT] =
 /// How much of a VM's RAM the scrub before its next life has zeroed.
 pub(crate) static SCRUBBED: [AtomicU64; VM_COUNT] = [const { AtomicU64::new(0) }; VM_COUNT];
 
+/// Cores that are asked to switch themselves off, bit n for core n.
+static LEAVING: AtomicU64 = AtomicU64::new(0);
+
 static CONSOLES: [Mutex<LineBuffer>; VM_COUNT] =
     [const { Mutex::new(LineBuffer::new()) }; VM_COUNT];
 static STAGE2: Once<[Mutex<Stage2Map<Pool>>; VM_COUNT]> = Once::new();
+
+/// Asks a core to switch itself off.
+pub(crate) fn ask_to_leave(core: usize) {
+    LEAVING.fetch_or(1 << core, Ordering::AcqRel);
+}
+
+/// Asks it no more.
+pub(crate) fn ask_to_stay(core: usize) {
+    LEAVING.fetch_and(!(1 << core), Ordering::AcqRel);
+}
+
+/// Reports whether a core is asked to switch itself off.
+pub(crate) fn must_leave(core: usize) -> bool {
+    LEAVING.load(Ordering::Acquire) & 1 << core != 0
+}
 
 /// Builds every VM's stage-2 table.
 pub(crate) fn build_stage2(config: &BootConfig<'_>) {
