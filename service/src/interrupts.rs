@@ -26,7 +26,7 @@ pub(crate) struct Interrupts {
     alarm_core: Option<u16>,
     /// The alarm may have to change.
     unsettled: bool,
-    ticks_per_us: u64,
+    ticks_per_second: u64,
 }
 
 impl Interrupts {
@@ -38,8 +38,13 @@ impl Interrupts {
             alarm: None,
             alarm_core: None,
             unsettled: false,
-            ticks_per_us: 1,
+            ticks_per_second: 0,
         }
+    }
+
+    /// So many microseconds in ticks, rounded down.
+    const fn ticks(&self, microseconds: u64) -> u64 {
+        microseconds.saturating_mul(self.ticks_per_second) / 1_000_000
     }
 
     fn is_present(&self, source: SourceId) -> bool {
@@ -51,27 +56,25 @@ impl Interrupts {
     }
 }
 
-fn terms(policy: &Policy, ticks_per_us: u64) -> ([Option<SourceTerms>; MAX_SOURCES], usize) {
+fn terms(policy: &Policy, ticks: impl Fn(u64) -> u64) -> [Option<SourceTerms>; MAX_SOURCES] {
     let mut all = [None; MAX_SOURCES];
-    let mut count = 0;
     for (slot, rule) in all.iter_mut().zip(policy.interrupts()) {
-        let refill = u64::from(rule.limit.refill_us).saturating_mul(ticks_per_us);
-        let cooling = u64::from(rule.limit.cooling_ms).saturating_mul(1000);
-        let cooling = cooling.saturating_mul(ticks_per_us);
+        // A limit that rounds to nothing would be none.
+        let refill = ticks(u64::from(rule.limit.refill_us)).max(1);
+        let cooling = ticks(u64::from(rule.limit.cooling_ms).saturating_mul(1000)).max(1);
         let limit = Limit { burst: rule.limit.burst, refill, cooling };
         let (intid, trigger, vm) = (u32::from(rule.intid), rule.trigger, rule.vm);
         *slot = Some(SourceTerms { intid, trigger, vm, limit });
-        count += 1;
     }
-    (all, count)
+    all
 }
 
 impl<P: Platform> Partition<P> {
     /// Takes the policy's sources, and claims those whose device is there. All are closed.
     pub(crate) fn start_interrupts(&mut self, policy: &Policy) {
         let Self { interrupts, platform, .. } = self;
-        interrupts.ticks_per_us = (platform.ticks_per_second() / 1_000_000).max(1);
-        let (all, count) = terms(policy, interrupts.ticks_per_us);
+        interrupts.ticks_per_second = platform.ticks_per_second();
+        let all = terms(policy, |microseconds| interrupts.ticks(microseconds));
         match Router::new(all.iter().copied().flatten()) {
             Ok(router) => interrupts.router = router,
             Err(error) => {
@@ -86,7 +89,7 @@ impl<P: Platform> Partition<P> {
                 platform.open(alarm);
             }
         }
-        for (slot, terms) in interrupts.present.iter_mut().zip(all.iter().flatten()).take(count) {
+        for (slot, terms) in interrupts.present.iter_mut().zip(all.iter().flatten()) {
             let is_alarm = alarm == Some(terms.intid);
             *slot = is_alarm
                 || platform.is_known(terms.intid) && platform.claim(terms.intid, terms.trigger);
@@ -337,7 +340,7 @@ impl<P: Platform> Partition<P> {
         }
         let intid = standing.terms.intid;
         if self.platform.alarm_intid() == Some(intid) {
-            let interval = u64::from(interval_us).saturating_mul(self.interrupts.ticks_per_us);
+            let interval = self.interrupts.ticks(u64::from(interval_us));
             let ticker = Ticker::new(now, interval, count);
             self.interrupts.router.arm(vm, source, ticker).map_err(IrqError::status)?;
             self.interrupts.unsettled = true;

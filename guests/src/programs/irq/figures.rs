@@ -20,14 +20,14 @@ const ROUNDS: usize = 3;
 /// VM 1.
 pub(in crate::programs) fn first(_boot: &Boot) {
     interrupt::serve(true);
-    let per_us = time::frequency() / 1_000_000;
+    let interval = u64::from(INTERVAL_US) * time::frequency() / 1_000_000;
     let seen = interrupt::seen(TIMER);
     let opened = unmask(TIMER);
     let begin = time::ticks();
     let armed = tick(INTERVAL_US, TICKS);
     let ticks = u64::from(TICKS);
     let came = interrupt::wait(MILLIS, || seen.events() >= ticks);
-    let elapsed = (time::ticks() - begin) / (u64::from(INTERVAL_US) * per_us).max(1);
+    let elapsed = (time::ticks() - begin) / interval.max(1);
     let below = counts(TIMER);
     let told = below.delivered + below.coalesced;
     check!(
@@ -38,7 +38,9 @@ pub(in crate::programs) fn first(_boot: &Boot) {
     let by_clock = (ticks..=ticks + 2).contains(&elapsed) && seen.events() == ticks;
     check!("irq_figures/as_many_as_the_counter_says", by_clock, "{elapsed} {}", seen.events());
     check!("irq_figures/9900_are_delivered_each_for_itself", below.delivered >= 9_900, "{below:?}");
-    let (worst, mean) = (seen.worst(), seen.mean());
+    // On this machine an instruction takes a nanosecond.
+    let instructions = |ticks: u64| ticks * 1_000_000 / (time::frequency() / 1000).max(1);
+    let (worst, mean) = (instructions(seen.worst()), instructions(seen.mean()));
     let undisturbed = round(0, 0);
     let disturbed = round(STORM_US, u32::MAX);
     let after = counts(TIMER);
@@ -51,7 +53,8 @@ pub(in crate::programs) fn first(_boot: &Boot) {
     );
     let pace = disturbed * 100 / undisturbed.max(1);
     check!("irq_figures/others_keep_90_percent_of_their_pace", pace >= 90, "{pace}");
-    let opened = unmask(TIMER);
+    // Its cooling time may not be quite over.
+    let opened = time::wait_until(MILLIS, || unmask(TIMER).is_ok());
     let before = counts(TIMER);
     let computing = round(1_000, 20);
     let Counts { delivered, coalesced, .. } = counts(TIMER);
@@ -59,8 +62,8 @@ pub(in crate::programs) fn first(_boot: &Boot) {
     let told_then = during + coalesced - before.coalesced;
     check!(
         "irq_figures/computing_vm_is_preempted",
-        opened.is_ok() && computing > 0 && during >= 18 && told_then == 20,
-        "{opened:?} {computing} {during} {told_then}"
+        opened && computing > 0 && during >= 18 && told_then == 20,
+        "{opened} {computing} {during} {told_then}"
     );
     say!(
         "RESULT job=irq_figures ticks_by_counter={elapsed} ticks_told={told} delivered={} \
@@ -91,7 +94,7 @@ fn round(interval_us: u32, count: u32) -> u64 {
 pub(in crate::programs) fn third(_boot: &Boot) {
     for _ in 0..ROUNDS {
         let _go = signal::receive_within(1, MILLIS);
-        let end = time::ticks() + WINDOW_US * (time::frequency() / 1_000_000);
+        let end = time::ticks() + WINDOW_US * time::frequency() / 1_000_000;
         let mut counted = 0_u64;
         while time::ticks() < end {
             counted += 1;
