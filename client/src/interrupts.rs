@@ -2,18 +2,42 @@
 //! docs/interrupts.md tells how they are used.
 //!
 //! ```no_run
-//! # fn f(connection: &causeway_client::Connection<'_>) -> Result<(), causeway_client::Error> {
-//! use causeway_client::interrupts::Source;
+//! use causeway_client::interrupts::{self, Counts, Event, Source, State, Troubles};
+//! use causeway_client::{Connection, Error};
 //!
-//! let timer = Source::new(connection, 0);
-//! timer.unmask()?;
-//! timer.arm(1000, 10)?;
-//! // When the doorbell rings:
-//! while let Some(event) = causeway_client::interrupts::fetch(connection)? {
-//!     // ... deal with what the device wants ...
-//!     Source::new(connection, event.source).complete()?;
+//! /// Ten ticks, a millisecond apart.
+//! fn ten_ticks(connection: &Connection<'_>) -> Result<(), Error> {
+//!     let timer = Source::new(connection, 0);
+//!     timer.unmask()?;
+//!     timer.arm(1000, 10)
 //! }
-//! # Ok(()) }
+//!
+//! /// When the doorbell rings.
+//! fn on_doorbell(connection: &Connection<'_>) -> Result<u32, Error> {
+//!     let mut all = 0;
+//!     while let Some(Event { source, count, .. }) = interrupts::fetch(connection)? {
+//!         // ... deal with what the device wants, then:
+//!         all += count;
+//!         let _more = Source::new(connection, source).complete()?;
+//!     }
+//!     Ok(all)
+//! }
+//!
+//! /// Has the device interrupt once more if all is well, and closes a source that lies.
+//! fn look_after(source: Source<'_>) -> Result<bool, Error> {
+//!     let State { waiting, .. } = source.state()?;
+//!     let Counts { taken, delivered, coalesced, dropped } = source.counts()?;
+//!     assert_eq!(taken, delivered + coalesced + dropped + waiting);
+//!     let Troubles { out_of_turn, storms } = source.troubles()?;
+//!     let is_well = out_of_turn == 0 && storms == 0;
+//!     if is_well { source.provoke()? } else { source.mask()? }
+//!     Ok(is_well)
+//! }
+//!
+//! /// A hypervisor takes a source from its VM.
+//! fn take_away(connection: &Connection<'_>, source: u16) -> Result<(), Error> {
+//!     interrupts::bind(connection, source, None)
+//! }
 //! ```
 
 use crate::connection::Connection;

@@ -24,6 +24,7 @@ pub(super) const DEMO_IRQ: Job = Job {
             "irq/masked_source_is_silent",
             "irq/masking_twice_is_refused",
             "irq/unmasked_source_is_heard",
+            "irq/opening_twice_is_refused",
             "irq/handler_met_no_surprise",
         ],
         &[],

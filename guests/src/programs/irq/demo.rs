@@ -108,8 +108,11 @@ fn masked() {
     let twice = again == Err(Met::Status(Status::AlreadySo));
     check!("irq/masking_twice_is_refused", twice, "{again:?}");
     let opened = unmask(UART);
+    let again = unmask(UART);
     let came = interrupt::wait(MILLIS, || interrupt::seen(UART).events() > before);
     check!("irq/unmasked_source_is_heard", opened.is_ok() && came, "{opened:?} {came}");
+    let twice = again == Err(Met::Status(Status::AlreadySo));
+    check!("irq/opening_twice_is_refused", twice, "{again:?}");
 }
 
 /// What is not the caller's, or makes no sense, is refused by its own status.
