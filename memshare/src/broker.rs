@@ -237,6 +237,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             | Event::Unuse { .. }
             | Event::BusFrame { .. }
             | Event::BusWaiting { .. }
+            | Event::InterruptWaiting { .. }
             | Event::Tick
             | Event::Retrieved(_)
             | Event::Mapped(_)

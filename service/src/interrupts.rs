@@ -403,13 +403,13 @@ impl<P: Platform> Partition<P> {
         let intid = self.interrupts.intid(source).map_or(0, u64::from);
         let now = self.platform.now();
         let record = Record { generation: u32::from(source), fold: intid, ..blank(vm, action) };
-        self.ledger.append(now, record);
+        self.ledger.append(now, &record);
     }
 
     fn record_refusal(&mut self, caller: EndpointId, id: CallId, status: Status) {
         let now = self.platform.now();
         let action = Action::Refused { call_number: id.number(), status };
-        self.ledger.append(now, blank(caller, action));
+        self.ledger.append(now, &blank(caller, action));
     }
 }
 
