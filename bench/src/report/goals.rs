@@ -19,7 +19,7 @@ pub(super) fn goal(section: &str, size: u64, call: &str) -> Option<u64> {
         return None;
     }
     let is_long = matches!(section, "floor" | "ledger")
-        || matches!(call, "vm_destroyed" | "seal" | "copy_16k");
+        || matches!(call, "vm_destroyed" | "seal" | "copy_64" | "copy_16k");
     let many_ranges = section == "ranges" && size > 1;
     match call {
         _ if is_long => None,
