@@ -70,6 +70,22 @@ enum causeway_call {
     CAUSEWAY_CALL_LEDGER_READ = 0x61,
     CAUSEWAY_CALL_VAULT_STATE = 0x62,
     CAUSEWAY_CALL_ENTROPY = 0x64,
+    CAUSEWAY_CALL_COUNTER_READ = 0x66,
+    CAUSEWAY_CALL_COUNTER_INCREMENT = 0x67,
+    CAUSEWAY_CALL_RPMB = 0x68,
+    CAUSEWAY_CALL_KEY_GENERATE = 0x70,
+    CAUSEWAY_CALL_KEY_IMPORT = 0x71,
+    CAUSEWAY_CALL_KEY_DELETE = 0x72,
+    CAUSEWAY_CALL_KEY_PUBLIC = 0x73,
+    CAUSEWAY_CALL_KEY_MAC = 0x74,
+    CAUSEWAY_CALL_KEY_VERIFY = 0x75,
+    CAUSEWAY_CALL_KEY_SIGN = 0x76,
+    CAUSEWAY_CALL_KEY_ENCRYPT = 0x77,
+    CAUSEWAY_CALL_KEY_DECRYPT = 0x78,
+    CAUSEWAY_CALL_WATCHDOG_START = 0x7c,
+    CAUSEWAY_CALL_WATCHDOG_PING = 0x7d,
+    CAUSEWAY_CALL_WATCHDOG_STOP = 0x7e,
+    CAUSEWAY_CALL_WATCHDOG_LEFT = 0x7f,
 };
 
 /* The verdicts. All but OK changed nothing. */
@@ -125,6 +141,23 @@ enum causeway_status {
     CAUSEWAY_STATUS_NO_ENTROPY_SOURCE = 0x42,
     CAUSEWAY_STATUS_ENTROPY_FAILED = 0x43,
     CAUSEWAY_STATUS_ENTROPY_EMPTY = 0x44,
+    CAUSEWAY_STATUS_NO_STORE = 0x45,
+    CAUSEWAY_STATUS_CORES_NOT_SEEN = 0x46,
+    CAUSEWAY_STATUS_FLASH_FAILED = 0x47,
+    CAUSEWAY_STATUS_STORE_FULL = 0x48,
+    CAUSEWAY_STATUS_STORE_BROKEN = 0x49,
+    CAUSEWAY_STATUS_STORE_FORMAT = 0x4a,
+    CAUSEWAY_STATUS_NO_SUCH_NUMBER = 0x4b,
+    CAUSEWAY_STATUS_COUNTER_EXHAUSTED = 0x4c,
+    CAUSEWAY_STATUS_BAD_FRAME = 0x4d,
+    CAUSEWAY_STATUS_SLOT_EMPTY = 0x4e,
+    CAUSEWAY_STATUS_SLOT_TAKEN = 0x4f,
+    CAUSEWAY_STATUS_WRONG_PURPOSE = 0x50,
+    CAUSEWAY_STATUS_NOT_OURS = 0x51,
+    CAUSEWAY_STATUS_NOT_AUTHENTIC = 0x52,
+    CAUSEWAY_STATUS_WATCHDOG_TIME = 0x53,
+    CAUSEWAY_STATUS_WATCHDOG_NOT_ARMED = 0x54,
+    CAUSEWAY_STATUS_WATCHDOG_MAY_NOT_STOP = 0x55,
 };
 
 /* What an owner keeps. */
@@ -310,6 +343,40 @@ static inline const char *causeway_status_rule(uint16_t status)
         return "The source of entropy must pass its health tests.";
     case CAUSEWAY_STATUS_ENTROPY_EMPTY:
         return "The source of entropy must have something to give.";
+    case CAUSEWAY_STATUS_NO_STORE:
+        return "The secure flash must be provisioned for a store.";
+    case CAUSEWAY_STATUS_CORES_NOT_SEEN:
+        return "Every core must have been started once before the flash leaves read-array mode.";
+    case CAUSEWAY_STATUS_FLASH_FAILED:
+        return "The flash must do what it is told.";
+    case CAUSEWAY_STATUS_STORE_FULL:
+        return "The store must have room.";
+    case CAUSEWAY_STATUS_STORE_BROKEN:
+        return "What the store holds must be whole.";
+    case CAUSEWAY_STATUS_STORE_FORMAT:
+        return "The store's format must be known to this version.";
+    case CAUSEWAY_STATUS_NO_SUCH_NUMBER:
+        return "The counter or slot must be one that policy gives the caller.";
+    case CAUSEWAY_STATUS_COUNTER_EXHAUSTED:
+        return "A counter at its largest value goes no further.";
+    case CAUSEWAY_STATUS_BAD_FRAME:
+        return "An RPMB frame must be a request, with room for its answer.";
+    case CAUSEWAY_STATUS_SLOT_EMPTY:
+        return "The slot must hold a key.";
+    case CAUSEWAY_STATUS_SLOT_TAKEN:
+        return "The slot must be empty.";
+    case CAUSEWAY_STATUS_WRONG_PURPOSE:
+        return "A key must be used for its purpose.";
+    case CAUSEWAY_STATUS_NOT_OURS:
+        return "A sealed key opens for its own VM on its own device only.";
+    case CAUSEWAY_STATUS_NOT_AUTHENTIC:
+        return "The tag must fit the message.";
+    case CAUSEWAY_STATUS_WATCHDOG_TIME:
+        return "The time-out must lie within policy, and the warning before it.";
+    case CAUSEWAY_STATUS_WATCHDOG_NOT_ARMED:
+        return "The caller's watchdog must be armed.";
+    case CAUSEWAY_STATUS_WATCHDOG_MAY_NOT_STOP:
+        return "Policy must let the caller stop its watchdog.";
     default:
         return "An answer must have a known status.";
     }
@@ -876,6 +943,18 @@ static inline uint16_t causeway_hyp_poll_unmap_vm(const struct causeway_frame *a
     return (uint16_t)((answer->word[3] >> 0) & UINT64_C(0xffff));
 }
 
+/* Of HYP_POLL: restart (x6 bits 16:16). */
+static inline uint8_t causeway_hyp_poll_restart(const struct causeway_frame *answer)
+{
+    return (uint8_t)((answer->word[3] >> 16) & UINT64_C(0x1));
+}
+
+/* Of HYP_POLL: restart_vm (x6 bits 47:32). */
+static inline uint16_t causeway_hyp_poll_restart_vm(const struct causeway_frame *answer)
+{
+    return (uint16_t)((answer->word[3] >> 32) & UINT64_C(0xffff));
+}
+
 /* Of HYP_POLL: deadline (x7 bits 63:0). */
 static inline uint64_t causeway_hyp_poll_deadline(const struct causeway_frame *answer)
 {
@@ -1195,6 +1274,351 @@ static inline uint64_t causeway_entropy_second(const struct causeway_frame *answ
 static inline uint64_t causeway_entropy_third(const struct causeway_frame *answer)
 {
     return (uint64_t)((answer->word[4] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* COUNTER_READ: A VM's monotonic counter.
+ * number: x4 bits 7:0
+ */
+static inline struct causeway_frame causeway_call_counter_read(
+    uint8_t number)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_COUNTER_READ);
+
+    frame.word[1] |= (uint64_t)number;
+    return frame;
+}
+
+/* Of COUNTER_READ: value (x4 bits 63:0). */
+static inline uint64_t causeway_counter_read_value(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[1] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* COUNTER_INCREMENT: A VM's monotonic counter goes one up.
+ * number: x4 bits 7:0
+ */
+static inline struct causeway_frame causeway_call_counter_increment(
+    uint8_t number)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_COUNTER_INCREMENT);
+
+    frame.word[1] |= (uint64_t)number;
+    return frame;
+}
+
+/* Of COUNTER_INCREMENT: value (x4 bits 63:0). */
+static inline uint64_t causeway_counter_increment_value(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[1] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* RPMB: A request frame for the caller's replay-protected area.
+ * handle: x4 bits 63:0
+ * request: x5 bits 31:0
+ * answers: x5 bits 63:32
+ * room: x6 bits 15:0
+ */
+static inline struct causeway_frame causeway_call_rpmb(
+    uint64_t handle,
+    uint32_t request,
+    uint32_t answers,
+    uint16_t room)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_RPMB);
+
+    frame.word[1] |= (uint64_t)handle;
+    frame.word[2] |= (uint64_t)request;
+    frame.word[2] |= (uint64_t)answers << 32;
+    frame.word[3] |= (uint64_t)room;
+    return frame;
+}
+
+/* Of RPMB: frames (x4 bits 15:0). */
+static inline uint16_t causeway_rpmb_frames(const struct causeway_frame *answer)
+{
+    return (uint16_t)((answer->word[1] >> 0) & UINT64_C(0xffff));
+}
+
+/* KEY_GENERATE: A key is made in a slot of the caller.
+ * slot: x4 bits 7:0
+ * purpose: x4 bits 15:8
+ */
+static inline struct causeway_frame causeway_call_key_generate(
+    uint8_t slot,
+    uint8_t purpose)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_GENERATE);
+
+    frame.word[1] |= (uint64_t)slot;
+    frame.word[1] |= (uint64_t)purpose << 8;
+    return frame;
+}
+
+/* KEY_IMPORT: A key of the caller's is sealed in a slot.
+ * handle: x4 bits 63:0
+ * slot: x5 bits 7:0
+ * purpose: x5 bits 15:8
+ * offset: x6 bits 31:0
+ */
+static inline struct causeway_frame causeway_call_key_import(
+    uint64_t handle,
+    uint8_t slot,
+    uint8_t purpose,
+    uint32_t offset)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_IMPORT);
+
+    frame.word[1] |= (uint64_t)handle;
+    frame.word[2] |= (uint64_t)slot;
+    frame.word[2] |= (uint64_t)purpose << 8;
+    frame.word[3] |= (uint64_t)offset;
+    return frame;
+}
+
+/* KEY_DELETE: A slot of the caller is emptied.
+ * slot: x4 bits 7:0
+ */
+static inline struct causeway_frame causeway_call_key_delete(
+    uint8_t slot)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_DELETE);
+
+    frame.word[1] |= (uint64_t)slot;
+    return frame;
+}
+
+/* KEY_PUBLIC: The public half of a signing key.
+ * slot: x4 bits 7:0
+ */
+static inline struct causeway_frame causeway_call_key_public(
+    uint8_t slot)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_PUBLIC);
+
+    frame.word[1] |= (uint64_t)slot;
+    return frame;
+}
+
+/* Of KEY_PUBLIC: first (x4 bits 63:0). */
+static inline uint64_t causeway_key_public_first(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[1] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of KEY_PUBLIC: second (x5 bits 63:0). */
+static inline uint64_t causeway_key_public_second(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[2] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of KEY_PUBLIC: third (x6 bits 63:0). */
+static inline uint64_t causeway_key_public_third(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[3] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of KEY_PUBLIC: fourth (x7 bits 63:0). */
+static inline uint64_t causeway_key_public_fourth(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[4] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* KEY_MAC: The HMAC of a message.
+ * handle: x4 bits 63:0
+ * slot: x5 bits 7:0
+ * length: x5 bits 47:32
+ * offset: x6 bits 31:0
+ */
+static inline struct causeway_frame causeway_call_key_mac(
+    uint64_t handle,
+    uint8_t slot,
+    uint16_t length,
+    uint32_t offset)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_MAC);
+
+    frame.word[1] |= (uint64_t)handle;
+    frame.word[2] |= (uint64_t)slot;
+    frame.word[2] |= (uint64_t)length << 32;
+    frame.word[3] |= (uint64_t)offset;
+    return frame;
+}
+
+/* Of KEY_MAC: first (x4 bits 63:0). */
+static inline uint64_t causeway_key_mac_first(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[1] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of KEY_MAC: second (x5 bits 63:0). */
+static inline uint64_t causeway_key_mac_second(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[2] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of KEY_MAC: third (x6 bits 63:0). */
+static inline uint64_t causeway_key_mac_third(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[3] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of KEY_MAC: fourth (x7 bits 63:0). */
+static inline uint64_t causeway_key_mac_fourth(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[4] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* KEY_VERIFY: Whether a message has this HMAC.
+ * handle: x4 bits 63:0
+ * slot: x5 bits 7:0
+ * length: x5 bits 47:32
+ * offset: x6 bits 31:0
+ * tag: x6 bits 63:32
+ */
+static inline struct causeway_frame causeway_call_key_verify(
+    uint64_t handle,
+    uint8_t slot,
+    uint16_t length,
+    uint32_t offset,
+    uint32_t tag)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_VERIFY);
+
+    frame.word[1] |= (uint64_t)handle;
+    frame.word[2] |= (uint64_t)slot;
+    frame.word[2] |= (uint64_t)length << 32;
+    frame.word[3] |= (uint64_t)offset;
+    frame.word[3] |= (uint64_t)tag << 32;
+    return frame;
+}
+
+/* KEY_SIGN: The signature of a message.
+ * handle: x4 bits 63:0
+ * slot: x5 bits 7:0
+ * length: x5 bits 47:32
+ * offset: x6 bits 31:0
+ * signature: x6 bits 63:32
+ */
+static inline struct causeway_frame causeway_call_key_sign(
+    uint64_t handle,
+    uint8_t slot,
+    uint16_t length,
+    uint32_t offset,
+    uint32_t signature)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_SIGN);
+
+    frame.word[1] |= (uint64_t)handle;
+    frame.word[2] |= (uint64_t)slot;
+    frame.word[2] |= (uint64_t)length << 32;
+    frame.word[3] |= (uint64_t)offset;
+    frame.word[3] |= (uint64_t)signature << 32;
+    return frame;
+}
+
+/* KEY_ENCRYPT: A text is encrypted in place.
+ * handle: x4 bits 63:0
+ * slot: x5 bits 7:0
+ * length: x5 bits 47:32
+ * associated: x5 bits 63:48
+ * offset: x6 bits 31:0
+ * proof: x6 bits 63:32
+ */
+static inline struct causeway_frame causeway_call_key_encrypt(
+    uint64_t handle,
+    uint8_t slot,
+    uint16_t length,
+    uint16_t associated,
+    uint32_t offset,
+    uint32_t proof)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_ENCRYPT);
+
+    frame.word[1] |= (uint64_t)handle;
+    frame.word[2] |= (uint64_t)slot;
+    frame.word[2] |= (uint64_t)length << 32;
+    frame.word[2] |= (uint64_t)associated << 48;
+    frame.word[3] |= (uint64_t)offset;
+    frame.word[3] |= (uint64_t)proof << 32;
+    return frame;
+}
+
+/* KEY_DECRYPT: A text is decrypted in place.
+ * handle: x4 bits 63:0
+ * slot: x5 bits 7:0
+ * length: x5 bits 47:32
+ * associated: x5 bits 63:48
+ * offset: x6 bits 31:0
+ * proof: x6 bits 63:32
+ */
+static inline struct causeway_frame causeway_call_key_decrypt(
+    uint64_t handle,
+    uint8_t slot,
+    uint16_t length,
+    uint16_t associated,
+    uint32_t offset,
+    uint32_t proof)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_KEY_DECRYPT);
+
+    frame.word[1] |= (uint64_t)handle;
+    frame.word[2] |= (uint64_t)slot;
+    frame.word[2] |= (uint64_t)length << 32;
+    frame.word[2] |= (uint64_t)associated << 48;
+    frame.word[3] |= (uint64_t)offset;
+    frame.word[3] |= (uint64_t)proof << 32;
+    return frame;
+}
+
+/* WATCHDOG_START: The caller's watchdog is armed.
+ * timeout_ms: x4 bits 31:0
+ * warning_ms: x5 bits 31:0
+ */
+static inline struct causeway_frame causeway_call_watchdog_start(
+    uint32_t timeout_ms,
+    uint32_t warning_ms)
+{
+    struct causeway_frame frame = causeway_frame_of(CAUSEWAY_CALL_WATCHDOG_START);
+
+    frame.word[1] |= (uint64_t)timeout_ms;
+    frame.word[2] |= (uint64_t)warning_ms;
+    return frame;
+}
+
+/* WATCHDOG_PING: The caller is well.
+ */
+static inline struct causeway_frame causeway_call_watchdog_ping(
+    void)
+{
+    return causeway_frame_of(CAUSEWAY_CALL_WATCHDOG_PING);
+}
+
+/* WATCHDOG_STOP: The caller's watchdog is disarmed.
+ */
+static inline struct causeway_frame causeway_call_watchdog_stop(
+    void)
+{
+    return causeway_frame_of(CAUSEWAY_CALL_WATCHDOG_STOP);
+}
+
+/* WATCHDOG_LEFT: How long until the caller's watchdog fires.
+ */
+static inline struct causeway_frame causeway_call_watchdog_left(
+    void)
+{
+    return causeway_frame_of(CAUSEWAY_CALL_WATCHDOG_LEFT);
+}
+
+/* Of WATCHDOG_LEFT: left_ms (x4 bits 63:0). */
+static inline uint64_t causeway_watchdog_left_left_ms(const struct causeway_frame *answer)
+{
+    return (uint64_t)((answer->word[1] >> 0) & UINT64_C(0xffffffffffffffff));
+}
+
+/* Of WATCHDOG_LEFT: warned (x5 bits 0:0). */
+static inline uint8_t causeway_watchdog_left_warned(const struct causeway_frame *answer)
+{
+    return (uint8_t)((answer->word[2] >> 0) & UINT64_C(0x1));
 }
 
 /* FF-A versions, as FFA_VERSION takes and returns them. */

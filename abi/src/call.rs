@@ -114,6 +114,38 @@ call_ids! {
     VaultState = 0x62;
     /// Random bytes.
     Entropy = 0x64;
+    /// A VM's monotonic counter.
+    CounterRead = 0x66;
+    /// A VM's monotonic counter goes one up.
+    CounterIncrement = 0x67;
+    /// A request frame for the caller's replay-protected area.
+    Rpmb = 0x68;
+    /// A key is made in a slot of the caller.
+    KeyGenerate = 0x70;
+    /// A key of the caller's is sealed in a slot.
+    KeyImport = 0x71;
+    /// A slot of the caller is emptied.
+    KeyDelete = 0x72;
+    /// The public half of a signing key.
+    KeyPublic = 0x73;
+    /// The HMAC of a message.
+    KeyMac = 0x74;
+    /// Whether a message has this HMAC.
+    KeyVerify = 0x75;
+    /// The signature of a message.
+    KeySign = 0x76;
+    /// A text is encrypted in place.
+    KeyEncrypt = 0x77;
+    /// A text is decrypted in place.
+    KeyDecrypt = 0x78;
+    /// The caller's watchdog is armed.
+    WatchdogStart = 0x7c;
+    /// The caller is well.
+    WatchdogPing = 0x7d;
+    /// The caller's watchdog is disarmed.
+    WatchdogStop = 0x7e;
+    /// How long until the caller's watchdog fires.
+    WatchdogLeft = 0x7f;
 }
 
 /// A call, checked as far as its frame goes.
@@ -238,7 +270,8 @@ pub enum Call {
         core: u16,
     },
     /// Returns x4 = bitmap of VMs to ring (bit n: VM n), cleared by this read; x5 = handle to unmap
-    /// or all ones; x6 = VM to unmap (15:0); x7 = next deadline in CNTPCT ticks or 0.
+    /// or all ones; x6 = VM to unmap (15:0), whether a VM is to be restarted (16) and which (47:32);
+    /// x7 = next deadline in CNTPCT ticks or 0.
     HypPoll,
     /// x4 = handle, x5 = VM. Ok: the VM is recorded as mapping it. Asked before the stage-2 change.
     HypMapping {

@@ -111,7 +111,8 @@ layouts! {
     Reject(handle 4[63:0], generation 5[31:0]) -> ();
     Release(handle 4[63:0]) -> (state 4[7:0]);
     HypRegister(sgi 4[7:0], core 5[15:0]) -> ();
-    HypPoll() -> (doorbells 4[63:0], unmap_handle 5[63:0], unmap_vm 6[15:0], deadline 7[63:0]);
+    HypPoll() -> (doorbells 4[63:0], unmap_handle 5[63:0], unmap_vm 6[15:0], restart 6[16:16],
+            restart_vm 6[47:32], deadline 7[63:0]);
     HypMapping(handle 4[63:0], vm 5[15:0]) -> ();
     HypUnmapped(handle 4[63:0], vm 5[15:0]) -> ();
     BusKick() -> (taken 4[63:0], waiting 5[63:0]);
@@ -129,6 +130,22 @@ layouts! {
         -> (bytes 4[63:0], next_cursor 5[63:0]);
     VaultState() -> (services 4[63:0]);
     Entropy(count 4[7:0]) -> (count 4[7:0], first 5[63:0], second 6[63:0], third 7[63:0]);
+    CounterRead(number 4[7:0]) -> (value 4[63:0]);
+    CounterIncrement(number 4[7:0]) -> (value 4[63:0]);
+    Rpmb(handle 4[63:0], request 5[31:0], answers 5[63:32], room 6[15:0]) -> (frames 4[15:0]);
+    KeyGenerate(slot 4[7:0], purpose 4[15:8]) -> ();
+    KeyImport(handle 4[63:0], slot 5[7:0], purpose 5[15:8], offset 6[31:0]) -> ();
+    KeyDelete(slot 4[7:0]) -> ();
+    KeyPublic(slot 4[7:0]) -> (first 4[63:0], second 5[63:0], third 6[63:0], fourth 7[63:0]);
+    KeyMac(handle 4[63:0], slot 5[7:0], length 5[47:32], offset 6[31:0]) -> (first 4[63:0], second 5[63:0], third 6[63:0], fourth 7[63:0]);
+    KeyVerify(handle 4[63:0], slot 5[7:0], length 5[47:32], offset 6[31:0], tag 6[63:32]) -> ();
+    KeySign(handle 4[63:0], slot 5[7:0], length 5[47:32], offset 6[31:0], signature 6[63:32]) -> ();
+    KeyEncrypt(handle 4[63:0], slot 5[7:0], length 5[47:32], associated 5[63:48], offset 6[31:0], proof 6[63:32]) -> ();
+    KeyDecrypt(handle 4[63:0], slot 5[7:0], length 5[47:32], associated 5[63:48], offset 6[31:0], proof 6[63:32]) -> ();
+    WatchdogStart(timeout_ms 4[31:0], warning_ms 5[31:0]) -> ();
+    WatchdogPing() -> ();
+    WatchdogStop() -> ();
+    WatchdogLeft() -> (left_ms 4[63:0], warned 5[0:0]);
 }
 
 #[cfg(test)]

@@ -141,6 +141,40 @@ statuses! {
     EntropyFailed = 67, "The source of entropy must pass its health tests.";
     /// The source has nothing at the moment; call again.
     EntropyEmpty = 68, "The source of entropy must have something to give.";
+    /// The secure flash is not provisioned for a store: nothing would last.
+    NoStore = 69, "The secure flash must be provisioned for a store.";
+    /// A core of the machine was never started: it may still execute from the flash. Call again.
+    CoresNotSeen = 70, "Every core must have been started once before the flash leaves read-array mode.";
+    /// The flash reported an error; what was to be stored may or may not be after the next reset.
+    FlashFailed = 71, "The flash must do what it is told.";
+    /// The store is full of values that are still valid.
+    StoreFull = 72, "The store must have room.";
+    /// What the store holds contradicts itself; nothing was erased.
+    StoreBroken = 73, "What the store holds must be whole.";
+    /// A newer version of this software wrote the store; nothing was changed.
+    StoreFormat = 74, "The store's format must be known to this version.";
+    /// The number is beyond what policy gives the caller.
+    NoSuchNumber = 75, "The counter or slot must be one that policy gives the caller.";
+    /// The counter stands at its largest value for ever.
+    CounterExhausted = 76, "A counter at its largest value goes no further.";
+    /// The frame is no request of the definitions, or its answer does not fit.
+    BadFrame = 77, "An RPMB frame must be a request, with room for its answer.";
+    /// The slot holds no key.
+    SlotEmpty = 78, "The slot must hold a key.";
+    /// The slot holds a key already: delete it first.
+    SlotTaken = 79, "The slot must be empty.";
+    /// The key in the slot is for something else.
+    WrongPurpose = 80, "A key must be used for its purpose.";
+    /// The record was sealed for another VM, another UUID or another device, or was changed.
+    NotOurs = 81, "A sealed key opens for its own VM on its own device only.";
+    /// The message, tag or text is not authentic; nothing was decrypted.
+    NotAuthentic = 82, "The tag must fit the message.";
+    /// The time-out lies outside policy, or the warning is not before it.
+    WatchdogTime = 83, "The time-out must lie within policy, and the warning before it.";
+    /// The caller has armed no watchdog.
+    WatchdogNotArmed = 84, "The caller's watchdog must be armed.";
+    /// Policy: once armed, armed.
+    WatchdogMayNotStop = 85, "Policy must let the caller stop its watchdog.";
 }
 
 #[cfg(test)]

@@ -1,11 +1,85 @@
-//! Owns the calls of the security services (entropy and what follows) and their meaning; never decides
-//! whether one is allowed. They are in a file of their own because the broker has no part in them.
+//! Owns the calls of the security services (entropy, counters, replay-protected memory, keys,
+//! watchdogs) and their meaning; never decides whether one is allowed. They are in a file of their own
+//! because the broker has no part in them. docs/security-hardware.md explains them.
 
-use crate::Status;
+mod codec;
+
+pub(crate) use codec::decode;
+
 use crate::call::CallId;
+use causeway_ffa::MemHandle;
 
 /// Most random bytes that one ENTROPY returns: three result words.
 pub const ENTROPY_MAX_BYTES: u8 = 24;
+/// Longest message of a call on a key, and of text and associated data together.
+pub const KEY_MAX_BYTES: u16 = 4096;
+/// Bytes of an RPMB frame.
+pub const FRAME_BYTES: u32 = 512;
+/// Bytes of a signature, of a public key, a tag or a key, and of what decrypting needs: a nonce of 24
+/// and a tag of 16.
+pub const SIGNATURE_BYTES: u32 = 64;
+/// See [`SIGNATURE_BYTES`].
+pub const KEY_BYTES: u32 = 32;
+/// See [`SIGNATURE_BYTES`].
+pub const PROOF_BYTES: u32 = 40;
+
+/// What a key is for. It serves nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyPurpose {
+    /// HMAC-SHA256.
+    Mac,
+    /// XChaCha20-Poly1305.
+    Aead,
+    /// Ed25519.
+    Sign,
+}
+
+impl KeyPurpose {
+    /// Returns the wire value.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Mac => 1,
+            Self::Aead => 2,
+            Self::Sign => 3,
+        }
+    }
+
+    /// Names a wire value.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Mac),
+            2 => Some(Self::Aead),
+            3 => Some(Self::Sign),
+            _ => None,
+        }
+    }
+}
+
+/// A message in a local area of the caller, and the key that it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Keyed {
+    /// The area.
+    pub handle: MemHandle,
+    /// The key's slot.
+    pub slot: u8,
+    /// Where the message begins.
+    pub offset: u32,
+    /// Its bytes, at most [`KEY_MAX_BYTES`].
+    pub length: u16,
+}
+
+/// A text in a local area of the caller, with associated data in front of it and its proof elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyedText {
+    /// The key, the text's bytes, and where the associated data begins.
+    pub text: Keyed,
+    /// Bytes of associated data; the text follows them.
+    pub associated: u16,
+    /// Where the proof is: nonce and tag, [`PROOF_BYTES`] in all.
+    pub proof: u32,
+}
 
 /// A call of the security services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,12 +92,109 @@ pub enum VaultCall {
         /// How many.
         count: u8,
     },
+    /// x4 = number. Returns x4 = the counter's value, 0 if it was never incremented.
+    CounterRead {
+        /// Which counter.
+        number: u8,
+    },
+    /// x4 = number. Returns x4 = the new value, one more than before and durable.
+    CounterIncrement {
+        /// Which counter.
+        number: u8,
+    },
+    /// x4 = handle of a local area, x5 = offset of one request frame | offset of the answers << 32,
+    /// x6 = room for answers in frames. Returns x4 = frames written there: none for programming and
+    /// writing, whose outcome a result read fetches.
+    Rpmb {
+        /// The area.
+        handle: MemHandle,
+        /// Where the request is.
+        request: u32,
+        /// Where answers go.
+        answers: u32,
+        /// How many may be written.
+        room: u16,
+    },
+    /// x4 = slot | [`KeyPurpose`] << 8. The key is made from entropy and never leaves.
+    KeyGenerate {
+        /// The slot.
+        slot: u8,
+        /// What for.
+        purpose: KeyPurpose,
+    },
+    /// x4 = handle, x5 = slot | purpose << 8, x6 = offset of the key, [`KEY_BYTES`]. It can't be read
+    /// back.
+    KeyImport {
+        /// The area.
+        handle: MemHandle,
+        /// The slot.
+        slot: u8,
+        /// What for.
+        purpose: KeyPurpose,
+        /// Where the key is.
+        offset: u32,
+    },
+    /// x4 = slot.
+    KeyDelete {
+        /// The slot.
+        slot: u8,
+    },
+    /// x4 = slot. Returns x4-x7 = the public half of a signing key, in memory order.
+    KeyPublic {
+        /// The slot.
+        slot: u8,
+    },
+    /// x4 = handle, x5 = slot | length << 32, x6 = offset. Returns x4-x7 = the HMAC, in memory order.
+    KeyMac(Keyed),
+    /// As KEY_MAC, and x6 has the tag's offset in its upper half. Ok: they are the same.
+    KeyVerify {
+        /// The message.
+        message: Keyed,
+        /// Where the tag is, [`KEY_BYTES`].
+        tag: u32,
+    },
+    /// As KEY_MAC, and x6 has in its upper half where the signature goes.
+    KeySign {
+        /// The message.
+        message: Keyed,
+        /// Where [`SIGNATURE_BYTES`] are written.
+        signature: u32,
+    },
+    /// x4 = handle, x5 = slot | length << 32 | associated << 48, x6 = offset | proof << 32. The text is
+    /// encrypted where it is, and the proof is written.
+    KeyEncrypt(KeyedText),
+    /// As KEY_ENCRYPT, the other way; the proof is read.
+    KeyDecrypt(KeyedText),
+    /// x4 = time-out in milliseconds, x5 = how many milliseconds before it a doorbell warns, or 0. Arms
+    /// the caller's watchdog, or arms it anew.
+    WatchdogStart {
+        /// After so long without a ping it fires.
+        timeout_ms: u32,
+        /// The warning.
+        warning_ms: u32,
+    },
+    /// The caller is well: the time begins anew.
+    WatchdogPing,
+    /// Disarms the caller's own, where policy lets it.
+    WatchdogStop,
+    /// Returns x4 = milliseconds until it fires, x5 = 1 if it has warned.
+    WatchdogLeft,
 }
 
 /// Bits of what VAULT_STATE returns in x4.
 pub mod services {
     /// ENTROPY: policy allows it, and the processor has a source that has not failed.
     pub const ENTROPY: u64 = 1 << 0;
+    /// Counters: policy gives some, and there is a store.
+    pub const COUNTERS: u64 = 1 << 1;
+    /// RPMB: policy allows it, and there is a store.
+    pub const RPMB: u64 = 1 << 2;
+    /// Keys: policy gives slots, and there is a store and a hardware-unique key.
+    pub const KEYS: u64 = 1 << 3;
+    /// Watchdog: policy allows it.
+    pub const WATCHDOG: u64 = 1 << 4;
+    /// The flash may be written: every core of the machine has been seen.
+    pub const FLASH_READY: u64 = 1 << 8;
 }
 
 impl VaultCall {
@@ -33,33 +204,22 @@ impl VaultCall {
         match self {
             Self::State => CallId::VaultState,
             Self::Entropy { .. } => CallId::Entropy,
+            Self::CounterRead { .. } => CallId::CounterRead,
+            Self::CounterIncrement { .. } => CallId::CounterIncrement,
+            Self::Rpmb { .. } => CallId::Rpmb,
+            Self::KeyGenerate { .. } => CallId::KeyGenerate,
+            Self::KeyImport { .. } => CallId::KeyImport,
+            Self::KeyDelete { .. } => CallId::KeyDelete,
+            Self::KeyPublic { .. } => CallId::KeyPublic,
+            Self::KeyMac(_) => CallId::KeyMac,
+            Self::KeyVerify { .. } => CallId::KeyVerify,
+            Self::KeySign { .. } => CallId::KeySign,
+            Self::KeyEncrypt(_) => CallId::KeyEncrypt,
+            Self::KeyDecrypt(_) => CallId::KeyDecrypt,
+            Self::WatchdogStart { .. } => CallId::WatchdogStart,
+            Self::WatchdogPing => CallId::WatchdogPing,
+            Self::WatchdogStop => CallId::WatchdogStop,
+            Self::WatchdogLeft => CallId::WatchdogLeft,
         }
     }
-
-    /// Packs the arguments.
-    pub(crate) fn args(&self) -> [u64; 4] {
-        match *self {
-            Self::State => [0; 4],
-            Self::Entropy { count } => [u64::from(count), 0, 0, 0],
-        }
-    }
-}
-
-/// Reads the arguments of VAULT_STATE.
-pub(crate) fn state(args: [u64; 4]) -> Result<VaultCall, Status> {
-    zero(&args).and(Ok(VaultCall::State))
-}
-
-/// Reads the arguments of ENTROPY.
-pub(crate) fn entropy([count, rest @ ..]: [u64; 4]) -> Result<VaultCall, Status> {
-    zero(&rest)?;
-    let count = u8::try_from(count).map_err(|_| Status::BadArgument)?;
-    if count == 0 || count > ENTROPY_MAX_BYTES {
-        return Err(Status::BadArgument);
-    }
-    Ok(VaultCall::Entropy { count })
-}
-
-fn zero(words: &[u64]) -> Result<(), Status> {
-    if words.iter().all(|w| *w == 0) { Ok(()) } else { Err(Status::ReservedNotZero) }
 }

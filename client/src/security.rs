@@ -1,9 +1,13 @@
 //! Owns the calls of the security services as a VM makes them; never keeps a secret longer than its
 //! caller does.
 
+mod area;
+
+pub use area::{FRAME_BYTES, KeyArea, RpmbArea, Sealed};
+
 use crate::connection::Connection;
 use crate::error::{Error, Rule};
-use causeway_abi::vault::ENTROPY_MAX_BYTES;
+use causeway_abi::vault::{ENTROPY_MAX_BYTES, KeyPurpose};
 use causeway_abi::{Call, VaultCall};
 
 /// The security services of a connection.
@@ -63,6 +67,78 @@ impl<'a> Security<'a> {
         result
     }
 
+    /// Reads a monotonic counter of this VM.
+    ///
+    /// # Errors
+    /// The partition's refusal.
+    pub fn counter(&self, number: u8) -> Result<u64, Error> {
+        self.call(VaultCall::CounterRead { number }).map(|[value, ..]| value)
+    }
+
+    /// Advances a monotonic counter by one; the new value is durable.
+    ///
+    /// # Errors
+    /// The partition's refusal; the counter may have advanced by one where the flash failed.
+    pub fn increment(&self, number: u8) -> Result<u64, Error> {
+        self.call(VaultCall::CounterIncrement { number }).map(|[value, ..]| value)
+    }
+
+    /// Makes a key in an empty slot, from entropy. Nobody ever sees it.
+    ///
+    /// # Errors
+    /// The partition's refusal.
+    pub fn generate_key(&self, slot: u8, purpose: KeyPurpose) -> Result<(), Error> {
+        self.call(VaultCall::KeyGenerate { slot, purpose }).map(|_| ())
+    }
+
+    /// Empties a slot.
+    ///
+    /// # Errors
+    /// The partition's refusal.
+    pub fn delete_key(&self, slot: u8) -> Result<(), Error> {
+        self.call(VaultCall::KeyDelete { slot }).map(|_| ())
+    }
+
+    /// Returns the public half of a signing key.
+    ///
+    /// # Errors
+    /// The partition's refusal.
+    pub fn public_key(&self, slot: u8) -> Result<[u8; 32], Error> {
+        self.call(VaultCall::KeyPublic { slot }).map(bytes_of)
+    }
+
+    /// Arms this VM's watchdog, or arms it anew. `warning_ms` before it fires a doorbell rings; 0 for none.
+    ///
+    /// # Errors
+    /// The partition's refusal.
+    pub fn start_watchdog(&self, timeout_ms: u32, warning_ms: u32) -> Result<(), Error> {
+        self.call(VaultCall::WatchdogStart { timeout_ms, warning_ms }).map(|_| ())
+    }
+
+    /// Says that this VM is well.
+    ///
+    /// # Errors
+    /// The partition's refusal.
+    pub fn ping_watchdog(&self) -> Result<(), Error> {
+        self.call(VaultCall::WatchdogPing).map(|_| ())
+    }
+
+    /// Disarms this VM's watchdog, where policy lets it.
+    ///
+    /// # Errors
+    /// The partition's refusal.
+    pub fn stop_watchdog(&self) -> Result<(), Error> {
+        self.call(VaultCall::WatchdogStop).map(|_| ())
+    }
+
+    /// Milliseconds until the watchdog fires, and whether it has warned.
+    ///
+    /// # Errors
+    /// The partition's refusal.
+    pub fn watchdog_left(&self) -> Result<(u64, bool), Error> {
+        self.call(VaultCall::WatchdogLeft).map(|[left, warned, ..]| (left, warned != 0))
+    }
+
     fn fill(&self, into: &mut [u8]) -> Result<(), Error> {
         for part in into.chunks_mut(usize::from(ENTROPY_MAX_BYTES)) {
             let count = u8::try_from(part.len()).map_err(|_| Error::caller(Rule::TooSmall))?;
@@ -77,6 +153,15 @@ impl<'a> Security<'a> {
         }
         Ok(())
     }
+}
+
+/// Result words as bytes in memory order.
+fn bytes_of(words: [u64; 4]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (to, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *to = word.to_le_bytes();
+    }
+    bytes
 }
 
 #[cfg(test)]

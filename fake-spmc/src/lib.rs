@@ -9,6 +9,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod flash;
 pub mod guest;
 pub mod layout;
 pub mod machine;

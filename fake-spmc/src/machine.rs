@@ -1,5 +1,6 @@
 //! Owns what everybody on the fake machine shares: bytes, the page model, the clock. Never decides.
 
+use crate::flash::Flash;
 use crate::pages::PageModel;
 use crate::ram::Ram;
 use crate::wires::Wires;
@@ -15,6 +16,7 @@ pub struct Machine {
     pages: Mutex<PageModel>,
     ticks: AtomicU64,
     wires: Mutex<Wires>,
+    flash: Flash,
 }
 
 /// Ticks of the clock in a millisecond.
@@ -32,7 +34,8 @@ impl Machine {
     pub fn of(ram: Ram) -> Self {
         let pages = Mutex::new(PageModel::default());
         let wires = Mutex::default();
-        Self { ram, pages, ticks: AtomicU64::new(1), wires }
+        let flash = Flash::default();
+        Self { ram, pages, ticks: AtomicU64::new(1), wires, flash }
     }
 
     /// The bytes. What goes this way is not held against the page model: for the SPMC itself, and for
@@ -78,6 +81,12 @@ impl Machine {
                 page.is_some_and(|page| pages.touch(who, page, permission))
             })
         })
+    }
+
+    /// The secure flash.
+    #[must_use]
+    pub const fn flash(&self) -> &Flash {
+        &self.flash
     }
 
     /// The clock, in ticks.

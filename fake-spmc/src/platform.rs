@@ -81,6 +81,8 @@ pub(crate) struct World {
     mediation: Mediation,
     vms: Vec<Vm>,
     shares: Vec<Share>,
+    /// VMs that the partition asked the hypervisor to restart.
+    restarts_asked: Vec<u16>,
 }
 
 impl Platform {
@@ -104,6 +106,7 @@ impl Platform {
             mediation: setup.mediation,
             vms: vms.collect(),
             shares: Vec::new(),
+            restarts_asked: Vec::new(),
         };
         world.register();
         Self { world: Arc::new(Mutex::new(world)), machine }
@@ -221,6 +224,21 @@ impl Platform {
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.with(|world| world.floor.log())
+    }
+
+    /// VMs that the partition asked the hypervisor to restart, in order. Nobody restarts them here.
+    #[must_use]
+    pub fn restarts_asked(&self) -> Vec<u16> {
+        self.with(|world| world.restarts_asked.clone())
+    }
+
+    /// The ledger's entries of a VM, one line each.
+    #[must_use]
+    pub fn ledger_of(&self, vm: u16) -> Vec<String> {
+        self.partition(|partition| {
+            let entries = partition.ledger().entries(Some(EndpointId::from_raw(vm)));
+            entries.map(|entry| format!("{entry:?}")).collect()
+        })
     }
 
     /// Transactions that VMs began and the hypervisor still knows.

@@ -15,6 +15,7 @@ mod security;
 mod table;
 pub use demos::DEMO_MINIMAL;
 pub use figures::FIGURES;
+pub use security::POWERCUT;
 pub use table::{JOBS, TRANSFER};
 
 /// Which build of the monitor a job boots.
@@ -24,6 +25,17 @@ pub enum MonitorBuild {
     Checked,
     /// The test build that forwards unchecked, so that the SPMC's and the partition's checks are reached.
     Raw,
+}
+
+/// What the secure flash of a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flash {
+    /// The image as it was built: not provisioned, and what is written is lost.
+    Image,
+    /// A provisioned file; the job is booted twice on it, and each time all its tests must pass.
+    BootedTwice,
+    /// A provisioned file; the machine may reset itself and boot again.
+    MayReset,
 }
 
 /// Which processor a job needs.
@@ -131,6 +143,10 @@ pub struct Job {
     pub counts_instructions: bool,
     /// Which processor it needs.
     pub processor: Processor,
+    /// What its secure flash is.
+    pub flash: Flash,
+    /// Cores of the machine that the monitor never starts.
+    pub cores_left_off: u32,
 }
 
 /// The name of a test that is in the table. Building one in a `const` context checks the name.

@@ -25,6 +25,7 @@ mod net;
 mod refusals;
 mod registers;
 mod revoke;
+mod safe;
 mod seal;
 mod sequences;
 mod serving;
@@ -67,6 +68,11 @@ pub fn frontend(boot: &Boot) {
             "unconfirmed" => unconfirmed::controller,
             "seal" => seal::sealer,
             "entropy" => entropy::caller,
+            "rpmb" => safe::rpmb::owner,
+            "keys" => safe::keys::owner,
+            "watchdog" => safe::watchdog::resets,
+            "flash_unseen" => safe::refused::caller,
+            "powercut" => safe::powercut::run,
             "entropy_none" => entropy::without,
             "registers" => registers::caller,
             "sequences" => sequences::long,
@@ -110,6 +116,9 @@ pub fn backend(boot: &Boot) {
             "at_once" => at_once::peer::run,
             "refusals" => refusals::owner,
             "net" => net::backend::run,
+            "rpmb" => safe::rpmb::other,
+            "keys" => safe::keys::other,
+            "watchdog" => safe::watchdog::restarts,
             _ => return None,
         })
     });
@@ -129,6 +138,8 @@ pub fn hostile(boot: &Boot) {
             "unconfirmed" => unconfirmed::peer,
             "seal" => seal::peer,
             "entropy" => entropy::stranger,
+            "rpmb" => safe::rpmb::stranger,
+            "keys" => safe::keys::stranger,
             "sequences" => sequences::short,
             "copy" => copy::receiver,
             "interleaved" => interleaved::third,

@@ -238,6 +238,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             | Event::BusFrame { .. }
             | Event::BusWaiting { .. }
             | Event::InterruptWaiting { .. }
+            | Event::Ring { .. }
             | Event::Tick
             | Event::Retrieved(_)
             | Event::Mapped(_)
@@ -307,7 +308,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
                 self.bus_waiting(vm, out);
                 Next::Idle
             }
-            Event::InterruptWaiting { vm } => {
+            Event::InterruptWaiting { vm } | Event::Ring { vm } => {
                 if let Some(index) = self.live_vm(vm) {
                     self.ring(index, out);
                 }

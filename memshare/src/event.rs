@@ -70,6 +70,11 @@ pub enum Event<'a> {
         /// The VM.
         vm: EndpointId,
     },
+    /// The partition has something to say to this VM: rings its doorbell. Answered by [`Next::Idle`].
+    Ring {
+        /// The VM.
+        vm: EndpointId,
+    },
     /// Nothing but the passing of time: on each entry that leads to no other event.
     Tick,
     /// The result of [`Next::Retrieve`], whatever the response says.

@@ -454,6 +454,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Action::Parted
             | Action::Copied
             | Action::Kept
+            | Action::WatchdogFired
             | Action::Served { .. }
             | Action::InterruptBound
             | Action::InterruptUnbound

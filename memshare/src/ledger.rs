@@ -63,6 +63,8 @@ pub enum Action {
     Copied,
     /// Donated memory stays with the partition: the offer was refused, or its giver is gone.
     Kept,
+    /// The subject's watchdog fired.
+    WatchdogFired,
     /// A security service did what it was asked. Those of one call are counted in one entry until it
     /// is chained.
     Served {
@@ -117,6 +119,7 @@ impl Record {
             | Action::Parted
             | Action::Copied
             | Action::Kept
+            | Action::WatchdogFired
             | Action::Served { .. }
             | Action::InterruptBound
             | Action::InterruptUnbound

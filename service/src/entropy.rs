@@ -3,6 +3,7 @@
 //!
 //! `raw source -> health tests -> ChaCha20 generator` is `causeway-vault`'s; here it is shared.
 
+use causeway_abi::Status;
 use causeway_vault::entropy::{Drbg, EntropyError, Random, RawEntropy};
 use causeway_virtio::device::rng::{EntropySource, NoEntropy};
 use spin::mutex::SpinMutex;
@@ -35,6 +36,16 @@ impl<R> Handle<R> {
 impl<R: RawEntropy> Random for Handle<R> {
     fn fill(&mut self, into: &mut [u8]) -> Result<(), EntropyError> {
         self.0.0.lock().fill(into)
+    }
+}
+
+/// Why there is no entropy, in the interface's words.
+pub(crate) const fn status(error: EntropyError) -> Status {
+    match error {
+        EntropyError::NoSource => Status::NoEntropySource,
+        EntropyError::Failed => Status::EntropyFailed,
+        EntropyError::Empty => Status::EntropyEmpty,
+        EntropyError::TooMuch => Status::BadArgument,
     }
 }
 

@@ -128,6 +128,7 @@ impl<P: Platform> Partition<P> {
     }
 
     fn alarm_rang(&mut self, intid: u32) {
+        self.watch();
         let now = self.platform.now();
         let core = self.platform.core();
         let due = self.interrupts.router.take_due(now, intid);
@@ -179,6 +180,11 @@ impl<P: Platform> Partition<P> {
         }
     }
 
+    /// The watchdogs' deadline is another: the alarm is set anew before this entry ends.
+    pub(crate) const fn unsettle_alarm(&mut self) {
+        self.interrupts.unsettled = true;
+    }
+
     /// A source on the alarm has no line of its own: the alarm is set for open ones only.
     fn close_source(&mut self, source: SourceId) {
         self.interrupts.unsettled = true;
@@ -207,7 +213,9 @@ impl<P: Platform> Partition<P> {
 
     fn set_next_alarm(&mut self) {
         self.interrupts.unsettled = false;
-        let next = self.interrupts.router.next_due();
+        // The watchdogs share the secure timer with the sources on it.
+        let next = [self.interrupts.router.next_due(), self.watch_deadline()];
+        let next = next.into_iter().flatten().min();
         if next == self.interrupts.alarm {
             return;
         }

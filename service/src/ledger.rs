@@ -67,7 +67,8 @@ impl<P: Platform> Partition<P> {
         Ok([bytes, page.next_cursor, 0, 0])
     }
 
-    fn use_area(&mut self, event: Event<'_>) -> Result<(), Status> {
+    /// Begins or ends a use of an area.
+    pub(crate) fn use_area(&mut self, event: Event<'_>) -> Result<(), Status> {
         match self.drive(event) {
             Outcome::Used(result) => result.map(|_| ()),
             Outcome::Frame(_)

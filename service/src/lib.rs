@@ -35,6 +35,8 @@ pub mod lines;
 mod mapped;
 mod partition;
 pub mod platform;
+mod rate;
+pub mod safe;
 mod sizes;
 pub mod spmc;
 #[cfg(test)]

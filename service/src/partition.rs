@@ -177,6 +177,7 @@ impl<P: Platform> Partition<P> {
     /// Answers a frame of `caller`.
     pub fn frame(&mut self, caller: EndpointId, frame: &Frame) -> Frame {
         self.bus_tick();
+        self.watch();
         self.caller = Some(caller);
         let answer = if dispatch::is_bus_message(frame) {
             self.bus_message(caller, *frame)
@@ -238,16 +239,18 @@ impl<P: Platform> Partition<P> {
         let Some(mut reply) = Reply::decode(&answer).filter(|r| r.status == Status::Ok) else {
             return answer;
         };
-        let [bells, handle, _, deadline] = &mut reply.results;
+        let [bells, handle, restart, deadline] = &mut reply.results;
         if *bells == 0 && *handle == NO_HANDLE {
             self.ledger.tend();
         }
         if self.devices.is_busy() {
             self.devices_turn();
         }
+        *restart |= self.take_restart();
         let at_once = self.devices.is_busy().then(|| self.platform.now());
-        let Some(bus) = at_once.or(self.bus.deadline()) else { return answer };
-        *deadline = if *deadline == 0 { bus } else { bus.min(*deadline) };
+        for next in [at_once.or(self.bus.deadline()), self.watch_deadline()].into_iter().flatten() {
+            *deadline = if *deadline == 0 { next } else { next.min(*deadline) };
+        }
         reply.encode()
     }
 
@@ -320,7 +323,10 @@ impl<P: Platform> Partition<P> {
             Outcome::Vm(VmVerdict::Done) => {
                 match event {
                     VmEvent::Created(there) => self.interrupts_vm_created(there),
-                    VmEvent::Destroyed(gone) => self.bus_vm_gone(gone),
+                    VmEvent::Destroyed(gone) => {
+                        self.vault_vm_gone(gone);
+                        self.bus_vm_gone(gone);
+                    }
                 }
                 Ok(())
             }

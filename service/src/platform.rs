@@ -6,12 +6,14 @@ mod interrupts;
 pub use interrupts::{Alarm, Controller, HandOver, Interrupts, Lines};
 
 use crate::lines::Said;
+use crate::safe::{Safe, SecureFlash};
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange, Regs};
 use causeway_memshare::{Doorbell, MapFailed};
 use causeway_vault::entropy::Random;
 use causeway_virtio::device::block::Medium;
 use core::fmt;
+use core::ops::Deref;
 
 /// What goes out in a call of the partition's own: x0-x7.
 pub type Outgoing = [u64; 8];
@@ -173,10 +175,31 @@ pub trait Parts {
     fn console(&self) -> Self::Console;
 }
 
-/// All of it. Implemented for whatever has the parts.
-pub trait Platform: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts + Interrupts {}
+/// What only the secure world can keep and do.
+pub trait Secured {
+    /// The secure flash.
+    type Flash: SecureFlash;
+    /// Where the safe on it is: a reference to a static one, or a counted one on a host.
+    type Safe: Deref<Target = Safe<Self::Flash>> + Clone;
 
-impl<P: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts + Interrupts> Platform for P {}
+    /// Returns the safe, if the platform has a secure flash.
+    fn safe(&self) -> Option<Self::Safe>;
+
+    /// Resets the platform by a path that the normal world cannot block. Returns where the reset takes
+    /// a moment, or where a host only notes it.
+    fn reset(&mut self);
+}
+
+/// All of it. Implemented for whatever has the parts.
+pub trait Platform:
+    Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts + Interrupts + Secured
+{
+}
+
+impl<P: Conduit + Mailbox + Mapper + Clock + Bell + Log + Parts + Interrupts + Secured> Platform
+    for P
+{
+}
 
 /// Prints one line of our own on a platform's log.
 macro_rules! log {

@@ -1,34 +1,38 @@
-//! Owns the answers to the calls of the security services: policy and rate of each VM, the ledger's
-//! records, and what `causeway-vault` does over the platform's hardware. Never decides about grants.
+//! Owns the answers to the calls of the security services: who has which, the ledger's records, and
+//! the bytes in areas. What is kept is the [`Safe`]'s. Never decides about grants.
 
-mod rate;
+mod area;
+mod watch;
 
+use crate::entropy;
 use crate::partition::Partition;
 use crate::platform::Platform;
+use crate::rate::Rate;
+use crate::safe::{FlashState, KeyTask, Tenant};
 use causeway_abi::vault::services;
 use causeway_abi::{Frame, Reply, Status, VaultCall};
 use causeway_ffa::EndpointId;
-use causeway_memshare::policy::{MAX_VMS, Services};
+use causeway_memshare::policy::MAX_VMS;
 use causeway_memshare::{Action, Record};
 use causeway_vault::entropy::{EntropyError, Random};
-use rate::Rate;
+use causeway_vault::watchdog::Watchdogs;
 
 /// Bytes of the three result words that carry random bytes (`causeway_abi::vault::ENTROPY_MAX_BYTES`).
 const ROOM: usize = 3 * size_of::<u64>();
-
-/// What one VM has left of its rates.
-#[derive(Clone, Copy)]
-struct Rates {
-    entropy: Rate,
-}
 
 /// What the security services keep between calls.
 pub(crate) struct Vault<P: Platform> {
     entropy: Option<P::Entropy>,
     /// A source that failed stays failed.
     entropy_failed: bool,
+    entropy_rates: [Rate; MAX_VMS],
+    safe: Option<P::Safe>,
+    watchdogs: Watchdogs,
+    /// When to look at the watchdogs; all ones: never.
+    watch_at: u64,
+    /// VMs that the hypervisor is to restart, bit n for VM n.
+    restarts: u64,
     second: u64,
-    rates: [Rates; MAX_VMS],
 }
 
 impl<P: Platform> Vault<P> {
@@ -37,69 +41,80 @@ impl<P: Platform> Vault<P> {
         Self {
             entropy: None,
             entropy_failed: false,
+            entropy_rates: [Rate::NEW; MAX_VMS],
+            safe: None,
+            watchdogs: Watchdogs::new(),
+            watch_at: u64::MAX,
+            restarts: 0,
             second: 0,
-            rates: [Rates { entropy: Rate::NEW }; MAX_VMS],
         }
     }
 
     /// Takes what the machine has.
     pub(crate) fn start(&mut self, platform: &P) {
         self.entropy = platform.entropy();
+        self.safe = platform.safe();
         self.second = platform.ticks_per_second();
     }
 
-    /// ENTROPY.
-    fn entropy(&mut self, who: Who, now: u64, count: u8) -> Result<[u64; 4], Status> {
+    fn entropy(&mut self, who: &Tenant, now: u64, count: u8) -> Result<[u64; 4], Status> {
         let limit = who.given.entropy_bytes_per_second;
         if limit == 0 {
             return Err(Status::PolicyService);
         }
         let source = self.entropy.as_mut().ok_or(Status::NoEntropySource)?;
-        let rate = self.rates.get_mut(who.place).ok_or(Status::UnknownCaller)?;
-        if !rate.entropy.allows(now, self.second, limit, u32::from(count)) {
+        let rate = self.entropy_rates.get_mut(who.place).ok_or(Status::UnknownCaller)?;
+        if !rate.allows(now, self.second, limit, u32::from(count)) {
             return Err(Status::QuotaRate);
         }
         let mut bytes = [0; ROOM];
         let wanted = bytes.get_mut(..usize::from(count)).ok_or(Status::BadArgument)?;
         if let Err(error) = source.fill(wanted) {
             self.entropy_failed |= error == EntropyError::Failed;
-            return Err(status_of_entropy(error));
+            return Err(entropy::status(error));
         }
-        rate.entropy.take(u32::from(count));
-        let mut results = [u64::from(count), 0, 0, 0];
-        for (word, eight) in results.iter_mut().skip(1).zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*eight);
-        }
-        Ok(results)
+        rate.take(u32::from(count));
+        let [a, b, c, _] = words(&bytes);
+        Ok([u64::from(count), a, b, c])
     }
 
-    /// VAULT_STATE.
-    fn state(&self, who: Who) -> [u64; 4] {
-        let mut bits = 0;
+    fn state(&self, who: &Tenant) -> [u64; 4] {
+        let (given, mut bits) = (&who.given, 0);
+        let mut set = |condition: bool, bit: u64| bits |= if condition { bit } else { 0 };
         let source = self.entropy.is_some() && !self.entropy_failed;
-        if who.given.entropy_bytes_per_second > 0 && source {
-            bits |= services::ENTROPY;
-        }
+        set(given.entropy_bytes_per_second > 0 && source, services::ENTROPY);
+        let flash = self.safe.as_ref().map_or(FlashState::NotThere, |s| s.with(|c| c.state()));
+        let stored = flash != FlashState::NotThere;
+        set(given.counters > 0 && stored, services::COUNTERS);
+        set(given.rpmb && stored, services::RPMB);
+        set(given.key_slots > 0 && stored, services::KEYS);
+        set(given.watchdog.is_some(), services::WATCHDOG);
+        let stores = given.counters > 0 || given.rpmb || given.key_slots > 0;
+        set(stores && flash == FlashState::Ready, services::FLASH_READY);
         [bits, 0, 0, 0]
     }
-}
 
-/// Who calls, and what policy gives it.
-#[derive(Clone, Copy)]
-struct Who {
-    /// Its place in the policy.
-    place: usize,
-    given: Services,
-}
-
-/// Why there is no entropy, in the interface's words.
-const fn status_of_entropy(error: EntropyError) -> Status {
-    match error {
-        EntropyError::NoSource => Status::NoEntropySource,
-        EntropyError::Failed => Status::EntropyFailed,
-        EntropyError::Empty => Status::EntropyEmpty,
-        EntropyError::TooMuch => Status::BadArgument,
+    fn safe(&self) -> Result<P::Safe, Status> {
+        self.safe.clone().ok_or(Status::NoStore)
     }
+
+    /// A VM was destroyed: nothing of its life is left but what is stored.
+    pub(crate) fn forget(&mut self, place: usize, vm: EndpointId) {
+        self.watchdogs.forget(vm.get());
+        self.watch_at = self.watchdogs.deadline().unwrap_or(u64::MAX);
+        if let Some(safe) = &self.safe {
+            safe.with(|contents| contents.forget(place));
+        }
+    }
+}
+
+/// Bytes in memory order as four words; what is missing is zero.
+fn words(bytes: &[u8]) -> [u64; 4] {
+    let mut words = [0; 4];
+    for (word, eight) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*eight);
+    }
+    words
 }
 
 impl<P: Platform> Partition<P> {
@@ -120,14 +135,61 @@ impl<P: Platform> Partition<P> {
         .encode()
     }
 
-    fn vault_result(&mut self, vm: EndpointId, call: VaultCall) -> Result<[u64; 4], Status> {
+    /// A VM was destroyed.
+    pub(crate) fn vault_vm_gone(&mut self, vm: EndpointId) {
+        if let Some(who) = self.tenant(vm) {
+            self.vault.forget(who.place, vm);
+            self.unsettle_alarm();
+        }
+    }
+
+    /// The VM as the security services know it.
+    fn tenant(&self, vm: EndpointId) -> Option<Tenant> {
         let policy = self.broker.policy();
-        let place = policy.vms().position(|v| v == vm).ok_or(Status::UnknownCaller)?;
-        let who = Who { place, given: policy.services(vm) };
+        let place = policy.vms().position(|v| v == vm)?;
+        Some(Tenant { place, vm: vm.get(), given: policy.services(vm) })
+    }
+
+    fn vault_result(&mut self, vm: EndpointId, call: VaultCall) -> Result<[u64; 4], Status> {
+        let who = self.tenant(vm).ok_or(Status::UnknownCaller)?;
         let now = self.platform.now();
+        let one = |word: u64| [word, 0, 0, 0];
         match call {
-            VaultCall::State => Ok(self.vault.state(who)),
-            VaultCall::Entropy { count } => self.vault.entropy(who, now, count),
+            VaultCall::State => Ok(self.vault.state(&who)),
+            VaultCall::Entropy { count } => self.vault.entropy(&who, now, count),
+            VaultCall::CounterRead { number } => {
+                self.vault.safe()?.with(|c| c.counter(&who, number)).map(one)
+            }
+            VaultCall::CounterIncrement { number } => {
+                self.vault.safe()?.with(|c| c.increment(&who, number)).map(one)
+            }
+            VaultCall::Rpmb { handle, request, answers, room } => {
+                self.rpmb(vm, &who, handle, request, answers, room).map(one)
+            }
+            VaultCall::KeyGenerate { slot, purpose } => {
+                let Vault { safe, entropy, .. } = &mut self.vault;
+                let safe = safe.as_ref().ok_or(Status::NoStore)?;
+                safe.with(|c| c.generate(&who, slot, purpose, entropy.as_mut()))?;
+                Ok([0; 4])
+            }
+            VaultCall::KeyDelete { slot } => self.plain_key(&who, slot, KeyTask::Delete),
+            VaultCall::KeyPublic { slot } => self.plain_key(&who, slot, KeyTask::Public),
+            VaultCall::KeyImport { handle, slot, purpose, offset } => {
+                self.key_import(vm, &who, handle, slot, purpose, offset)
+            }
+            VaultCall::KeyMac(message) => self.key_mac(vm, &who, &message),
+            VaultCall::KeyVerify { message, tag } => self.key_verify(vm, &who, &message, tag),
+            VaultCall::KeySign { message, signature } => {
+                self.key_sign(vm, &who, &message, signature)
+            }
+            VaultCall::KeyEncrypt(text) => self.key_encrypt(vm, &who, &text),
+            VaultCall::KeyDecrypt(text) => self.key_decrypt(vm, &who, &text),
+            VaultCall::WatchdogStart { timeout_ms, warning_ms } => {
+                self.watchdog_start(&who, now, timeout_ms, warning_ms)
+            }
+            VaultCall::WatchdogPing => self.watchdog_ping(&who, now),
+            VaultCall::WatchdogStop => self.watchdog_stop(&who),
+            VaultCall::WatchdogLeft => self.watchdog_left(&who, now),
         }
     }
 }

@@ -8,6 +8,8 @@ mod copy;
 #[cfg(target_os = "none")]
 pub(crate) mod entry;
 #[cfg(target_os = "none")]
+pub(crate) mod flash;
+#[cfg(target_os = "none")]
 pub(crate) mod gic;
 #[cfg(target_os = "none")]
 pub(crate) mod image;

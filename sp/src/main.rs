@@ -29,6 +29,7 @@
 
 mod arch;
 mod core_id;
+mod cores;
 mod lock;
 mod memory_map;
 mod stage1;
@@ -48,6 +49,8 @@ mod ids;
 mod interrupts;
 #[cfg(target_os = "none")]
 mod partition;
+#[cfg(target_os = "none")]
+mod safe;
 #[cfg(all(target_os = "none", feature = "selftest"))]
 mod selftest;
 #[cfg(target_os = "none")]

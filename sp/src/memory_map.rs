@@ -9,7 +9,7 @@ pub(crate) const NORMAL_WORLD_RAM: Range<u64> = 0x4000_0000..0x1_0000_0000;
 #[cfg(target_os = "none")]
 mod image_map {
     use crate::arch::tables::TableStore;
-    use crate::arch::{entry, gic, image, lines, uart};
+    use crate::arch::{entry, flash, gic, image, lines, uart};
     use crate::core_id::{CORES, CoreId};
     use crate::stage1::{MapRefusal, Stage1, Use};
 
@@ -25,12 +25,19 @@ mod image_map {
         for device in [gic::DISTRIBUTOR, gic::REDISTRIBUTORS, lines::GPIO, lines::CLOCK] {
             tables.map_own(device, Use::Registers)?;
         }
+        tables.map_own(bank(flash::STORE), Use::Registers)?;
+        tables.map_own(bank(flash::RECORD), Use::ReadOnlyDevice)?;
         for core in (0..CORES).filter_map(CoreId::new) {
             for stack in entry::stacks(core) {
                 tables.map_own(stack, Use::Variables)?;
             }
         }
         Ok(tables)
+    }
+
+    /// Sectors of the first bank, which begins at address 0.
+    fn bank(sectors: core::ops::Range<u32>) -> core::ops::Range<usize> {
+        sectors.start as usize..sectors.end as usize
     }
 }
 

@@ -2,12 +2,13 @@
 //! anything, and never carries out an effect by itself.
 
 use crate::arch::mailbox::Mailbox;
-use crate::arch::{regs, smc};
+use crate::arch::{flash, regs, smc};
 use crate::console::{self, Console};
 use crate::core_id::CoreId;
 use crate::crash;
 use crate::hardware::{self, Disk, Rndrrs};
 use crate::lock::{Crashed, OrderedLock};
+use crate::safe;
 use crate::stage1::Stage1;
 use crate::window::Window;
 use causeway_abi::Permission;
@@ -18,7 +19,9 @@ use causeway_service::entropy::Handle;
 use causeway_service::lines::Said;
 use causeway_service::platform::{
     Bell, Clock, Conduit, Log, Mailbox as MailboxAccess, MappedBits, Mapper, Outgoing, Parts,
+    Secured,
 };
+use causeway_service::safe::Safe;
 use core::fmt;
 
 /// The machine at S-EL1: SMC, our own tables, the two pages that EL3 knows.
@@ -123,6 +126,19 @@ impl Log for Machine {
 
     fn tell(&self, owner: Option<EndpointId>, said: Said) {
         console::tell(owner, said);
+    }
+}
+
+impl Secured for Machine {
+    type Flash = safe::Platform;
+    type Safe = &'static Safe<safe::Platform>;
+
+    fn safe(&self) -> Option<Self::Safe> {
+        Some(safe::safe())
+    }
+
+    fn reset(&mut self) {
+        flash::reset_machine();
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) enum Use {
     Variables,
     /// Registers of a device.
     Registers,
+    /// A device that is only ever read.
+    ReadOnlyDevice,
 }
 
 impl Use {
@@ -43,6 +45,7 @@ impl Use {
             Self::Constants => MEMORY.union(A::READ_ONLY).union(NEVER_EXECUTE),
             Self::Variables => MEMORY.union(NEVER_EXECUTE),
             Self::Registers => DEVICE.union(NEVER_EXECUTE),
+            Self::ReadOnlyDevice => DEVICE.union(A::READ_ONLY).union(NEVER_EXECUTE),
         }
     }
 }

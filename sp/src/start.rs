@@ -6,7 +6,7 @@ use crate::boot::BootBlob;
 use crate::console::log;
 use crate::core_id::CoreId;
 use crate::partition::{self, Smc, Started};
-use crate::{crash, ids, memory_map, serve};
+use crate::{cores, crash, ids, memory_map, serve};
 use causeway_service::spmc;
 use core::panic::PanicInfo;
 
@@ -24,6 +24,8 @@ pub(crate) extern "C" fn main_core(boot_info: u64, core: usize) -> ! {
 #[inline(never)]
 fn bring_up(boot_info: u64, core: CoreId) {
     uart::init();
+    cores::tell_present(entry::count_redistributors());
+    cores::seen(core);
     let blob = BootBlob::read(boot_info);
     let tables = match memory_map::build() {
         Ok(tables) => tables,
@@ -81,6 +83,7 @@ pub(crate) extern "C" fn secondary_core(core: usize) -> ! {
     vectors::install(core);
     entry::enter_published_tables();
     gic::core_comes(core);
+    cores::seen(core);
     serve::serve(core)
 }
 

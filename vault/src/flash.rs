@@ -3,6 +3,7 @@
 //! The traits are those of `embedded-storage-async`; nothing here ever waits, so a future that is
 //! not ready at its first poll is an error of the driver.
 
+pub mod cfi;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
 

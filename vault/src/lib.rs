@@ -32,6 +32,7 @@ pub mod store;
 
 pub mod counter;
 pub mod keys;
+pub mod provision;
 pub mod rpmb;
 pub mod watchdog;
 pub use store::{Store, StoreError};

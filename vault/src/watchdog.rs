@@ -194,6 +194,12 @@ impl Watchdogs {
         Ok(self.of(vm)?.fires_at.saturating_sub(now))
     }
 
+    /// Whether `vm`'s has warned since it was armed or pinged.
+    #[must_use]
+    pub fn has_warned(&self, vm: u16) -> bool {
+        self.armed.iter().flatten().any(|a| a.vm == vm && a.warned)
+    }
+
     fn of(&mut self, vm: u16) -> Result<&mut Armed, WatchdogError> {
         let own = self.armed.iter_mut().flatten().find(|a| a.vm == vm);
         own.ok_or(WatchdogError::NotArmed)

@@ -1,7 +1,7 @@
 //! Owns `cargo xtask bench`: two boots that count instructions, a table, a list of figures. Never
 //! judges a figure itself: the goals are bench's.
 
-use crate::boot::{self, Counts, Logs, Machine};
+use crate::boot::{self, Counts, Keeps, Logs, Machine};
 use crate::cli::{BenchArgs, Cpu};
 use crate::image::{self, Measured};
 use crate::json::{self, Fields};
@@ -61,6 +61,7 @@ fn boot_with(which: Measured, full: bool, dir: &Path) -> Result<Logs, Stop> {
     let machine = Machine {
         program: qemu::program(),
         flash: which.dir().join("flash.bin"),
+        keeps: Keeps::Nothing,
         cpu: Cpu::Max.name(),
         smp: 1,
         config,

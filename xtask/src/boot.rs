@@ -4,7 +4,7 @@
 pub(crate) mod config;
 
 use crate::outcome::{Stop, files};
-use crate::process::{self, Step};
+use crate::process::{self, Running, Step};
 use crate::tail::Tail;
 use crate::{interrupt, paths};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// Where QEMU puts the disk image.
 pub(crate) const DISK_ADDRESS: u64 = 0x5000_0000;
 const CONFIG_ADDRESS: u64 = 0x4800_0000;
+/// What QEMU itself prints.
+const LOG: &str = "qemu.log";
 const POLL: Duration = Duration::from_millis(20);
 
 /// What the machine's counter counts.
@@ -24,6 +26,17 @@ pub(crate) enum Counts {
     Instructions,
 }
 
+/// What the flash keeps, and what a reset does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// The image is read; what is written is lost at the end.
+    Nothing,
+    /// The flash is the file itself. A reset ends QEMU.
+    All,
+    /// The flash is the file itself. A reset boots the machine anew.
+    AllAcrossResets,
+}
+
 /// One machine to boot.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
@@ -31,6 +44,8 @@ pub(crate) struct Machine {
     pub(crate) program: String,
     /// The flash image.
     pub(crate) flash: PathBuf,
+    /// What becomes of what is written into it, and of a reset.
+    pub(crate) keeps: Keeps,
     /// QEMU's name of the CPU.
     pub(crate) cpu: &'static str,
     /// How many cores.
@@ -63,12 +78,20 @@ impl Machine {
             "none",
             "-nic",
             "none",
-            "-no-reboot",
-            "-bios",
         ]
         .map(str::to_owned)
         .to_vec();
-        list.push(self.flash.display().to_string());
+        if self.keeps != Keeps::AllAcrossResets {
+            list.push("-no-reboot".to_owned());
+        }
+        let flash = self.flash.display().to_string();
+        if self.keeps == Keeps::Nothing {
+            list.extend(["-bios".to_owned(), flash]);
+        } else {
+            // A comma in a file's name is written twice in a QEMU option.
+            let file = flash.replace(',', ",,");
+            list.extend(["-drive".to_owned(), format!("if=pflash,unit=0,format=raw,file={file}")]);
+        }
         let loaded = [(self.config.as_ref(), CONFIG_ADDRESS), (self.disk.as_ref(), DISK_ADDRESS)];
         for (file, address) in loaded {
             if let Some(file) = file {
@@ -116,6 +139,15 @@ pub(crate) struct Logs {
     pub(crate) wall: Duration,
 }
 
+/// Starts QEMU; dropping what is returned ends it.
+pub(crate) fn start(machine: &Machine, dir: &Path, limit: Duration) -> Result<Running, Stop> {
+    files::make_dir(dir)?;
+    files::write(&dir.join("qemu.cmd"), format!("{}\n", machine.command_line()))?;
+    let running = qemu_step(machine, &dir.join(LOG), limit).start()?;
+    files::write(&dir.join("qemu.pid"), format!("{}\n", running.pid()))?;
+    Ok(running)
+}
+
 /// Boots the machine and waits for its end; `on_line` sees each line of UART0 as it comes.
 pub(crate) fn boot(
     machine: &Machine,
@@ -123,12 +155,9 @@ pub(crate) fn boot(
     limit: Duration,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<Logs, Stop> {
-    files::make_dir(dir)?;
-    files::write(&dir.join("qemu.cmd"), format!("{}\n", machine.command_line()))?;
-    let log = dir.join("qemu.log");
+    let log = dir.join(LOG);
     let started = Instant::now();
-    let mut running = qemu_step(machine, &log, limit).start()?;
-    files::write(&dir.join("qemu.pid"), format!("{}\n", running.pid()))?;
+    let mut running = start(machine, dir, limit)?;
     let mut normal = Tail::of(&machine.serial[0]);
     let mut secure = Tail::of(&machine.serial[1]);
     let status = loop {

@@ -3,7 +3,8 @@
 mod tools;
 
 pub(crate) use tools::{
-    BenchArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs, MutantsArgs, VerifyArgs,
+    BenchArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs, MutantsArgs,
+    PowercutArgs, VerifyArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -48,6 +49,8 @@ pub(crate) enum Action {
     Mutants(MutantsArgs),
     /// Count the instructions of each call of the partition
     Bench(BenchArgs),
+    /// Cut the power of a machine that stores, again and again, and see that nothing acknowledged is lost
+    Powercut(PowercutArgs),
     /// Check a dump of the partition's ledger
     #[command(after_help = "Examples:\n  \
                             cargo xtask ledger verify ledger.bin --head DIGEST\n  \
@@ -252,7 +255,7 @@ mod tests {
     #[test]
     fn unknown_commands_and_values_are_wrong_usage() {
         for line in [
-            &["xtask", "powercut"][..],
+            &["xtask", "powercut", "--rounds", "0"][..],
             &["xtask", "ledger"],
             &["xtask", "explore", "--states", "0"],
             &["xtask", "fuzz", "--seconds", "0"],

@@ -6,6 +6,7 @@ mod boot;
 mod cli;
 mod disk;
 mod explore;
+mod flash_file;
 mod fuzz;
 mod header;
 mod image;
@@ -17,6 +18,7 @@ mod mutants;
 mod outcome;
 mod paths;
 mod pool;
+mod powercut;
 mod process;
 mod run;
 mod say;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Action::Bench(args) => finish(bench::bench(&args, consent(args.set_up.yes))),
         Action::Header(args) => finish(header::header(args)),
         Action::Fuzz(args) => finish(fuzz::fuzz(&args)),
+        Action::Powercut(args) => finish(powercut::powercut(&args, consent(args.set_up.yes))),
         Action::Ledger(args) => finish(ledger::ledger(&args)),
         Action::Mutants(args) => finish(mutants::mutants(&args)),
     }

@@ -126,6 +126,11 @@ pub(crate) mod files {
         fs::create_dir_all(path).map_err(|e| Stop::file("make the folder", path, &e))
     }
 
+    /// Removes a file.
+    pub(crate) fn remove_file(path: &Path) -> Result<(), Stop> {
+        fs::remove_file(path).map_err(|e| Stop::file("remove", path, &e))
+    }
+
     pub(crate) fn remove_dir(path: &Path) -> Result<(), Stop> {
         match fs::remove_dir_all(path) {
             Ok(()) => Ok(()),

@@ -167,6 +167,13 @@ impl Running {
         self.child.as_ref().map_or(0, Child::id)
     }
 
+    /// Ends it at once, as a power cut would: SIGKILL to this child and nobody else.
+    pub(crate) fn cut(mut self) -> Result<(), Stop> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let ended = child.kill().and_then(|()| child.wait());
+        ended.map(drop).map_err(|e| Stop::failed(format!("cannot kill {}: {e}", self.what)))
+    }
+
     /// Whether its time is over.
     pub(crate) fn late(&self) -> bool {
         Instant::now() >= self.deadline

@@ -5,9 +5,10 @@ pub(crate) mod demo;
 pub(crate) mod result;
 
 use crate::boot::config::Config;
-use crate::boot::{self, Counts, Machine};
+use crate::boot::{self, Counts, Keeps, Machine};
 use crate::cli::{Cpu, RunArgs};
 use crate::disk::{BUILT_IN_BYTES, Disk};
+use crate::flash_file::{self, Tells};
 use crate::image::{self, Variant};
 use crate::lines::{Line, Source};
 use crate::outcome::{Stop, files};
@@ -15,7 +16,7 @@ use crate::setup::{self, Consent, qemu};
 use crate::verdict::{self, Broken, Figures, Report, Transfer};
 use crate::{json, paths, say, space};
 use causeway_guests::cmdline::CommandLine;
-use causeway_guests::jobs::{FIGURES, Job, TRANSFER};
+use causeway_guests::jobs::{FIGURES, Flash, Job, TRANSFER};
 use demo::Results;
 use result::RunResult;
 use std::path::Path;
@@ -162,6 +163,7 @@ pub(crate) fn line_for_images(job: &Job) -> Result<String, Stop> {
     let machine = Machine {
         program: qemu::program(),
         flash: variant.flash(),
+        keeps: Keeps::Nothing,
         cpu: Cpu::Max.name(),
         smp: cores,
         config: Some(dir.join("boot.txt")),
@@ -208,13 +210,43 @@ pub(crate) struct Ran {
 }
 
 impl Plan<'_> {
-    /// Writes the boot configuration, boots, judges.
+    /// Boots as often as the job says, on one flash, and judges each time. The last boot's figures count.
     pub(crate) fn boot(&self, dir: &Path, on_line: &mut dyn FnMut(&str)) -> Result<Ran, Stop> {
+        files::make_dir(dir)?;
+        let (keeps, boots) = match self.job.flash {
+            Flash::Image => {
+                return self.boot_once(dir, &self.variant.flash(), Keeps::Nothing, on_line);
+            }
+            Flash::BootedTwice => (Keeps::All, 2),
+            Flash::MayReset => (Keeps::AllAcrossResets, 1),
+        };
+        let flash = dir.join("flash.bin");
+        flash_file::make(&self.variant.flash(), &flash, Tells::No)?;
+        let mut broken = Vec::new();
+        for boot in 1..boots {
+            let dir = dir.join(format!("boot-{boot}"));
+            broken.extend(self.boot_once(&dir, &flash, keeps, on_line)?.broken);
+        }
+        let mut last = self.boot_once(dir, &flash, keeps, on_line)?;
+        broken.append(&mut last.broken);
+        flash_file::remove(&flash)?;
+        Ok(Ran { broken, ..last })
+    }
+
+    /// Writes the boot configuration, boots, judges.
+    fn boot_once(
+        &self,
+        dir: &Path,
+        flash: &Path,
+        keeps: Keeps,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Ran, Stop> {
         files::make_dir(dir)?;
         let config = Config::of(self.job, self.smp, self.disk.map_or(0, |disk| disk.bytes));
         let machine = Machine {
             program: qemu::program(),
-            flash: self.variant.flash(),
+            flash: flash.to_path_buf(),
+            keeps,
             cpu: self.cpu.name(),
             smp: self.smp,
             config: Some(dir.join("boot.txt")),

@@ -121,8 +121,26 @@ impl Call {
                 zero([d])?;
                 Self::LedgerRead { handle: handle(a)?, scope: decode_scope(b)?, cursor: c }
             }
-            CallId::VaultState => Self::Vault(vault::state([a, b, c, d])?),
-            CallId::Entropy => Self::Vault(vault::entropy([a, b, c, d])?),
+            CallId::VaultState => Self::Vault(vault::decode::state([a, b, c, d])?),
+            CallId::Entropy => Self::Vault(vault::decode::entropy([a, b, c, d])?),
+            CallId::CounterRead => Self::Vault(vault::decode::counter_read([a, b, c, d])?),
+            CallId::CounterIncrement => {
+                Self::Vault(vault::decode::counter_increment([a, b, c, d])?)
+            }
+            CallId::Rpmb => Self::Vault(vault::decode::rpmb([a, b, c, d])?),
+            CallId::KeyGenerate => Self::Vault(vault::decode::key_generate([a, b, c, d])?),
+            CallId::KeyImport => Self::Vault(vault::decode::key_import([a, b, c, d])?),
+            CallId::KeyDelete => Self::Vault(vault::decode::key_delete([a, b, c, d])?),
+            CallId::KeyPublic => Self::Vault(vault::decode::key_public([a, b, c, d])?),
+            CallId::KeyMac => Self::Vault(vault::decode::key_mac([a, b, c, d])?),
+            CallId::KeyVerify => Self::Vault(vault::decode::key_verify([a, b, c, d])?),
+            CallId::KeySign => Self::Vault(vault::decode::key_sign([a, b, c, d])?),
+            CallId::KeyEncrypt => Self::Vault(vault::decode::key_encrypt([a, b, c, d])?),
+            CallId::KeyDecrypt => Self::Vault(vault::decode::key_decrypt([a, b, c, d])?),
+            CallId::WatchdogStart => Self::Vault(vault::decode::watchdog_start([a, b, c, d])?),
+            CallId::WatchdogPing => Self::Vault(vault::decode::watchdog_ping([a, b, c, d])?),
+            CallId::WatchdogStop => Self::Vault(vault::decode::watchdog_stop([a, b, c, d])?),
+            CallId::WatchdogLeft => Self::Vault(vault::decode::watchdog_left([a, b, c, d])?),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Holds the calls to their frames.
 
 use super::*;
+use crate::vault::{KeyPurpose, Keyed, KeyedText};
 use crate::{GrantKind, InfoPage, Permission, Status};
 
 fn summary() -> GrantSummary {
@@ -63,6 +64,32 @@ fn one_of_each() -> Vec<Call> {
         Call::LedgerRead { handle, scope: LedgerScope::Own, cursor: 1 << 48 | 7 },
         Call::Vault(VaultCall::State),
         Call::Vault(VaultCall::Entropy { count: 24 }),
+    ]
+    .into_iter()
+    .chain(vault_calls(handle).map(Call::Vault))
+    .collect()
+}
+
+fn vault_calls(handle: MemHandle) -> [VaultCall; 16] {
+    let message = Keyed { handle, slot: 7, offset: 0x1234, length: 4096 };
+    let text = KeyedText { text: message, associated: 9, proof: 0xffff_fff0 };
+    [
+        VaultCall::CounterRead { number: 3 },
+        VaultCall::CounterIncrement { number: 255 },
+        VaultCall::Rpmb { handle, request: 512, answers: 0x1_0000, room: 16 },
+        VaultCall::KeyGenerate { slot: 1, purpose: KeyPurpose::Sign },
+        VaultCall::KeyImport { handle, slot: 2, purpose: KeyPurpose::Mac, offset: 8 },
+        VaultCall::KeyDelete { slot: 3 },
+        VaultCall::KeyPublic { slot: 4 },
+        VaultCall::KeyMac(message),
+        VaultCall::KeyVerify { message, tag: 5 },
+        VaultCall::KeySign { message, signature: 6 },
+        VaultCall::KeyEncrypt(text),
+        VaultCall::KeyDecrypt(text),
+        VaultCall::WatchdogStart { timeout_ms: 1000, warning_ms: 100 },
+        VaultCall::WatchdogPing,
+        VaultCall::WatchdogStop,
+        VaultCall::WatchdogLeft,
     ]
 }
 

@@ -20,6 +20,9 @@ impl World {
                 return;
             }
             let [bells, handle, vm, _] = reply.results;
+            if vm & 1 << 16 != 0 {
+                self.restarts_asked.push(u16::try_from(vm >> 32).unwrap_or(0));
+            }
             for one in self.vms.iter_mut().filter(|vm| vm.life == Life::Alive) {
                 one.rung_by_partition |= bells & (1 << one.id.get()) != 0;
             }

@@ -2,6 +2,7 @@
 //! where the page model watches. Never decides.
 
 use super::parts::{Disk, Numbers};
+use crate::flash::FlashOf;
 use crate::layout::{self, PARTITION};
 use crate::machine::{Machine, TICKS_PER_MS};
 use crate::personality::Controlling;
@@ -12,8 +13,9 @@ use causeway_memshare::{Doorbell, MapFailed, Policy};
 use causeway_service::lines::Said;
 use causeway_service::platform::{
     self, Clock, Conduit, Log, Mailbox, MappedBits, Mapper, MemoryKind, Outgoing, OutsideWindow,
-    Parts,
+    Parts, Secured,
 };
+use causeway_service::safe::Safe;
 use causeway_service::{Partition, spmc as calls};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +58,7 @@ pub struct Secure {
     pub(super) controlling: Controlling,
     bell: Bell,
     logged: Logged,
+    safe: Arc<Safe<FlashOf>>,
 }
 
 impl Secure {
@@ -65,11 +68,12 @@ impl Secure {
         bell: Bell,
         logged: Logged,
     ) -> Self {
+        let safe = Arc::new(Safe::new(FlashOf(machine.clone())));
         let controlling = {
             let spmc = spmc.lock().unwrap_or_else(PoisonError::into_inner);
             spmc.quirks().controlling
         };
-        Self { spmc, machine, controlling, bell, logged }
+        Self { spmc, machine, controlling, bell, logged, safe }
     }
 
     fn buffers() -> (u64, u64) {
@@ -221,6 +225,19 @@ impl Log for Logged {
 
     fn tell(&self, _owner: Option<EndpointId>, said: Said) {
         self.push(said.to_string());
+    }
+}
+
+impl Secured for Secure {
+    type Flash = FlashOf;
+    type Safe = Arc<Safe<FlashOf>>;
+
+    fn safe(&self) -> Option<Self::Safe> {
+        Some(self.safe.clone())
+    }
+
+    fn reset(&mut self) {
+        self.logged.push("reset".to_owned());
     }
 }
 

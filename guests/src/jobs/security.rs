@@ -1,7 +1,7 @@
 //! Owns the rows of the jobs of the security services; never the code that the VMs run for them.
 
 use super::table::PLAIN;
-use super::{Job, Processor};
+use super::{Flash, Job, MonitorLine, Processor};
 
 /// Random bytes by hypercall.
 pub(super) const ENTROPY: Job = Job {
@@ -23,5 +23,103 @@ pub(super) const ENTROPY_NONE: Job = Job {
     command_lines: ["job=entropy_none", "job=idle", "job=idle"],
     tests: [&["entropy_none/not_offered", "entropy_none/says_that_there_is_none"], &[], &[]],
     processor: Processor::WithoutEntropy,
+    ..PLAIN
+};
+
+/// Replay-protected memory and counters.
+pub(super) const DEMO_RPMB: Job = Job {
+    name: "demo_rpmb",
+    shows: "replay-protected memory and a counter on the secure flash, across a power-off: key once, writes proven and counted, replays refused",
+    command_lines: ["job=rpmb", "job=rpmb", "job=rpmb"],
+    tests: [
+        &[
+            "rpmb/flash_is_ready_when_every_core_was_seen",
+            "rpmb/key_is_programmed_once",
+            "rpmb/contents_and_counter_outlive_power_off",
+            "rpmb/a_write_that_proves_the_key_is_counted",
+            "rpmb/a_replay_is_refused",
+            "rpmb/a_forged_write_is_refused",
+            "rpmb/what_was_written_reads_back_authentic",
+            "rpmb/counter_goes_up_by_one_at_each_boot",
+            "rpmb/a_counter_beyond_policy_is_refused",
+        ],
+        &["rpmb/vm2_has_an_area_of_its_own"],
+        &["rpmb/nothing_for_vm3"],
+    ],
+    flash: Flash::BootedTwice,
+    ..PLAIN
+};
+
+/// Sealed keys.
+pub(super) const DEMO_KEYS: Job = Job {
+    name: "demo_keys",
+    shows: "keys that VM 1 makes and uses and never sees, kept across a power-off, and that no other VM has",
+    command_lines: ["job=keys", "job=keys", "job=keys"],
+    tests: [
+        &[
+            "keys/flash_is_ready_when_every_core_was_seen",
+            "keys/made_once_and_kept_across_power_off",
+            "keys/hmac_is_what_its_owner_expects",
+            "keys/a_wrong_tag_is_refused",
+            "keys/what_was_encrypted_comes_back_to_its_owner",
+            "keys/a_signature_is_made_without_the_key",
+            "keys/a_key_serves_its_purpose_only",
+            "keys/a_deleted_key_is_gone",
+        ],
+        &["keys/vm2_does_not_have_vm1s_keys", "keys/a_slot_beyond_policy_is_refused"],
+        &["keys/nothing_for_vm3"],
+    ],
+    flash: Flash::BootedTwice,
+    ..PLAIN
+};
+
+/// Watchdogs.
+pub(super) const DEMO_WATCHDOG: Job = Job {
+    name: "demo_watchdog",
+    shows: "VM 2 hangs and is restarted, though the processor that armed its watchdog is off; VM 1 hangs and the machine is reset",
+    command_lines: ["job=watchdog", "job=watchdog", "job=idle"],
+    tests: [
+        &["watchdog/the_machine_was_reset", "watchdog/pings_held_it_off_and_policy_its_stop"],
+        &["watchdog/vm2_was_restarted_once"],
+        &[],
+    ],
+    monitor_lines: &[
+        MonitorLine { text: "BOOT build=", at_least: 2 },
+        MonitorLine { text: "RESTART vm=2 asked_by=partition", at_least: 1 },
+    ],
+    partition_lines: &[
+        MonitorLine { text: "watchdog of VM 2 fired: RestartVm", at_least: 1 },
+        MonitorLine { text: "watchdog of VM 1 fired: ResetSystem", at_least: 1 },
+    ],
+    config: &["vcpus_vm2=2"],
+    flash: Flash::MayReset,
+    ..PLAIN
+};
+
+/// A core that was never started.
+pub(super) const FLASH_UNSEEN: Job = Job {
+    name: "flash_unseen",
+    shows: "while one core of the machine was never started, the partition sends the flash no command",
+    command_lines: ["job=flash_unseen", "job=idle", "job=idle"],
+    tests: [
+        &[
+            "flash_unseen/there_is_a_store_and_it_is_not_ready",
+            "flash_unseen/no_command_before_every_core_was_seen",
+        ],
+        &[],
+        &[],
+    ],
+    flash: Flash::MayReset,
+    cores_left_off: 1,
+    min_cores: 2,
+    ..PLAIN
+};
+
+/// The workload of `cargo xtask powercut`; no job of the tests, since it never ends.
+pub const POWERCUT: Job = Job {
+    name: "powercut",
+    shows: "counts and writes until the power is cut",
+    command_lines: ["job=powercut", "job=idle", "job=idle"],
+    flash: Flash::MayReset,
     ..PLAIN
 };

@@ -7,8 +7,8 @@ use super::figures::FIGURES;
 use super::irq::{DEMO_IRQ, FIGURES as IRQ_FIGURES, SITUATIONS as IRQ_SITUATIONS};
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::net::{DEMO_NET, NET_IMAGE_FLIPPED, NET_LOSS};
-use super::security::{ENTROPY, ENTROPY_NONE};
-use super::{End, Job, MonitorBuild, MonitorLine, Processor, Profile, Sabotage, Verdict};
+use super::security::{DEMO_KEYS, DEMO_RPMB, DEMO_WATCHDOG, ENTROPY, ENTROPY_NONE, FLASH_UNSEEN};
+use super::{End, Flash, Job, MonitorBuild, MonitorLine, Processor, Profile, Sabotage, Verdict};
 use crate::cases;
 
 /// The first user story: VM 1 reads the whole disk of VM 2 through a brokered ring.
@@ -41,6 +41,8 @@ pub const TRANSFER: Job = Job {
     min_cores: 1,
     counts_instructions: false,
     processor: Processor::Any,
+    flash: Flash::Image,
+    cores_left_off: 0,
 };
 
 /// A job of the tests: checked monitor, no disk, ends when all VMs are off.
@@ -61,6 +63,8 @@ pub(super) const PLAIN: Job = Job {
     min_cores: 1,
     counts_instructions: false,
     processor: Processor::Any,
+    flash: Flash::Image,
+    cores_left_off: 0,
 };
 
 const HOSTILE_BYSTANDERS: [&[&str]; 2] =
@@ -389,8 +393,12 @@ pub const JOBS: &[Job] = &[
     STALE_TLB,
     ENTROPY,
     ENTROPY_NONE,
+    FLASH_UNSEEN,
     DEMO_RNG,
     DEMO_CONSOLE,
+    DEMO_RPMB,
+    DEMO_KEYS,
+    DEMO_WATCHDOG,
     DEMO_MINIMAL,
     FIGURES,
     DEMO_NET,

@@ -6,6 +6,8 @@ use core::arch::global_asm;
 
 /// PSCI CPU_ON, SMC64.
 const CPU_ON: u64 = 0xc400_0003;
+/// PSCI CPU_OFF.
+const CPU_OFF: u64 = 0x8400_0002;
 /// What a register holds that a skipped load did not write.
 const UNTOUCHED: u64 = 0x0bad_c0de_5ca1_ab1e;
 
@@ -88,6 +90,13 @@ pub fn call_once(regs: [u64; 8], millis: u64) -> Option<[u64; 4]> {
         on && time::wait_until(millis, || hvc::call([AFFINITY_INFO, 1, 0, 0, 0, 0, 0, 0])[0] == 1);
     let done = off && access::read_u64(page + 128) == 1;
     done.then(|| [64, 72, 80, 88].map(|at| access::read_u64(page + at)))
+}
+
+/// Switches the calling processor off (PSCI CPU_OFF); the VM lives on while another is on.
+pub fn switch_off_this_one() -> ! {
+    loop {
+        hvc::call([CPU_OFF, 0, 0, 0, 0, 0, 0, 0]);
+    }
 }
 
 /// The second processor, which waits for orders.

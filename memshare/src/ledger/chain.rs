@@ -103,6 +103,7 @@ pub(super) fn body(entry: &Entry) -> [u8; BODY] {
         Action::InterruptBound => (17, 0, 0),
         Action::InterruptUnbound => (18, 0, 0),
         Action::InterruptStormed => (19, 0, 0),
+        Action::WatchdogFired => (20, 0, 0),
     };
     let id = |id: Option<EndpointId>| id.map_or(0xffff, EndpointId::get).to_le_bytes();
     let mut writer = Writer::new();

@@ -146,6 +146,10 @@ pub(crate) fn poll_if_due() {
             return;
         };
         ring(bells);
+        if let Some(vm) = to_restart(vm) {
+            say!("RESTART vm={} asked_by=partition", vm.id().get());
+            state::RESTARTS[vm.index()].store(state::RESTART_ASKED, Ordering::Release);
+        }
         DEADLINE.store(deadline, Ordering::Relaxed);
         if handle == causeway_abi::NO_HANDLE {
             if bells == 0 {
@@ -177,6 +181,12 @@ fn ring(bells: u64) {
             }
         }
     }
+}
+
+/// The VM that the partition wants restarted (its watchdog fired): bits 16 and 47:32 of the third word.
+fn to_restart(word: u64) -> Option<VmIndex> {
+    let id = EndpointId::from_raw((word >> 32) as u16);
+    if word & 1 << 16 == 0 { None } else { VmIndex::from_id(id) }
 }
 
 fn framework(message: FrameworkMessage) -> Result<FrameworkMessage, FfaError> {

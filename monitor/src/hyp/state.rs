@@ -30,6 +30,14 @@ pub(crate) static NOTIFY: Mutex<Notifications> = Mutex::new(Notifications::new()
 /// The lives of the VMs.
 pub(crate) static LIVES: [Mutex<Life>; VM_COUNT] =
     [const { Mutex::new(Life::at_boot()) }; VM_COUNT];
+/// VMs that are to be restarted: they are killed in order and started anew.
+pub(crate) static RESTARTS: [AtomicU8; VM_COUNT] = [const { AtomicU8::new(NO_RESTART) }; VM_COUNT];
+/// Nobody asked.
+pub(crate) const NO_RESTART: u8 = 0;
+/// Somebody asked; it has not been killed yet.
+pub(crate) const RESTART_ASKED: u8 = 1;
+/// It was killed, and is to be started when it is down.
+pub(crate) const RESTART_KILLED: u8 = 2;
 /// The virtual processors, by [`Processor::index`].
 static VCPUS: [Mutex<Vcpu>; Processor::COUNT] =
     [const { Mutex::new(Vcpu::new()) }; Processor::COUNT];

@@ -45,6 +45,11 @@ aarch64_rt::initial_pagetable!(
             block += 1;
         }
         table[0x0900_0000 >> 21] = 0x0900_0000 | DEVICE.bits();
+        let mut block = REDISTRIBUTORS.start >> 21;
+        while block <= (REDISTRIBUTORS.end - 1) >> 21 {
+            table[block] = (block << 21) | DEVICE.bits();
+            block += 1;
+        }
         InitialPagetable(table)
     },
     DEFAULT_MAIR,
@@ -212,4 +217,28 @@ pub(crate) fn read_firmware_ram(address: usize, out: &mut [u8]) -> bool {
         *byte = unsafe { source.read_volatile() };
     }
     true
+}
+
+/// The GIC's redistributors: one frame of 128 KiB for each core that the machine has.
+const REDISTRIBUTORS: Range<usize> = 0x080a_0000..0x080a_0000 + CORES * FRAME;
+const FRAME: usize = 0x2_0000;
+
+/// Counts the cores of the machine by their redistributors, while the initial table maps them.
+/// Source: IHI0069, GICR_TYPER.Last (bit 4), at offset 8 of a frame.
+pub(crate) fn count_redistributors() -> usize {
+    if ROOT.load(Ordering::Acquire) != 0 {
+        return 0;
+    }
+    let mut count = 0;
+    for frame in REDISTRIBUTORS.step_by(FRAME) {
+        count += 1;
+        let typer = (frame + 8) as *const u32;
+        // SAFETY: a readable register of a frame that exists, since the one before was not the last;
+        // the initial table maps it as device memory, and is in force until the real root is
+        // published.
+        if unsafe { typer.read_volatile() } & 1 << 4 != 0 {
+            break;
+        }
+    }
+    count
 }

@@ -25,7 +25,7 @@ impl Config {
     /// The configuration of a job.
     pub(crate) fn of(job: &Job, cores: u32, disk_bytes: u64) -> Self {
         Self {
-            cores,
+            cores: cores.saturating_sub(job.cores_left_off).max(1),
             disk_bytes,
             end: job.end,
             command_lines: job.command_lines.map(str::to_owned),

@@ -1,6 +1,6 @@
 //! Owns the tests of a boot: QEMU's line, and an end in every case. Never boots a real QEMU.
 
-use super::{Counts, Machine, boot, quoted};
+use super::{Counts, Keeps, Machine, boot, quoted};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,6 +10,7 @@ fn machine() -> Machine {
     Machine {
         program: "qemu-system-aarch64".into(),
         flash: "/t/flash.bin".into(),
+        keeps: Keeps::Nothing,
         cpu: "max",
         smp: 4,
         config: Some("/t/boot.txt".into()),

@@ -1,6 +1,7 @@
 //! Owns the options of the commands that check the cores: explore, fuzz, mutants, ledger,
 //! bench. Never acts.
 
+use super::SetUpArgs;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -149,5 +150,28 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) set_up: super::SetUpArgs,
+    pub(crate) set_up: SetUpArgs,
+}
+
+/// Options of `powercut`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask powercut --rounds 200 --json out.json\n  \
+    cargo xtask powercut --rounds 20 --seed 4711    the same moments again\n\n\
+    One VM increments a counter and writes replay-protected blocks in turn, and prints what the\n\
+    partition acknowledged. QEMU is killed at moments drawn from the seed: at any time, in a program of\n\
+    the flash, in an erase. Then it is booted again on the same flash file.\n\
+    A tenth of the cuts at least must hit a program, and a tenth an erase.")]
+pub(crate) struct PowercutArgs {
+    /// How often the power is cut
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) rounds: u64,
+    /// Draw the moments from this seed; without it a new one, which is printed
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// Write the figures as JSON, in every case, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) set_up: SetUpArgs,
 }

@@ -9,7 +9,7 @@ use crate::image::Variant;
 use crate::outcome::{Exit, Stop};
 use crate::run::Plan;
 use crate::verdict::{Broken, noticed};
-use crate::{bench, say};
+use crate::{bench, powercut, say};
 use causeway_guests::jobs::{JOBS, Job, Processor, TRANSFER, Verdict};
 use std::path::Path;
 use std::time::Duration;
@@ -63,6 +63,7 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
     }
     run_command::run(context, tally)?;
     figures(context, tally)?;
+    power_cuts(context, tally)?;
     if tally.count() == before {
         return Err(Stop::failed("no QEMU test has such a name"));
     }
@@ -82,6 +83,21 @@ fn figures(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
             say::progress(&format!("{all} figures, {missed} goals missed (cargo xtask bench)"));
             tally.passed(name);
         }
+        Err(stop) if stop.exit == Exit::Interrupted => return Err(stop),
+        Err(stop) => tally.failed(name, &stop.reason, Some(&dir)),
+    }
+    Ok(())
+}
+
+/// A few cuts of the power; `cargo xtask powercut` makes hundreds.
+fn power_cuts(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
+    let name = "qemu::powercut::nothing_acknowledged_is_lost";
+    if context.filter.is_some_and(|text| !name.contains(text)) {
+        return Ok(());
+    }
+    let dir = context.dir.join("powercut");
+    match powercut::few(&dir) {
+        Ok(()) => tally.passed(name),
         Err(stop) if stop.exit == Exit::Interrupted => return Err(stop),
         Err(stop) => tally.failed(name, &stop.reason, Some(&dir)),
     }

@@ -2,17 +2,17 @@
 
 /// What is left until the second is over. Nobody else's calls take anything from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     left: u32,
     full_at: u64,
 }
 
 impl Rate {
     /// Full at its first use.
-    pub(super) const NEW: Self = Self { left: 0, full_at: 0 };
+    pub(crate) const NEW: Self = Self { left: 0, full_at: 0 };
 
     /// Whether `cost` is left of `limit` in a second of `second` ticks.
-    pub(super) fn allows(&mut self, now: u64, second: u64, limit: u32, cost: u32) -> bool {
+    pub(crate) fn allows(&mut self, now: u64, second: u64, limit: u32, cost: u32) -> bool {
         if now >= self.full_at {
             *self = Self { left: limit, full_at: now.saturating_add(second.max(1)) };
         }
@@ -20,7 +20,7 @@ impl Rate {
     }
 
     /// Takes what [`Rate::allows`] found left.
-    pub(super) fn take(&mut self, cost: u32) {
+    pub(crate) fn take(&mut self, cost: u32) {
         self.left = self.left.saturating_sub(cost);
     }
 }
