@@ -27,6 +27,7 @@
 //! window.fill(0x100, 4, 0)?;
 //! window.store_release_u16(0x200, 7)?;
 //! assert_eq!(window.load_acquire_u16(0x200)?, 7);
+//! window.store_release_word(16, *b"handover")?; // eight bytes, all at once
 //! assert_eq!(window.read(8190, &mut bytes), Err(OutOfWindow));
 //! assert_eq!(window.offset_of(window.pointer().addr().get() + 16, 4), Some(16));
 //!

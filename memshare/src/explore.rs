@@ -127,12 +127,14 @@ pub fn missing(reports: &[Report]) -> Vec<String> {
     absent.map(|name| format!("{name} never happened")).collect()
 }
 
-/// Statuses that others give: the bus, the hypervisor, the image after a crash.
+/// Statuses that others give: the bus, the hypervisor, the image after a crash, and from 48 on
+/// interrupts and the security services, which the broker only tells apart.
 const fn is_the_brokers(status: Status) -> bool {
-    !matches!(
-        status,
-        Status::NoBus | Status::FifoBroken | Status::StillMapped | Status::PartitionFailed
-    )
+    status.code() < Status::NoSource.code()
+        && !matches!(
+            status,
+            Status::NoBus | Status::FifoBroken | Status::StillMapped | Status::PartitionFailed
+        )
 }
 
 #[cfg(test)]

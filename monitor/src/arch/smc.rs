@@ -36,7 +36,7 @@ pub(crate) fn core_off() {
 
 /// Reports whether a core is off.
 pub(crate) fn is_off(core: usize) -> bool {
-    let mpidr = ((core / 16) << 8 | core % 16) as u64;
+    let mpidr = (((core / 16) << 8) | (core % 16)) as u64;
     let [answer, ..] = call(&[PSCI_AFFINITY_INFO, mpidr, 0, 0, 0, 0, 0, 0]);
     answer == OFF
 }
