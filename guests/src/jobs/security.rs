@@ -88,8 +88,8 @@ pub(super) const DEMO_WATCHDOG: Job = Job {
         MonitorLine { text: "RESTART vm=2 asked_by=partition", at_least: 1 },
     ],
     partition_lines: &[
-        MonitorLine { text: "watchdog of VM 2 fired: RestartVm", at_least: 1 },
-        MonitorLine { text: "watchdog of VM 1 fired: ResetSystem", at_least: 1 },
+        MonitorLine { text: "watchdog of VM 0x0002 fired: RestartVm", at_least: 1 },
+        MonitorLine { text: "watchdog of VM 0x0001 fired: ResetSystem", at_least: 1 },
     ],
     config: &["vcpus_vm2=2"],
     flash: Flash::MayReset,

@@ -7,7 +7,7 @@ use causeway_abi::Call;
 
 impl Attacker {
     pub(super) fn frames(&self) {
-        self.call(&cases::UNKNOWN_CALL, calls::frame([0x7f, 0, 0, 0, 0]));
+        self.call(&cases::UNKNOWN_CALL, calls::frame([0x3f, 0, 0, 0, 0]));
         let mut other_version = Call::Events.encode();
         other_version[0] ^= 1 << 16;
         self.call(&cases::BAD_VERSION, calls::frame(other_version));
