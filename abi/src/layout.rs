@@ -208,8 +208,8 @@ mod tests {
     }
 
     /// Fields of which few values have a meaning.
-    const NAMED: [&str; 8] =
-        ["kind", "permission", "direction", "scope", "half", "sgi", "count", "info"];
+    const NAMED: [&str; 9] =
+        ["kind", "permission", "direction", "scope", "half", "sgi", "count", "info", "purpose"];
 
     #[test]
     fn a_field_is_no_wider_than_what_the_call_takes() {

@@ -1,5 +1,71 @@
 //! Owns the calls of the security services as a VM makes them; never keeps a secret longer than its
 //! caller does.
+//!
+//! ```
+//! use causeway_abi::vault::KeyPurpose;
+//! use causeway_client::connection::Connection;
+//! use causeway_client::error::Error;
+//! use causeway_client::grant::{NotClosed, NotGranted};
+//! use causeway_client::memory::Pages;
+//! use causeway_client::security::{FRAME_BYTES, KeyArea, RpmbArea, Sealed, Security};
+//! use causeway_client::wait::{Bound, Wait};
+//!
+//! /// A number that was never there before, also after a power-off.
+//! fn serial(services: Security<'_>) -> Result<u64, Error> {
+//!     let before = services.counter(0)?;
+//!     let now = services.increment(0)?;
+//!     assert!(now > before);
+//!     Ok(now)
+//! }
+//!
+//! /// Work that has the VM restarted (or what policy says) where it takes longer than a second.
+//! fn guarded(services: Security<'_>, steps: &mut dyn Iterator<Item = ()>) -> Result<(), Error> {
+//!     services.start_watchdog(1000, 200)?;
+//!     for () in steps {
+//!         services.ping_watchdog()?;
+//!     }
+//!     let (_left_ms, warned) = services.watchdog_left()?;
+//!     assert!(!warned);
+//!     services.stop_watchdog()
+//! }
+//!
+//! /// A signature under a key that no VM ever sees.
+//! fn signed(services: Security<'_>, area: &KeyArea<'_>) -> Result<([u8; 32], [u8; 64]), Error> {
+//!     services.generate_key(1, KeyPurpose::Sign)?;
+//!     let signature = area.sign(1, b"a report")?;
+//!     let public = services.public_key(1)?;
+//!     services.delete_key(1)?;
+//!     Ok((public, signature))
+//! }
+//!
+//! /// A text that only this VM can read again, and a key of its own for tags.
+//! fn kept(area: &KeyArea<'_>, text: &mut [u8], key: &[u8; 32]) -> Result<Sealed, Error> {
+//!     area.import(2, KeyPurpose::Mac, key)?;
+//!     let tag = area.mac(2, text)?;
+//!     area.verify(2, text, &tag)?;
+//!     let sealed = area.encrypt(3, b"name", text)?;
+//!     area.decrypt(3, b"name", text, &sealed)?;
+//!     area.encrypt(3, b"name", text)
+//! }
+//!
+//! /// An area for keys is granted like any other, and given back.
+//! fn with_keys<'c>(connection: &'c Connection<'c>, pages: Pages<'c>) -> Result<(), NotGranted<'c>> {
+//!     let area = KeyArea::open(connection, pages)?;
+//!     assert!(signed(Security::of(connection), &area).is_ok(), "handle {:?}", area.handle());
+//!     Ok(())
+//! }
+//!
+//! /// One frame of the replay-protected memory, as eMMC defines it.
+//! fn counter_frame<'c>(
+//!     area: RpmbArea<'c>,
+//!     request: &[u8; FRAME_BYTES],
+//!     wait: &dyn Wait,
+//! ) -> Result<Pages<'c>, NotClosed<'c>> {
+//!     let mut answers = [[0; FRAME_BYTES]; 1];
+//!     assert!(area.request(request, &mut answers).is_ok());
+//!     area.close(wait, Bound::NONE)
+//! }
+//! ```
 
 mod area;
 

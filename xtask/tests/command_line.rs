@@ -159,7 +159,7 @@ fn what_is_not_there_yet_is_refused_in_plain_words() {
 
 #[test]
 fn wrong_usage_has_status_2_a_usage_text_and_the_json_file() {
-    for args in [&["powercut"][..], &["ledger"], &["run", "--smp", "99"], &["frobnicate"], &[]] {
+    for args in [&["conformance"][..], &["ledger"], &["run", "--smp", "99"], &["frobnicate"], &[]] {
         let seen = Bench::new().run(args);
         assert_eq!(seen.code, Some(2), "{args:?}");
         let teaches = seen.stderr.contains("Usage:") || seen.stderr.contains("--help");
@@ -241,7 +241,7 @@ fn help_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("cargo xtask run") && text.contains("Exit status"), "{text}");
-    for later in ["powercut", "traceability", "dist"] {
+    for later in ["conformance", "traceability", "dist"] {
         assert!(!text.contains(later), "{later} is not there yet");
     }
 }
