@@ -77,10 +77,11 @@ pub(crate) fn data_barrier() {
 pub(crate) fn set_secure_timer(deadline: Option<u64>) {
     let (at, on) = deadline.map_or((u64::MAX, 0_u64), |at| (at, 1));
     // SAFETY: writes this core's secure timer, which is S-EL1's own (SCR_EL3.ST is for S-EL1 to use,
-    // DDI0487); its interrupt is masked here and comes as FFA_INTERRUPT. No memory is touched.
+    // DDI0487); its interrupt is masked here and comes as FFA_INTERRUPT. No `nomem`: what the deadline
+    // stands for is stored before it is armed.
     unsafe {
         asm!("msr S3_7_C14_C2_2, {at}", "msr S3_7_C14_C2_1, {on}", "isb",
-            at = in(reg) at, on = in(reg) on, options(nomem, nostack, preserves_flags));
+            at = in(reg) at, on = in(reg) on, options(nostack, preserves_flags));
     }
 }
 
