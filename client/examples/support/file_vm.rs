@@ -7,6 +7,8 @@ mod file_disk;
 mod front;
 #[path = "vm.rs"]
 mod vm;
+#[path = "whole_file.rs"]
+mod whole_file;
 
 use causeway_client::backend::{Backend, Verdict};
 use causeway_client::bus::{Bus, Incoming};
@@ -24,6 +26,7 @@ use std::error::Error;
 use std::path::Path;
 use virtio_queue::Queue;
 use vm::{Memory, Rest, VM_PAGES, Vm};
+use whole_file::read_all;
 
 /// The front end.
 const DRIVER: EndpointId = EndpointId::from_raw(1);
@@ -133,14 +136,7 @@ pub(crate) fn run(path: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Box<dyn 
     let wait = Rest::new(&platform, &turn);
     let expected = std::fs::read(path)?;
     let used = with_disk(&Vm::new(&platform, 1), &wait, |disk| {
-        say(&format!("the front end sees {} sectors", disk.capacity()));
-        for (number, sector) in expected.chunks_exact(512).enumerate() {
-            if disk.read(number)? != sector {
-                return Err(format!("sector {number} is not the file's").into());
-            }
-        }
-        say("it has read every sector, and each is the file's");
-        let last = usize::try_from(disk.capacity())? - 1;
+        let last = read_all(disk, &expected, say)?;
         disk.write(last, &[0x5a; 512])
     });
     if let Some(error) = failure.take() {
