@@ -103,6 +103,17 @@ pub fn after_destruction(verdict: Verdict, tries: u32) -> Outcome {
     }
 }
 
+/// What is left of an order to restart a VM: to kill it and to start it anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing, or nobody ordered it.
+    Nothing,
+    /// All of it.
+    Asked,
+    /// It was killed, and is to be started when it is down.
+    Killed,
+}
+
 /// The life of one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
@@ -161,6 +172,28 @@ impl Life {
             }
             Phase::Running => Progress::Refused,
             Phase::Stopping | Phase::Announcing | Phase::Reclaiming => Progress::UnderWay,
+        }
+    }
+
+    /// Does what can be done now of an order to restart the VM, and returns what is left. The order is
+    /// for one life: one that has come to an end and is followed by another is not killed again.
+    #[must_use]
+    pub const fn obey(&mut self, order: Order) -> Order {
+        match (self.phase, order) {
+            (_, Order::Nothing) => Order::Nothing,
+            (Phase::Running, Order::Asked) => {
+                self.kill();
+                Order::Killed
+            }
+            // Somebody else was faster.
+            (Phase::Running | Phase::Scrubbing | Phase::Starting, Order::Asked | Order::Killed) => {
+                Order::Nothing
+            }
+            (Phase::Down, Order::Asked | Order::Killed) => {
+                self.restart();
+                Order::Nothing
+            }
+            (Phase::Stopping | Phase::Announcing | Phase::Reclaiming, left) => left,
         }
     }
 
@@ -275,5 +308,45 @@ mod tests {
             assert_eq!(life.phase(), phase);
             life.completed();
         }
+    }
+
+    #[test]
+    fn an_order_to_restart_ends_one_life_and_begins_one() {
+        let mut life = Life::at_boot();
+        life.completed();
+        let (mut order, mut steps) = (life.obey(Order::Asked), Vec::new());
+        assert_eq!((order, life.may_run()), (Order::Killed, false));
+        while order != Order::Nothing {
+            steps.extend(life.next_step());
+            life.completed();
+            order = life.obey(order);
+        }
+        assert_eq!(steps, [Step::Unmap, Step::Announce, Step::Reclaim]);
+        assert_eq!(steps_until_rest(&mut life), [Step::Scrub, Step::Create]);
+        assert_eq!(life.obey(order), Order::Nothing);
+        assert!(life.may_run());
+    }
+
+    #[test]
+    fn an_order_that_comes_when_the_life_is_over_does_not_end_the_next_one() {
+        for late_by in 0..=2 {
+            let mut life = Life::at_boot();
+            life.completed();
+            life.kill();
+            steps_until_rest(&mut life);
+            life.restart();
+            (0..late_by).for_each(|_| life.completed());
+            let left = if late_by == 2 { Order::Killed } else { Order::Asked };
+            let mut order = life.obey(left);
+            steps_until_rest(&mut life);
+            order = life.obey(order);
+            assert_eq!((order, life.may_run()), (Order::Nothing, true), "{late_by}");
+        }
+        let mut down = Life::at_boot();
+        down.completed();
+        down.kill();
+        assert_eq!(down.obey(Order::Asked), Order::Asked, "it is on its way down");
+        steps_until_rest(&mut down);
+        assert_eq!((down.obey(Order::Asked), down.phase()), (Order::Nothing, Phase::Scrubbing));
     }
 }

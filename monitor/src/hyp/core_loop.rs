@@ -7,10 +7,9 @@ use crate::arch::vcpu::{self, Exit, Vcpu, VirtualIrq};
 use crate::arch::{gic, smc, sysreg, timer};
 use causeway_monitor::config::EndRule;
 use causeway_monitor::layout::{Processor, VM_COUNT, VmIndex};
-use causeway_monitor::lifecycle::{Outcome, Phase, Progress};
+use causeway_monitor::lifecycle::{Order, Outcome, Phase, Progress};
 use causeway_monitor::processors::Left;
 use causeway_monitor::trap::{Access, Fault, Trap};
-use core::sync::atomic::Ordering;
 
 /// How long a VM runs while another waits for the core.
 const SLICE_MS: u64 = 4;
@@ -137,34 +136,14 @@ impl Core {
 
     /// Carries VMs that are to be restarted through their end and into their next life.
     fn restart(&self, vm: VmIndex) {
-        let order = &state::RESTARTS[vm.index()];
-        let now = order.load(Ordering::Acquire);
-        if now == state::NO_RESTART {
-            return;
+        let mut order = state::RESTARTS[vm.index()].lock();
+        if *order != Order::Nothing {
+            *order = state::LIVES[vm.index()].lock().obey(*order);
         }
-        let mut life = state::LIVES[vm.index()].lock();
-        let next = match life.phase() {
-            Phase::Running if now == state::RESTART_ASKED => {
-                life.kill();
-                state::RESTART_KILLED
-            }
-            // Somebody else was faster.
-            Phase::Running => state::NO_RESTART,
-            Phase::Down => {
-                life.restart();
-                state::NO_RESTART
-            }
-            Phase::Starting
-            | Phase::Stopping
-            | Phase::Announcing
-            | Phase::Reclaiming
-            | Phase::Scrubbing => now,
-        };
-        order.store(next, Ordering::Release);
     }
 
     fn end_if_over(&mut self) {
-        if state::RESTARTS.iter().any(|order| order.load(Ordering::Acquire) != state::NO_RESTART) {
+        if state::RESTARTS.iter().any(|order| *order.lock() != Order::Nothing) {
             return;
         }
         let phases = state::LIVES.each_ref().map(|life| life.lock().phase());

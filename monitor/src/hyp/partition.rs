@@ -12,7 +12,7 @@ use causeway_monitor::config::Confirm;
 #[cfg(feature = "raw")]
 use causeway_monitor::layout::Processor;
 use causeway_monitor::layout::{MONITOR_ID, PARTITION_ID, VmIndex};
-use causeway_monitor::lifecycle::Verdict;
+use causeway_monitor::lifecycle::{Order, Verdict};
 use causeway_monitor::notify::Ring;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 
@@ -148,7 +148,7 @@ pub(crate) fn poll_if_due() {
         ring(bells);
         if let Some(vm) = to_restart(vm) {
             say!("RESTART vm={} asked_by=partition", vm.id().get());
-            state::RESTARTS[vm.index()].store(state::RESTART_ASKED, Ordering::Release);
+            *state::RESTARTS[vm.index()].lock() = Order::Asked;
         }
         DEADLINE.store(deadline, Ordering::Relaxed);
         if handle == causeway_abi::NO_HANDLE {

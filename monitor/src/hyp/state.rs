@@ -1,8 +1,9 @@
 //! Owns what all cores share, each part behind its own lock; never holds a lock over a wait.
 //!
-//! Order of locks: a vCPU, then memory (`hyp::memory`), then stage 2, then lives, then processors,
-//! then notifications, then the consoles and the UART. A vCPU's lock is held by its own core while it
-//! runs and while a call of its is under way; others take it only while the vCPU is off.
+//! Order of locks: a vCPU, then memory (`hyp::memory`), then stage 2, then orders to restart, then
+//! lives, then processors, then notifications, then the consoles and the UART. A vCPU's lock is held by
+//! its own core while it runs and while a call of its is under way; others take it only while the vCPU
+//! is off.
 
 use super::FORBIDDEN;
 use crate::arch::gic;
@@ -13,7 +14,7 @@ use causeway_monitor::config::BootConfig;
 use causeway_monitor::console::LineBuffer;
 use causeway_monitor::counters::Counters;
 use causeway_monitor::layout::{Processor, VM_COUNT, VmIndex};
-use causeway_monitor::lifecycle::Life;
+use causeway_monitor::lifecycle::{Life, Order};
 use causeway_monitor::notify::Notifications;
 use causeway_monitor::processors::Processors;
 use causeway_monitor::skips::Skips;
@@ -31,13 +32,8 @@ pub(crate) static NOTIFY: Mutex<Notifications> = Mutex::new(Notifications::new()
 pub(crate) static LIVES: [Mutex<Life>; VM_COUNT] =
     [const { Mutex::new(Life::at_boot()) }; VM_COUNT];
 /// VMs that are to be restarted: they are killed in order and started anew.
-pub(crate) static RESTARTS: [AtomicU8; VM_COUNT] = [const { AtomicU8::new(NO_RESTART) }; VM_COUNT];
-/// Nobody asked.
-pub(crate) const NO_RESTART: u8 = 0;
-/// Somebody asked; it has not been killed yet.
-pub(crate) const RESTART_ASKED: u8 = 1;
-/// It was killed, and is to be started when it is down.
-pub(crate) const RESTART_KILLED: u8 = 2;
+pub(crate) static RESTARTS: [Mutex<Order>; VM_COUNT] =
+    [const { Mutex::new(Order::Nothing) }; VM_COUNT];
 /// The virtual processors, by [`Processor::index`].
 static VCPUS: [Mutex<Vcpu>; Processor::COUNT] =
     [const { Mutex::new(Vcpu::new()) }; Processor::COUNT];
