@@ -482,7 +482,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
 
     fn verdict(&self, caller: EndpointId, result: Result<Next, Status>, out: &mut Out) -> Next {
         result.unwrap_or_else(|status| {
-            out.push(Notice::Ledger(refusal(caller, 0, status)));
+            out.push(Notice::Ledger(Record::of_refusal(caller, 0, status)));
             Next::VmReply(VmVerdict::Refused(status))
         })
     }
@@ -501,18 +501,14 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
     }
 
     fn log_vm(&self, vm: EndpointId, incarnation: u32, action: Action, out: &mut Out) {
-        out.push(Notice::Ledger(Record {
-            generation: incarnation,
-            action,
-            ..refusal(vm, 0, Status::Ok)
-        }));
+        out.push(Notice::Ledger(Record { generation: incarnation, ..Record::new(vm, action) }));
     }
 }
 
 /// Refuses a call: that goes into the ledger and changes nothing else.
 #[inline(never)]
 fn refuse(caller: EndpointId, number: u8, status: Status, out: &mut Out) -> Next {
-    out.push(Notice::Ledger(refusal(caller, number, status)));
+    out.push(Notice::Ledger(Record::of_refusal(caller, number, status)));
     Next::Reply(Reply::refused(number, status).encode())
 }
 
@@ -529,19 +525,6 @@ fn id_of_slot(slot: u16, grant: &Grant) -> GrantId {
 const fn first_word(frame: &Frame) -> u64 {
     let [word, ..] = *frame;
     word
-}
-
-const fn refusal(subject: EndpointId, call_number: u8, status: Status) -> Record {
-    Record {
-        subject,
-        owner: None,
-        peer: None,
-        handle: None,
-        generation: 0,
-        page_count: 0,
-        action: Action::Refused { call_number, status },
-        fold: 0,
-    }
 }
 
 impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Default

@@ -102,6 +102,27 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record that is about no grant.
+    #[must_use]
+    pub const fn new(subject: EndpointId, action: Action) -> Self {
+        Self {
+            subject,
+            owner: None,
+            peer: None,
+            handle: None,
+            generation: 0,
+            page_count: 0,
+            action,
+            fold: 0,
+        }
+    }
+
+    /// A call of `subject` was refused.
+    #[must_use]
+    pub const fn of_refusal(subject: EndpointId, call_number: u8, status: Status) -> Self {
+        Self::new(subject, Action::Refused { call_number, status })
+    }
+
     const fn refusal(&self) -> Option<(u8, Status)> {
         match self.action {
             Action::Refused { call_number, status } => Some((call_number, status)),

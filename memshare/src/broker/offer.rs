@@ -5,7 +5,7 @@ use super::{Broker, Pending, ok};
 use crate::defect::defective;
 use crate::event::{Caching, Descriptor, Next, Notice, Out, RetrieveRequest, Security, Step};
 use crate::grant::{Extent, Grant, Mapping, Stage};
-use crate::ledger::Action;
+use crate::ledger::{Action, Record};
 use crate::policy::PairRule;
 use crate::shelf::Place;
 use crate::store::{Staged, Usage};
@@ -146,9 +146,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     fn keep_refused(&mut self, request: &RetrieveRequest, status: Status, out: &mut Out) -> Next {
         self.pending = Pending::Nothing;
         if !defective!(self, DonateUnrecorded) {
-            let record = super::refusal(request.owner, 0, status);
+            let record = Record::of_refusal(request.owner, 0, status);
             let (handle, action) = (Some(request.handle), Action::Kept);
-            out.push(Notice::Ledger(crate::Record { handle, action, ..record }));
+            out.push(Notice::Ledger(Record { handle, action, ..record }));
         }
         self.refuse_offer(request.owner, status, out)
     }
@@ -163,10 +163,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     ) -> Next {
         self.pending = Pending::Nothing;
         if result.is_err() {
-            let record = super::refusal(request.owner, 0, status);
+            let record = Record::of_refusal(request.owner, 0, status);
             let (handle, peer) = (Some(request.handle), request.peer);
             let action = Action::LockLeft;
-            out.push(Notice::Ledger(crate::Record { handle, peer, action, ..record }));
+            out.push(Notice::Ledger(Record { handle, peer, action, ..record }));
             return self.refuse_offer(request.owner, Status::SpmcFailure, out);
         }
         self.refuse_offer(request.owner, status, out)

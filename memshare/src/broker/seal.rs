@@ -5,7 +5,7 @@ use super::{Broker, Caller, ok};
 use crate::defect::defective;
 use crate::event::{Next, Notice, Out, RetrieveRequest};
 use crate::grant::Extent;
-use crate::ledger::Action;
+use crate::ledger::{Action, Record};
 use crate::policy::MAX_JOINS;
 use crate::table::Bits;
 use causeway_abi::{CallId, GrantKind, JoinName, LedgerScope, Permission, Status};
@@ -117,10 +117,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             *place = Some(name);
         }
         self.seal.joins = joins;
-        out.push(Notice::Ledger(crate::Record {
+        out.push(Notice::Ledger(Record {
             action: Action::Sealed,
             page_count: u32::from(count),
-            ..super::refusal(caller, 0, Status::Ok)
+            ..Record::new(caller, Action::Sealed)
         }));
     }
 
