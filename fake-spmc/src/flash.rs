@@ -19,12 +19,14 @@ struct Inside {
     model: Model,
     state: FlashState,
     root_key: Option<[u8; 32]>,
+    opened: usize,
 }
 
 impl Default for Flash {
     fn default() -> Self {
         let root_key = Some([0x5a; 32]);
-        let inside = Inside { model: Model::new(SECTORS), state: FlashState::Ready, root_key };
+        let (model, state) = (Model::new(SECTORS), FlashState::Ready);
+        let inside = Inside { model, state, root_key, opened: 0 };
         Self(Arc::new(Mutex::new(inside)))
     }
 }
@@ -43,6 +45,12 @@ impl Flash {
     /// Another device, or one without a key.
     pub fn set_root_key(&self, key: Option<[u8; 32]>) {
         self.with(|inside| inside.root_key = key);
+    }
+
+    /// How often the partition has opened it, which it does to mount its store.
+    #[must_use]
+    pub fn opened(&self) -> usize {
+        self.with(|inside| inside.opened)
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut Inside) -> R) -> R {
@@ -100,6 +108,7 @@ impl SecureFlash for FlashOf {
     }
 
     fn open(&mut self) -> Option<Flash> {
+        self.0.flash().with(|inside| inside.opened += 1);
         Some(self.0.flash().clone())
     }
 

@@ -172,10 +172,13 @@ impl Platform {
 
     /// Lets secure interrupts that are pending come into the partition, and the hypervisor look.
     pub fn interrupts(&self) {
-        self.with(|world| {
-            world.floor.interrupts();
-            world.poll();
-        });
+        self.interrupts_unseen();
+        self.with(World::poll);
+    }
+
+    /// Lets them come into the partition, and the hypervisor not look yet.
+    pub fn interrupts_unseen(&self) {
+        self.with(|world| world.floor.interrupts());
     }
 
     /// The hypervisor's own call on the service interface.
@@ -264,6 +267,13 @@ impl Platform {
     #[must_use]
     pub fn kill(&self, vm: u16) -> bool {
         self.with(|world| world.kill(EndpointId::from_raw(vm)))
+    }
+
+    /// Tells the partition once, and not again, that VM `vm` is gone: what a hypervisor does that is
+    /// interrupted between two repeats. True where the partition was done at once.
+    #[must_use]
+    pub fn say_destroyed(&self, vm: u16) -> bool {
+        self.with(|world| world.say_destroyed(EndpointId::from_raw(vm)))
     }
 
     /// Starts VM `vm` anew, with zeroed memory. False while what it owned is still lent out, or it

@@ -410,26 +410,13 @@ impl<P: Platform> Partition<P> {
     fn record(&mut self, vm: EndpointId, source: SourceId, action: Action) {
         let intid = self.interrupts.intid(source).map_or(0, u64::from);
         let now = self.platform.now();
-        let record = Record { generation: u32::from(source), fold: intid, ..blank(vm, action) };
+        let generation = u32::from(source);
+        let record = Record { generation, fold: intid, ..Record::new(vm, action) };
         self.ledger.append(now, &record);
     }
 
     fn record_refusal(&mut self, caller: EndpointId, id: CallId, status: Status) {
         let now = self.platform.now();
-        let action = Action::Refused { call_number: id.number(), status };
-        self.ledger.append(now, &blank(caller, action));
-    }
-}
-
-const fn blank(subject: EndpointId, action: Action) -> Record {
-    Record {
-        subject,
-        owner: None,
-        peer: None,
-        handle: None,
-        generation: 0,
-        page_count: 0,
-        action,
-        fold: 0,
+        self.ledger.append(now, &Record::of_refusal(caller, id.number(), status));
     }
 }

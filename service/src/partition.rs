@@ -317,16 +317,15 @@ impl<P: Platform> Partition<P> {
         };
         let outcome = self.drive(told);
         if let (Some(gone), Outcome::Vm(VmVerdict::Done | VmVerdict::InProgress)) = (vm, &outcome) {
+            // From the first message on: what it armed must not go off while it is taken apart.
+            self.vault_vm_gone(gone);
             self.interrupts_vm_gone(gone);
         }
         let result = match outcome {
             Outcome::Vm(VmVerdict::Done) => {
                 match event {
                     VmEvent::Created(there) => self.interrupts_vm_created(there),
-                    VmEvent::Destroyed(gone) => {
-                        self.vault_vm_gone(gone);
-                        self.bus_vm_gone(gone);
-                    }
+                    VmEvent::Destroyed(gone) => self.bus_vm_gone(gone),
                 }
                 Ok(())
             }

@@ -90,6 +90,13 @@ impl<H: SecureFlash> Safe<H> {
     }
 }
 
+/// Of what a VM has so much in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cost {
+    Write,
+    Signature,
+}
+
 /// What is inside.
 pub(crate) struct Contents<H: SecureFlash> {
     hardware: H,
@@ -113,16 +120,17 @@ impl<H: SecureFlash> Contents<H> {
         }
     }
 
-    /// Opens the store if it is not open.
+    /// Opens the store if it is not open. One that has failed is mounted, and mended, anew.
     fn open(&mut self) -> Result<(), Status> {
         match self.hardware.state() {
             FlashState::NotThere => return Err(Status::NoStore),
             FlashState::CoresNotSeen => return Err(Status::CoresNotSeen),
             FlashState::Ready => {}
         }
-        if self.store.is_some() {
+        if self.store.as_ref().is_some_and(|store| !store.has_failed()) {
             return Ok(());
         }
+        self.store = None;
         let flash = self.hardware.open().ok_or(Status::FlashFailed)?;
         let store = Store::mount(flash, self.hardware.store_range()).map_err(status_of_store)?;
         self.store = Some(store);
@@ -135,49 +143,52 @@ impl<H: SecureFlash> Contents<H> {
         self.store.as_mut().ok_or(Status::NoStore)
     }
 
-    /// Closes the store after an error of the flash: the next call mounts, and mends, it anew.
-    fn settle<T>(&mut self, result: Result<T, Status>) -> Result<T, Status> {
-        if matches!(result, Err(Status::FlashFailed | Status::StoreBroken)) {
-            self.store = None;
+    /// Runs what costs something, within the tenant's rate of it. What was refused takes nothing of
+    /// the rate, unless the flash was worked on and failed.
+    fn costly<T>(
+        &mut self,
+        tenant: &Tenant,
+        cost: Cost,
+        work: impl FnOnce(&mut Self) -> Result<T, Status>,
+    ) -> Result<T, Status> {
+        let (now, second) = self.hardware.time();
+        let limit = match cost {
+            Cost::Write => tenant.given.store_writes_per_second,
+            Cost::Signature => tenant.given.signatures_per_second,
+        };
+        let rate = self.rate(tenant, cost)?;
+        if !rate.allows(now, second, u32::from(limit), 1) {
+            return Err(Status::QuotaRate);
+        }
+        let result = work(self);
+        if matches!(
+            result,
+            Ok(_) | Err(Status::FlashFailed | Status::StoreFull | Status::StoreBroken)
+        ) {
+            self.rate(tenant, cost)?.take(1);
         }
         result
     }
 
-    /// Runs what may write the flash, within the tenant's rate. What was refused takes nothing of it.
-    fn writing<T>(
-        &mut self,
-        tenant: &Tenant,
-        work: impl FnOnce(&mut Self) -> Result<T, Status>,
-    ) -> Result<T, Status> {
-        let (now, second) = self.hardware.time();
-        let limit = u32::from(tenant.given.store_writes_per_second);
-        let rate = self.writes.get_mut(tenant.place).ok_or(Status::UnknownCaller)?;
-        if !rate.allows(now, second, limit, 1) {
-            return Err(Status::QuotaRate);
-        }
-        let result = work(self);
-        if result.is_ok()
-            && let Some(rate) = self.writes.get_mut(tenant.place)
-        {
-            rate.take(1);
-        }
-        self.settle(result)
+    fn rate(&mut self, tenant: &Tenant, cost: Cost) -> Result<&mut Rate, Status> {
+        let rates = match cost {
+            Cost::Write => &mut self.writes,
+            Cost::Signature => &mut self.signatures,
+        };
+        rates.get_mut(tenant.place).ok_or(Status::UnknownCaller)
     }
 
     /// COUNTER_READ.
     pub(crate) fn counter(&mut self, tenant: &Tenant, number: u8) -> Result<u64, Status> {
         may_count(tenant, number)?;
-        let result = self
-            .store()
-            .and_then(|s| counter::read(s, tenant.vm, u32::from(number)).map_err(of_counter));
-        self.settle(result)
+        counter::read(self.store()?, tenant.vm, u32::from(number)).map_err(of_counter)
     }
 
     /// COUNTER_INCREMENT.
     pub(crate) fn increment(&mut self, tenant: &Tenant, number: u8) -> Result<u64, Status> {
         may_count(tenant, number)?;
         self.store()?;
-        self.writing(tenant, |contents| {
+        self.costly(tenant, Cost::Write, |contents| {
             let store = contents.store()?;
             counter::increment(store, tenant.vm, u32::from(number)).map_err(of_counter)
         })
@@ -209,7 +220,7 @@ impl<H: SecureFlash> Contents<H> {
             let area = areas.get_mut(tenant.place).ok_or(Status::UnknownCaller)?;
             area.request(store, tenant.vm, request, into).ok_or(Status::BadFrame)
         };
-        if writes { self.writing(tenant, answer) } else { answer(self) }
+        if writes { self.costly(tenant, Cost::Write, answer) } else { answer(self) }
     }
 }
 

@@ -98,9 +98,11 @@ impl<P: Platform> Vault<P> {
         self.safe.clone().ok_or(Status::NoStore)
     }
 
-    /// A VM was destroyed: nothing of its life is left but what is stored.
+    /// A VM was destroyed: nothing of its life is left but what is stored. A restart that the
+    /// hypervisor was not told of yet was for that life.
     pub(crate) fn forget(&mut self, place: usize, vm: EndpointId) {
         self.watchdogs.forget(vm.get());
+        self.restarts &= !watch::restart_of(vm);
         self.watch_at = self.watchdogs.deadline().unwrap_or(u64::MAX);
         if let Some(safe) = &self.safe {
             safe.with(|contents| contents.forget(place));
@@ -123,11 +125,14 @@ impl<P: Platform> Partition<P> {
     pub(crate) fn vault_call(&mut self, vm: EndpointId, call: VaultCall) -> Frame {
         let number = call.id().number();
         let result = self.vault_result(vm, call);
-        let action = match result {
-            Ok(_) => Action::Served { call_number: number },
-            Err(status) => Action::Refused { call_number: number, status },
+        let record = match result {
+            Ok(_) if looks_only(call) => None,
+            Ok(_) => Some(Record::new(vm, Action::Served { call_number: number })),
+            Err(status) => Some(Record::of_refusal(vm, number, status)),
         };
-        self.ledger.append(self.platform.now(), &record(vm, action));
+        if let Some(record) = record {
+            self.ledger.append(self.platform.now(), &record);
+        }
         match result {
             Ok(results) => Reply::ok(number, results),
             Err(status) => Reply::refused(number, status),
@@ -135,7 +140,7 @@ impl<P: Platform> Partition<P> {
         .encode()
     }
 
-    /// A VM was destroyed.
+    /// A VM is dying, or gone.
     pub(crate) fn vault_vm_gone(&mut self, vm: EndpointId) {
         if let Some(who) = self.tenant(vm) {
             self.vault.forget(who.place, vm);
@@ -194,16 +199,27 @@ impl<P: Platform> Partition<P> {
     }
 }
 
-/// A record of what a VM asked for; never of contents.
-const fn record(vm: EndpointId, action: Action) -> Record {
-    Record {
-        subject: vm,
-        owner: None,
-        peer: None,
-        handle: None,
-        generation: 0,
-        page_count: 0,
-        action,
-        fold: 0,
+/// Whether a call changes nothing and gives nothing away: such calls are free, and would push out of
+/// the ledger what tells something. Their refusals are in it.
+const fn looks_only(call: VaultCall) -> bool {
+    match call {
+        VaultCall::State
+        | VaultCall::CounterRead { .. }
+        | VaultCall::WatchdogPing
+        | VaultCall::WatchdogLeft => true,
+        VaultCall::Entropy { .. }
+        | VaultCall::CounterIncrement { .. }
+        | VaultCall::Rpmb { .. }
+        | VaultCall::KeyGenerate { .. }
+        | VaultCall::KeyImport { .. }
+        | VaultCall::KeyDelete { .. }
+        | VaultCall::KeyPublic { .. }
+        | VaultCall::KeyMac(_)
+        | VaultCall::KeyVerify { .. }
+        | VaultCall::KeySign { .. }
+        | VaultCall::KeyEncrypt(_)
+        | VaultCall::KeyDecrypt(_)
+        | VaultCall::WatchdogStart { .. }
+        | VaultCall::WatchdogStop => false,
     }
 }

@@ -162,6 +162,21 @@ fn an_error_of_the_flash_is_told_and_the_store_is_mended_at_the_next_call() {
     assert_eq!(up(), Ok([value + 1, 0, 0, 0]));
 }
 
+#[test]
+fn what_the_flash_failed_at_is_taken_off_the_rate() {
+    let few = Services { store_writes_per_second: 2, ..ALL };
+    let (platform, [one, _]) = boot_with(few, ALL);
+    let up = || ask(&one, VaultCall::CounterIncrement { number: 0 });
+    assert_eq!(up(), Ok([1, 0, 0, 0]));
+    let flash = platform.machine().flash();
+    flash.model(|model| model.cut_at(model.operations, Tear::Middle));
+    assert_eq!(up(), refused(Status::FlashFailed));
+    flash.model(|model| model.power_on());
+    assert_eq!(up(), refused(Status::QuotaRate));
+    platform.pass(1001);
+    assert!(up().is_ok());
+}
+
 // ---- RPMB: frames made here from the definitions (JESD84-B51), not by the partition's code
 
 const KEY: [u8; 32] = *b"the host's own RPMB key, 32 byte";
@@ -242,6 +257,23 @@ fn the_key_is_programmed_once_and_writes_prove_it_and_count() {
     assert_eq!((&answer[996..1012], &answer[708..740]), (&nonce[..], &mac(&answer)[..]));
     let counter = rpmb(&area, &frame(2, |f| f[484..500].copy_from_slice(&nonce)), 1).unwrap();
     assert_eq!((counter[503], &counter[196..228]), (1, &mac(&counter)[..]));
+}
+
+#[test]
+fn after_a_write_that_failed_the_store_is_mounted_anew() {
+    let (platform, [one, _]) = boot();
+    let area = Area::new(&one);
+    program(&area);
+    let flash = platform.machine().flash();
+    let mounted = flash.opened();
+    flash.model(|model| model.cut_at(model.operations, Tear::Middle));
+    rpmb(&area, &write_frame(0, 0, 5), 0).unwrap();
+    flash.model(|model| model.power_on());
+    assert_eq!(result(&area).0, 5, "a write failure");
+    assert_eq!(flash.opened(), mounted + 1);
+    let counter = rpmb(&area, &frame(2, |_| ()), 1).unwrap()[503];
+    rpmb(&area, &write_frame(counter.into(), 0, 6), 0).unwrap();
+    assert_eq!(result(&area), (0, u32::from(counter) + 1));
 }
 
 #[test]
@@ -474,10 +506,37 @@ fn the_watchdog_of_a_vm_that_was_destroyed_in_order_never_fires() {
     assert!(platform.restarts_asked().is_empty());
 }
 
+#[test]
+fn a_restart_that_an_old_life_is_due_is_not_asked_for_the_new_one() {
+    let (platform, [one, _]) = boot();
+    start(&one, 100, 0).unwrap();
+    platform.machine().pass(200);
+    // The hypervisor destroys the VM before it looks.
+    platform.interrupts_unseen();
+    assert_eq!(logged(&platform, "fired: RestartVm"), 1);
+    assert!(platform.kill(1) && platform.restart(1));
+    platform.pass(200);
+    assert_eq!(platform.restarts_asked(), [0_u16; 0]);
+}
+
+#[test]
+fn the_watchdog_of_a_vm_that_is_dying_fires_no_more() {
+    let (platform, [one, two]) = boot();
+    for page in 8..32 {
+        one.grant(LOCAL, &[one.pages(page, 1)]).unwrap();
+    }
+    start(&one, 100, 0).unwrap();
+    assert!(!platform.say_destroyed(1), "its grants take more than one message");
+    platform.pass(200);
+    assert!(ask(&two, VaultCall::State).is_ok());
+    assert_eq!(logged(&platform, "fired"), 0);
+    assert!(platform.say_destroyed(1) && platform.restarts_asked().is_empty());
+}
+
 // ---- the ledger
 
 #[test]
-fn every_call_is_in_the_ledger_and_no_contents_are() {
+fn what_was_done_or_refused_is_in_the_ledger_and_no_contents_are() {
     let (platform, [one, _]) = boot();
     for (number, done) in [(0, true), (0, true), (77, false)] {
         let met = ask(&one, VaultCall::CounterIncrement { number });
@@ -488,4 +547,21 @@ fn every_call_is_in_the_ledger_and_no_contents_are() {
     assert_eq!(counted("Served { call_number: 103 }"), 1, "{entries:?}");
     assert_eq!(counted("count: 2"), 1, "both in one entry");
     assert_eq!(counted("call_number: 103, status: NoSuchNumber"), 1);
+}
+
+#[test]
+fn calls_that_only_look_push_nothing_out_of_the_ledger() {
+    let (platform, [one, _]) = boot();
+    start(&one, 5000, 0).unwrap();
+    let before = platform.ledger_of(1);
+    for _ in 0..200 {
+        ask(&one, VaultCall::State).unwrap();
+        ask(&one, VaultCall::WatchdogPing).unwrap();
+        ask(&one, VaultCall::WatchdogLeft).unwrap();
+        ask(&one, VaultCall::CounterRead { number: 0 }).unwrap();
+    }
+    assert_eq!(platform.ledger_of(1), before);
+    let met = ask(&one, VaultCall::CounterRead { number: 77 });
+    assert_eq!(met, refused(Status::NoSuchNumber));
+    assert_eq!(platform.ledger_of(1).len(), before.len() + 1, "a refusal is told");
 }

@@ -109,6 +109,8 @@ type Caches = Cache<
 pub struct Store<F: NorFlash> {
     map: MapStorage<u64, F, Caches>,
     buffer: [u8; BUFFER],
+    /// The flash, or what is in it, was not as it must be.
+    failed: bool,
 }
 
 impl<F: NorFlash> core::fmt::Debug for Store<F> {
@@ -135,7 +137,8 @@ impl<F: NorFlash> Store<F> {
         let config = MapConfig::try_new(range).map_err(|_| StoreError::Range)?;
         let caches =
             Cache::new(ArrayPageStates::new(), ArrayPagePointers::new(), ArrayKeyPointers::new());
-        let mut store = Self { map: MapStorage::new(flash, config, caches), buffer: [0; BUFFER] };
+        let map = MapStorage::new(flash, config, caches);
+        let mut store = Self { map, buffer: [0; BUFFER], failed: false };
         store.settle_format()?;
         Ok(store)
     }
@@ -165,9 +168,9 @@ impl<F: NorFlash> Store<F> {
     /// [`StoreError::TooLong`] where `into` is too short (nothing is written then).
     pub fn get(&mut self, key: Key, into: &mut [u8]) -> Result<Option<usize>, StoreError> {
         let found = at_once(self.map.fetch_item::<&[u8]>(&mut self.buffer, &key.raw()));
-        let Some(value) = found.ok_or(StoreError::Flash)?.map_err(|e| refused(&e))? else {
-            return Ok(None);
-        };
+        let found = found.ok_or(StoreError::Flash).and_then(|f| f.map_err(|e| refused(&e)));
+        self.failed |= found.as_ref().is_err_and(|e| is_failure(*e));
+        let Some(value) = found? else { return Ok(None) };
         into.get_mut(..value.len()).ok_or(StoreError::TooLong)?.copy_from_slice(value);
         Ok(Some(value.len()))
     }
@@ -182,7 +185,16 @@ impl<F: NorFlash> Store<F> {
             return Err(StoreError::TooLong);
         }
         let done = at_once(self.map.store_item(&mut self.buffer, &key.raw(), &value));
-        done.ok_or(StoreError::Flash)?.map_err(|e| refused(&e))
+        let done = done.ok_or(StoreError::Flash).and_then(|d| d.map_err(|e| refused(&e)));
+        self.failed |= done.is_err_and(is_failure);
+        done
+    }
+
+    /// Whether a read or a write has met a failing flash or contents that contradict themselves: what
+    /// is remembered of the flash may be wrong then, and who mounts it anew has it mended.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Returns the flash, for tests that look at it.
@@ -195,6 +207,15 @@ impl<F: NorFlash> Store<F> {
     pub fn unmount(self) -> F {
         let (flash, _) = self.map.destroy();
         flash
+    }
+}
+
+const fn is_failure(error: StoreError) -> bool {
+    match error {
+        StoreError::Flash | StoreError::Corrupted => true,
+        StoreError::Range | StoreError::Full | StoreError::TooLong | StoreError::NewerFormat(_) => {
+            false
+        }
     }
 }
 

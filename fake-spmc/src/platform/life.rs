@@ -69,6 +69,11 @@ impl World {
         }
     }
 
+    /// Tells the partition once that a VM is gone; true when it has nothing left to do for that.
+    pub(super) fn say_destroyed(&mut self, vm: EndpointId) -> bool {
+        self.say(FrameworkMessage::VmDestroyed { info: None, vm }) == Some(Ok(()))
+    }
+
     /// Stops a VM, unmaps what it borrowed, tells the partition, takes back what it owned. True when
     /// all of that is done.
     pub(super) fn kill(&mut self, id: EndpointId) -> bool {

@@ -1,6 +1,6 @@
 //! Owns the calls on sealed keys, once their bytes were copied in. Never sees shared memory.
 
-use super::{Contents, SecureFlash, Tenant, status_of_store};
+use super::{Contents, Cost, SecureFlash, Tenant, status_of_store};
 use crate::entropy;
 use causeway_abi::Status;
 use causeway_abi::vault::KeyPurpose;
@@ -40,21 +40,13 @@ pub(crate) enum Made {
     Proof(Proof),
 }
 
-/// Whether a task writes the flash, or signs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Short,
-    Writes,
-    Signs,
-}
-
 impl KeyTask<'_> {
-    const fn class(&self) -> Class {
+    const fn cost(&self) -> Option<Cost> {
         match self {
             // A batch of nonces is reserved in the flash before the first is used.
-            Self::Import(..) | Self::Delete | Self::Encrypt(..) => Class::Writes,
-            Self::Sign(_) | Self::Public => Class::Signs,
-            Self::Mac(_) | Self::Verify(..) | Self::Decrypt(..) => Class::Short,
+            Self::Import(..) | Self::Delete | Self::Encrypt(..) => Some(Cost::Write),
+            Self::Sign(_) | Self::Public => Some(Cost::Signature),
+            Self::Mac(_) | Self::Verify(..) | Self::Decrypt(..) => None,
         }
     }
 
@@ -112,20 +104,16 @@ impl<H: SecureFlash> Contents<H> {
         task: KeyTask<'_>,
     ) -> Result<Made, Status> {
         self.may_use_key(tenant, slot)?;
-        let class = task.class();
+        let cost = task.cost();
         let run = |contents: &mut Self| {
             let Contents { store: Some(store), keys: Some(keys), .. } = contents else {
                 return Err(Status::NoStore);
             };
             task.run(keys, store, owner(tenant), u32::from(slot)).map_err(status_of_key)
         };
-        match class {
-            Class::Short => {
-                let result = run(self);
-                self.settle(result)
-            }
-            Class::Writes => self.writing(tenant, run),
-            Class::Signs => self.signing(tenant, run),
+        match cost {
+            Some(cost) => self.costly(tenant, cost, run),
+            None => run(self),
         }
     }
 
@@ -139,7 +127,7 @@ impl<H: SecureFlash> Contents<H> {
     ) -> Result<(), Status> {
         self.may_use_key(tenant, slot)?;
         let random = entropy.ok_or(Status::NoEntropySource)?;
-        self.writing(tenant, |contents| {
+        self.costly(tenant, Cost::Write, |contents| {
             let Contents { store: Some(store), keys: Some(keys), .. } = contents else {
                 return Err(Status::NoStore);
             };
@@ -147,26 +135,6 @@ impl<H: SecureFlash> Contents<H> {
             let made = keys.generate(store, owner, slot, use_of(purpose), random);
             made.map_err(status_of_key)
         })
-    }
-
-    fn signing<T>(
-        &mut self,
-        tenant: &Tenant,
-        work: impl FnOnce(&mut Self) -> Result<T, Status>,
-    ) -> Result<T, Status> {
-        let (now, second) = self.hardware.time();
-        let limit = u32::from(tenant.given.signatures_per_second);
-        let rate = self.signatures.get_mut(tenant.place).ok_or(Status::UnknownCaller)?;
-        if !rate.allows(now, second, limit, 1) {
-            return Err(Status::QuotaRate);
-        }
-        let result = work(self);
-        if result.is_ok()
-            && let Some(rate) = self.signatures.get_mut(tenant.place)
-        {
-            rate.take(1);
-        }
-        self.settle(result)
     }
 }
 

@@ -13,6 +13,7 @@ use causeway_memshare::Event;
 use causeway_vault::keys::{KEY, NONCE, Proof, TAG};
 use causeway_vault::rpmb::frame::{FRAME, Frame};
 use causeway_virtio::fifo::FifoMemory;
+use zeroize::Zeroizing;
 
 /// Room for a message.
 const MESSAGE: usize = 4096;
@@ -108,7 +109,8 @@ impl<P: Platform> Partition<P> {
         self.in_area(vm, handle, Access::Write, |area, vault| {
             let room = usize::from(room).min(MAX_FRAMES);
             area.holds(answers, room.saturating_mul(FRAME))?;
-            let mut frame = Frame::default();
+            // It carries the key where it programs one.
+            let mut frame = Zeroizing::new(Frame::default());
             area.read(request, &mut frame.0)?;
             let mut into = [const { Frame([0; FRAME]) }; MAX_FRAMES];
             let into = into.get_mut(..room).ok_or(Status::BadFrame)?;
@@ -159,9 +161,9 @@ impl<P: Platform> Partition<P> {
     ) -> Result<[u64; 4], Status> {
         let place = Place { vm, handle, slot, access: Access::Read };
         self.keyed(who, place, |area, vault| {
-            let mut key = Secret([0; KEY]);
-            area.read(offset, &mut key.0)?;
-            vault.safe()?.with(|c| c.key(who, slot, KeyTask::Import(purpose, &key.0)))?;
+            let mut key = Zeroizing::new([0; KEY]);
+            area.read(offset, key.as_mut_slice())?;
+            vault.safe()?.with(|c| c.key(who, slot, KeyTask::Import(purpose, &key)))?;
             Ok([0; 4])
         })
     }
@@ -174,8 +176,8 @@ impl<P: Platform> Partition<P> {
         message: &Keyed,
     ) -> Result<[u64; 4], Status> {
         self.keyed(who, place(vm, message, Access::Read), |area, vault| {
-            let mut buffer = Secret([0; MESSAGE]);
-            let bytes = area.message(message, &mut buffer.0)?;
+            let mut buffer = Zeroizing::new([0; MESSAGE]);
+            let bytes = area.message(message, &mut buffer)?;
             match vault.safe()?.with(|c| c.key(who, message.slot, KeyTask::Mac(bytes)))? {
                 Made::Words(tag) => Ok(words(&tag)),
                 Made::Done | Made::Signature(_) | Made::Proof(_) => Err(Status::PartitionFailed),
@@ -192,10 +194,10 @@ impl<P: Platform> Partition<P> {
         tag: u32,
     ) -> Result<[u64; 4], Status> {
         self.keyed(who, place(vm, message, Access::Read), |area, vault| {
-            let mut buffer = Secret([0; MESSAGE]);
-            let bytes = area.message(message, &mut buffer.0)?;
-            let mut expected = [0; KEY];
-            area.read(tag, &mut expected)?;
+            let mut buffer = Zeroizing::new([0; MESSAGE]);
+            let bytes = area.message(message, &mut buffer)?;
+            let mut expected = Zeroizing::new([0; KEY]);
+            area.read(tag, expected.as_mut_slice())?;
             let task = KeyTask::Verify(bytes, &expected);
             vault.safe()?.with(|c| c.key(who, message.slot, task))?;
             Ok([0; 4])
@@ -212,8 +214,8 @@ impl<P: Platform> Partition<P> {
     ) -> Result<[u64; 4], Status> {
         self.keyed(who, place(vm, message, Access::Write), |area, vault| {
             area.holds(signature, 64)?;
-            let mut buffer = Secret([0; MESSAGE]);
-            let bytes = area.message(message, &mut buffer.0)?;
+            let mut buffer = Zeroizing::new([0; MESSAGE]);
+            let bytes = area.message(message, &mut buffer)?;
             match vault.safe()?.with(|c| c.key(who, message.slot, KeyTask::Sign(bytes)))? {
                 Made::Signature(made) => area.write(signature, &made).map(|()| [0; 4]),
                 Made::Done | Made::Words(_) | Made::Proof(_) => Err(Status::PartitionFailed),
@@ -231,8 +233,8 @@ impl<P: Platform> Partition<P> {
         let whole = whole(it)?;
         self.keyed(who, place(vm, &whole, Access::Write), |area, vault| {
             area.holds(it.proof, NONCE + TAG)?;
-            let mut buffer = Secret([0; MESSAGE]);
-            let bytes = area.message(&whole, &mut buffer.0)?;
+            let mut buffer = Zeroizing::new([0; MESSAGE]);
+            let bytes = area.message(&whole, &mut buffer)?;
             let (associated, text) = bytes.split_at_mut(usize::from(it.associated));
             let task = KeyTask::Encrypt(associated, text);
             let made = vault.safe()?.with(|c| c.key(who, whole.slot, task))?;
@@ -259,8 +261,8 @@ impl<P: Platform> Partition<P> {
             let mut proof = Proof { nonce: [0; NONCE], tag: [0; TAG] };
             area.read(it.proof, &mut proof.nonce)?;
             area.read(it.proof.saturating_add(24), &mut proof.tag)?;
-            let mut buffer = Secret([0; MESSAGE]);
-            let bytes = area.message(&whole, &mut buffer.0)?;
+            let mut buffer = Zeroizing::new([0; MESSAGE]);
+            let bytes = area.message(&whole, &mut buffer)?;
             let (associated, text) = bytes.split_at_mut(usize::from(it.associated));
             let task = KeyTask::Decrypt(associated, text, &proof);
             vault.safe()?.with(|c| c.key(who, whole.slot, task))?;
@@ -283,13 +285,4 @@ fn whole(it: &KeyedText) -> Result<Keyed, Status> {
 /// Where the text is, behind the associated data.
 fn text_at(it: &KeyedText) -> Result<u32, Status> {
     it.text.offset.checked_add(u32::from(it.associated)).ok_or(Status::OutsideArea)
-}
-
-/// Bytes that are wiped when they are done with.
-struct Secret<const N: usize>([u8; N]);
-
-impl<const N: usize> Drop for Secret<N> {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.0);
-    }
 }

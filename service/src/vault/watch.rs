@@ -8,12 +8,17 @@ use crate::safe::Tenant;
 use causeway_abi::Status;
 use causeway_ffa::EndpointId;
 use causeway_memshare::policy::{WatchdogAction, WatchdogRule};
-use causeway_memshare::{Action as Told, Event};
+use causeway_memshare::{Action as Told, Event, Record};
 use causeway_vault::watchdog::{Action, Due, Terms, WATCHDOGS, WatchdogError};
 
 /// HYP_POLL's third word: a VM is to be restarted, and which.
 const RESTART: u64 = 1 << 16;
 const RESTART_SHIFT: u32 = 32;
+
+/// A VM's bit among those that are to be restarted. Policy names no VM without one.
+pub(super) fn restart_of(vm: EndpointId) -> u64 {
+    1_u64.checked_shl(u32::from(vm.get())).unwrap_or(0)
+}
 
 impl<P: Platform> Vault<P> {
     fn ticks(&self, milliseconds: u32) -> u64 {
@@ -124,10 +129,10 @@ impl<P: Platform> Partition<P> {
     fn fire(&mut self, vm: EndpointId, action: Action) {
         log!(self.platform, "watchdog of VM {vm} fired: {action:?}");
         let now = self.platform.now();
-        self.ledger.append(now, &super::record(vm, Told::WatchdogFired));
+        self.ledger.append(now, &Record::new(vm, Told::WatchdogFired));
         match action {
             Action::RestartVm => {
-                self.vault.restarts |= 1_u64.checked_shl(u32::from(vm.get())).unwrap_or(0);
+                self.vault.restarts |= restart_of(vm);
                 // The doorbell makes the hypervisor look.
                 self.ring_bell(vm);
             }

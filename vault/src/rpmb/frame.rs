@@ -108,6 +108,9 @@ impl Default for Frame {
     }
 }
 
+// So that who takes a frame in can have it wiped: one that programs a key carries it.
+impl zeroize::DefaultIsZeroes for Frame {}
+
 impl Frame {
     /// An answer without contents.
     #[must_use]
