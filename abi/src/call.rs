@@ -148,6 +148,46 @@ call_ids! {
     WatchdogLeft = 0x7f;
 }
 
+/// Who may make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Callers {
+    /// A VM that policy names. To the hypervisor it says UnknownCaller.
+    Vms,
+    /// The hypervisor that policy names. To a VM it says NotHypervisor.
+    Hypervisor,
+    /// Either.
+    Both,
+}
+
+impl CallId {
+    /// Returns who may make the call. For the tables of documents: the broker decides, and a test of its
+    /// own holds the two together.
+    ///
+    /// ```
+    /// use causeway_abi::CallId;
+    /// use causeway_abi::call::Callers;
+    ///
+    /// assert_eq!(CallId::HypPoll.callers(), Callers::Hypervisor);
+    /// assert_eq!(CallId::Offer.callers(), Callers::Vms);
+    /// ```
+    #[must_use]
+    pub const fn callers(self) -> Callers {
+        if matches!(self, Self::Version | Self::Features | Self::Seal) {
+            return Callers::Both;
+        }
+        let hypervisor = matches!(
+            self,
+            Self::Stats
+                | Self::HypRegister
+                | Self::HypPoll
+                | Self::HypMapping
+                | Self::HypUnmapped
+                | Self::IrqBind
+        );
+        if hypervisor { Callers::Hypervisor } else { Callers::Vms }
+    }
+}
+
 /// A call, checked as far as its frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {

@@ -3,8 +3,8 @@
 mod tools;
 
 pub(crate) use tools::{
-    BenchArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs, MutantsArgs,
-    PowercutArgs, VerifyArgs,
+    BenchArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs, MutantsArgs,
+    PowercutArgs, TraceabilityArgs, VerifyArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -58,6 +58,10 @@ pub(crate) enum Action {
     Ledger(LedgerArgs),
     /// Write abi/include/causeway.h, the service interface for C, from the Rust definitions
     Header(HeaderArgs),
+    /// Write the generated parts of the documents, and look for broken links
+    Docs(DocsArgs),
+    /// Lead each requirement to code and tests; one without a test is an error
+    Traceability(TraceabilityArgs),
     /// Build target/image/ and print the QEMU line that boots it
     ///
     /// Leaves sp.bin, sp.dtb, monitor.bin, fip.bin, bl1.bin, flash.bin (64 MiB, padded with 0xFF,

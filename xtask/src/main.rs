@@ -5,6 +5,7 @@ mod bench;
 mod boot;
 mod cli;
 mod disk;
+mod docs;
 mod explore;
 mod flash_file;
 mod fuzz;
@@ -27,6 +28,8 @@ mod space;
 mod suite;
 mod tail;
 mod tfa;
+mod traceability;
+mod tree;
 mod verdict;
 
 use causeway_guests::jobs::{DEMO_MINIMAL, TRANSFER};
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         Action::Explore(args) => finish(explore::explore(&args)),
         Action::Bench(args) => finish(bench::bench(&args, consent(args.set_up.yes))),
         Action::Header(args) => finish(header::header(args)),
+        Action::Docs(args) => finish(docs::docs(args)),
+        Action::Traceability(args) => finish(traceability::traceability(&args)),
         Action::Fuzz(args) => finish(fuzz::fuzz(&args)),
         Action::Powercut(args) => finish(powercut::powercut(&args, consent(args.set_up.yes))),
         Action::Ledger(args) => finish(ledger::ledger(&args)),

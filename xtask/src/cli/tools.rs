@@ -130,6 +130,37 @@ pub(crate) struct HeaderArgs {
     pub(crate) check: bool,
 }
 
+/// Options of `docs`.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask docs           after a change of a call, a status, a limit or a bound\n  \
+    cargo xtask docs --check   whether the documents say what the definitions say\n\n\
+    The parts are those between `generated` marks, of docs/hypercall-interface.md. The C header is\n\
+    written by `cargo xtask header`, the tables of the QEMU tests by the tests of guests/.")]
+pub(crate) struct DocsArgs {
+    /// Write nothing; a part that is not up to date is a failure
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Options of `traceability`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask traceability           write docs/traceability.md\n  \
+    cargo xtask traceability --check   a requirement without a test, a test that is not there, or\n  \
+    \x20                                  a page that is not up to date is a failure\n\n\
+    Requirements are the rows of docs/requirements.md (what the project delivers, its invariants), the\n\
+    clauses of docs/hypercall-interface.md, the threats of docs/security-design.md, and the rows of\n\
+    docs/error-precedence.md. Their last columns name tests.")]
+pub(crate) struct TraceabilityArgs {
+    /// Write nothing; a page that is not up to date is a failure
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Write every requirement with its code and tests as JSON, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
 /// Options of `bench`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \

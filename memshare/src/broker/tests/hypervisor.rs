@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::event::{Doorbell, Event, Next, Notice};
+use crate::lab::Outcome;
 use causeway_abi::NO_HANDLE;
+use causeway_abi::call::Callers;
 
 fn poll(lab: &mut Small) -> [u64; 4] {
     lab.granted(0, Call::HypPoll)
@@ -25,6 +27,43 @@ fn only_the_hypervisor_speaks_as_one() {
     }
     lab.refused(0, Call::Events, Status::UnknownCaller);
     lab.refused(0, Call::BusKick, Status::UnknownCaller);
+}
+
+/// A frame that the call accepts: every field is 1.
+fn frame_of(call: CallId) -> causeway_abi::Frame {
+    let mut words = [0u64; 5];
+    words[0] = u64::from(call.number()) | u64::from(causeway_abi::VERSION_MAJOR) << 16;
+    for field in call.layout().arguments {
+        if let Some(word) = words.get_mut(usize::from(field.register).wrapping_sub(3)) {
+            *word |= 1 << field.low;
+        }
+    }
+    words
+}
+
+#[test]
+fn each_call_is_taken_from_those_that_the_interface_names() {
+    for id in CallId::ALL {
+        let call = Call::decode(&frame_of(*id)).unwrap();
+        let met = |caller| {
+            let outcome = lab().drive(Event::call(EndpointId::from_raw(caller), &call));
+            let Outcome::Reply(reply) = outcome else { return Callers::Both };
+            if reply.status == Status::NotHypervisor {
+                Callers::Hypervisor
+            } else if reply.status == Status::UnknownCaller {
+                Callers::Vms
+            } else {
+                Callers::Both
+            }
+        };
+        let expected = match (met(1), met(0)) {
+            (Callers::Hypervisor, Callers::Both) => Callers::Hypervisor,
+            (Callers::Both, Callers::Vms) => Callers::Vms,
+            (Callers::Both, Callers::Both) => Callers::Both,
+            other => panic!("{id:?}: {other:?}"),
+        };
+        assert_eq!(id.callers(), expected, "{id:?}");
+    }
 }
 
 #[test]
