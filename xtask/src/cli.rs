@@ -3,8 +3,8 @@
 mod tools;
 
 pub(crate) use tools::{
-    BenchArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs, MutantsArgs,
-    PowercutArgs, TraceabilityArgs, VerifyArgs,
+    BenchArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs,
+    ManifestsArgs, MutantsArgs, PowercutArgs, TraceabilityArgs, VerifyArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -58,6 +58,8 @@ pub(crate) enum Action {
     Ledger(LedgerArgs),
     /// Write abi/include/causeway.h, the service interface for C, from the Rust definitions
     Header(HeaderArgs),
+    /// Write every manifest from the platforms' descriptions
+    Manifests(ManifestsArgs),
     /// Write the generated parts of the documents, and look for broken links
     Docs(DocsArgs),
     /// Lead each requirement to code and tests; one without a test is an error

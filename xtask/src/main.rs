@@ -15,6 +15,7 @@ mod interrupt;
 mod json;
 mod ledger;
 mod lines;
+mod manifests;
 mod mutants;
 mod outcome;
 mod paths;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Action::Explore(args) => finish(explore::explore(&args)),
         Action::Bench(args) => finish(bench::bench(&args, consent(args.set_up.yes))),
         Action::Header(args) => finish(header::header(args)),
+        Action::Manifests(args) => finish(manifests::manifests(args)),
         Action::Docs(args) => finish(docs::docs(args)),
         Action::Traceability(args) => finish(traceability::traceability(&args)),
         Action::Fuzz(args) => finish(fuzz::fuzz(&args)),

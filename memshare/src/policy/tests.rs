@@ -95,7 +95,7 @@ fn the_manifest_fits_the_spmc_and_its_blob_is_fresh() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/qemu-el3.dts");
     let made = std::process::Command::new("dtc").args(["-q", "-O", "dtb", source]).output();
     match made {
-        Ok(out) => assert_eq!(out.stdout, MANIFEST, "run manifests/build.sh"),
+        Ok(out) => assert_eq!(out.stdout, MANIFEST, "run: cargo xtask manifests"),
         Err(error) => println!("SKIPPED: the blob was not compared, no dtc: {error}"),
     }
 }

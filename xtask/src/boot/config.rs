@@ -3,6 +3,8 @@
 use crate::boot::DISK_ADDRESS;
 use causeway_guests::jobs::{End, Job};
 
+/// What belongs to the platform and to no job.
+const PLATFORM: &str = include_str!("../../../manifests/monitor/qemu-virt.cfg");
 /// The monitor reads no more.
 const MAX_BYTES: usize = 64 << 10;
 
@@ -47,6 +49,14 @@ impl Config {
             }
             text.push_str(&format!("vm{vm}={line}\n"));
         }
+        let key = |line: &str| line.split('=').next().map(str::to_owned);
+        for line in PLATFORM.lines().filter(|line| line.contains('=')) {
+            // What a job says itself counts: each key may be there once.
+            if !self.further.iter().any(|other| key(other) == key(line)) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
         for line in self.further {
             text.push_str(line);
             text.push('\n');
@@ -69,8 +79,18 @@ mod tests {
         let config = Config::of(&TRANSFER, 4, 16 << 20);
         let text = String::from_utf8(config.text().expect("a text")).expect("ASCII");
         let expected = "causeway-boot 1\ncores=4\ndisk_pa=0x50000000\ndisk_bytes=16777216\n\
-                        end=all\nvm1=job=transfer\nvm2=job=transfer\nvm3=job=idle\n\0";
+                        end=all\nvm1=job=transfer\nvm2=job=transfer\nvm3=job=idle\n\
+                        store_quota_vm1=55296\nstore_quota_vm2=8192\nstore_quota_vm3=2048\n\0";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_a_job_says_itself_takes_the_place_of_the_platforms() {
+        let mut config = Config::of(&TRANSFER, 1, 0);
+        config.further = &["store_quota_vm1=65536", "store_quota_vm2=0", "store_quota_vm3=0"];
+        let text = String::from_utf8(config.text().expect("a text")).expect("ASCII");
+        assert_eq!(text.matches("store_quota_vm").count(), 3);
+        assert!(text.contains("store_quota_vm1=65536\n"));
     }
 
     #[test]

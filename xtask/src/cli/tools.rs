@@ -130,6 +130,20 @@ pub(crate) struct HeaderArgs {
     pub(crate) check: bool,
 }
 
+/// Options of `manifests`.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask manifests           after a change of manifests/platform/\n  \
+    cargo xtask manifests --check   whether the committed manifests are what the descriptions say\n\n\
+    A description that contradicts itself (memory in two hands, an unknown VM, an interrupt bound\n\
+    twice, a window outside RAM, a misspelt property) is refused with its line, and nothing is written.\n\
+    Each manifest is compiled by dtc, and its policy read by the partition's own reader.")]
+pub(crate) struct ManifestsArgs {
+    /// Write nothing; a manifest that is not up to date is a failure
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
 /// Options of `docs`.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(after_help = "Examples:\n  \
