@@ -87,7 +87,15 @@ fn policy(vm_pages: u32) -> Policy {
         let link = Link { driver, backend, backend_device: device, driver_device: device };
         policy.add_link(link).unwrap();
     }
-    let given = Services { entropy_bytes_per_second: 4096, ..Services::NONE };
+    let given = Services {
+        uuid: [1; 16],
+        entropy_bytes_per_second: 4096,
+        rpmb: true,
+        key_slots: 3,
+        store_writes_per_second: 100,
+        signatures_per_second: 100,
+        ..Services::NONE
+    };
     policy.set_services(vm(1), given).unwrap();
     policy
 }

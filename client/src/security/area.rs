@@ -17,8 +17,8 @@ pub const FRAME_BYTES: usize = 512;
 const ANSWERS: u32 = 512;
 /// Where what belongs to a message goes (tag, key, proof, signature), behind its longest.
 const BESIDE: u32 = 4096;
-/// What a text is wiped with.
-const ZEROS: [u8; 64] = [0; 64];
+/// The longest of them: a signature.
+const BESIDE_BYTES: usize = 64;
 
 fn open<'c>(connection: &'c Connection<'c>, pages: Pages<'c>) -> Result<Grant<'c>, NotGranted<'c>> {
     let terms =
@@ -32,6 +32,18 @@ fn put(window: &Window, offset: u32, bytes: &[u8]) -> Result<(), Error> {
 
 fn get(window: &Window, offset: u32, into: &mut [u8]) -> Result<(), Error> {
     window.read(u64::from(offset), into).map_err(|_| Error::caller(Rule::TooSmall))
+}
+
+fn window_of<'a>(area: &'a Grant<'_>) -> Result<&'a Window, Error> {
+    area.window().ok_or(Error::caller(Rule::TooSmall))
+}
+
+/// Wipes what lies in the window of so many bytes.
+fn wipe(window: &Window, from: u32, len_bytes: usize) {
+    let before = usize::try_from(from).unwrap_or(usize::MAX);
+    let Some(left) = window.len_bytes().checked_sub(before) else { return };
+    let inside = window.fill(u64::from(from), len_bytes.min(left), 0);
+    debug_assert!(inside.is_ok());
 }
 
 /// The way to this VM's replay-protected memory: request frames in, answer frames out. The frames, and
@@ -52,6 +64,7 @@ impl<'c> RpmbArea<'c> {
     }
 
     /// Carries out one request frame; fills `answers` from the front and returns how many there are.
+    /// Of both nothing is left in the area.
     ///
     /// # Errors
     /// The partition's refusal; what a frame breaks is in its result field instead.
@@ -60,7 +73,18 @@ impl<'c> RpmbArea<'c> {
         request: &[u8; FRAME_BYTES],
         answers: &mut [[u8; FRAME_BYTES]],
     ) -> Result<usize, Error> {
-        let window = self.area.window().ok_or(Error::caller(Rule::TooSmall))?;
+        let window = window_of(&self.area)?;
+        let result = self.exchange(window, request, answers);
+        wipe(window, 0, FRAME_BYTES.saturating_mul(answers.len().saturating_add(1)));
+        result
+    }
+
+    fn exchange(
+        &self,
+        window: &Window,
+        request: &[u8; FRAME_BYTES],
+        answers: &mut [[u8; FRAME_BYTES]],
+    ) -> Result<usize, Error> {
         put(window, 0, request)?;
         let room = u16::try_from(answers.len()).map_err(|_| Error::caller(Rule::TooSmall))?;
         let handle = self.area.handle();
@@ -92,7 +116,8 @@ pub struct Sealed {
     pub proof: [u8; 40],
 }
 
-/// The way to this VM's sealed keys. A message is at most 4096 bytes long.
+/// The way to this VM's sealed keys. A message is at most 4096 bytes long. When a call is over, refused
+/// or not, nothing of it is left in the area.
 #[derive(Debug)]
 pub struct KeyArea<'c> {
     connection: &'c Connection<'c>,
@@ -114,22 +139,32 @@ impl<'c> KeyArea<'c> {
         self.area.handle()
     }
 
-    fn window(&self) -> Result<&Window, Error> {
-        self.area.window().ok_or(Error::caller(Rule::TooSmall))
+    /// Runs `work` on the area. Whatever became of it, nothing is left of a message of so many bytes, or
+    /// of what lay beside it.
+    fn within<R>(
+        &self,
+        message_bytes: usize,
+        work: impl FnOnce(&Window) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let window = window_of(&self.area)?;
+        let result = work(window);
+        wipe(window, 0, message_bytes);
+        wipe(window, BESIDE, BESIDE_BYTES);
+        result
     }
 
-    fn message(&self, slot: u8, parts: [&[u8]; 2]) -> Result<Keyed, Error> {
-        let window = self.window()?;
+    /// Puts a message there. The second part is the message; what is bound to it comes before.
+    fn message(&self, window: &Window, slot: u8, parts: [&[u8]; 2]) -> Result<Keyed, Error> {
+        let [before, message] = parts.map(<[u8]>::len);
+        if before.saturating_add(message) > usize::from(KEY_MAX_BYTES) {
+            return Err(Error::caller(Rule::TooSmall));
+        }
+        let length = u16::try_from(message).map_err(|_| Error::caller(Rule::TooSmall))?;
         let mut offset = 0;
         for part in parts {
             put(window, offset, part)?;
             let len = u32::try_from(part.len()).map_err(|_| Error::caller(Rule::TooSmall))?;
             offset = offset.saturating_add(len);
-        }
-        let [_, text] = parts;
-        let length = u16::try_from(text.len()).map_err(|_| Error::caller(Rule::TooSmall))?;
-        if offset > u32::from(KEY_MAX_BYTES) {
-            return Err(Error::caller(Rule::TooSmall));
         }
         Ok(Keyed { handle: self.handle(), slot, offset: 0, length })
     }
@@ -138,16 +173,16 @@ impl<'c> KeyArea<'c> {
         Security::of(self.connection).call(call)
     }
 
-    /// Seals a key that this VM knows; what carried it is wiped.
+    /// Seals a key that this VM knows.
     ///
     /// # Errors
     /// The partition's refusal.
     pub fn import(&self, slot: u8, purpose: KeyPurpose, key: &[u8; 32]) -> Result<(), Error> {
-        let (window, handle) = (self.window()?, self.handle());
-        put(window, BESIDE, key)?;
-        let result = self.call(VaultCall::KeyImport { handle, slot, purpose, offset: BESIDE });
-        put(window, BESIDE, &[0; 32])?;
-        result.map(|_| ())
+        self.within(0, |window| {
+            put(window, BESIDE, key)?;
+            let handle = self.handle();
+            self.call(VaultCall::KeyImport { handle, slot, purpose, offset: BESIDE }).map(|_| ())
+        })
     }
 
     /// Computes the HMAC-SHA256 of a message.
@@ -155,8 +190,10 @@ impl<'c> KeyArea<'c> {
     /// # Errors
     /// The partition's refusal.
     pub fn mac(&self, slot: u8, message: &[u8]) -> Result<[u8; 32], Error> {
-        let message = self.message(slot, [&[], message])?;
-        self.call(VaultCall::KeyMac(message)).map(bytes_of)
+        self.within(message.len(), |window| {
+            let message = self.message(window, slot, [&[], message])?;
+            self.call(VaultCall::KeyMac(message)).map(bytes_of)
+        })
     }
 
     /// Has a tag compared with the HMAC of a message.
@@ -164,9 +201,11 @@ impl<'c> KeyArea<'c> {
     /// # Errors
     /// `NotAuthentic` where they differ, or another refusal.
     pub fn verify(&self, slot: u8, message: &[u8], tag: &[u8; 32]) -> Result<(), Error> {
-        let message = self.message(slot, [&[], message])?;
-        put(self.window()?, BESIDE, tag)?;
-        self.call(VaultCall::KeyVerify { message, tag: BESIDE }).map(|_| ())
+        self.within(message.len(), |window| {
+            let message = self.message(window, slot, [&[], message])?;
+            put(window, BESIDE, tag)?;
+            self.call(VaultCall::KeyVerify { message, tag: BESIDE }).map(|_| ())
+        })
     }
 
     /// Signs a message (Ed25519).
@@ -174,11 +213,13 @@ impl<'c> KeyArea<'c> {
     /// # Errors
     /// The partition's refusal.
     pub fn sign(&self, slot: u8, message: &[u8]) -> Result<[u8; 64], Error> {
-        let message = self.message(slot, [&[], message])?;
-        self.call(VaultCall::KeySign { message, signature: BESIDE })?;
-        let mut signature = [0; 64];
-        get(self.window()?, BESIDE, &mut signature)?;
-        Ok(signature)
+        self.within(message.len(), |window| {
+            let message = self.message(window, slot, [&[], message])?;
+            self.call(VaultCall::KeySign { message, signature: BESIDE })?;
+            let mut signature = [0; BESIDE_BYTES];
+            get(window, BESIDE, &mut signature)?;
+            Ok(signature)
+        })
     }
 
     /// Encrypts `text` in place (XChaCha20-Poly1305) and returns what decrypting needs.
@@ -186,12 +227,14 @@ impl<'c> KeyArea<'c> {
     /// # Errors
     /// The partition's refusal; `text` is as it was.
     pub fn encrypt(&self, slot: u8, associated: &[u8], text: &mut [u8]) -> Result<Sealed, Error> {
-        let it = self.text(slot, associated, text)?;
-        self.call(VaultCall::KeyEncrypt(it))?;
-        let mut proof = [0; 40];
-        get(self.window()?, BESIDE, &mut proof)?;
-        self.take_text(&it, text)?;
-        Ok(Sealed { proof })
+        self.within(associated.len().saturating_add(text.len()), |window| {
+            let it = self.text(window, slot, associated, text)?;
+            self.call(VaultCall::KeyEncrypt(it))?;
+            let mut proof = [0; 40];
+            get(window, BESIDE, &mut proof)?;
+            get(window, u32::from(it.associated), text)?;
+            Ok(Sealed { proof })
+        })
     }
 
     /// Decrypts `text` in place.
@@ -205,26 +248,25 @@ impl<'c> KeyArea<'c> {
         text: &mut [u8],
         sealed: &Sealed,
     ) -> Result<(), Error> {
-        let it = self.text(slot, associated, text)?;
-        put(self.window()?, BESIDE, &sealed.proof)?;
-        self.call(VaultCall::KeyDecrypt(it))?;
-        self.take_text(&it, text)
+        self.within(associated.len().saturating_add(text.len()), |window| {
+            let it = self.text(window, slot, associated, text)?;
+            put(window, BESIDE, &sealed.proof)?;
+            self.call(VaultCall::KeyDecrypt(it))?;
+            get(window, u32::from(it.associated), text)
+        })
     }
 
-    fn text(&self, slot: u8, associated: &[u8], text: &[u8]) -> Result<KeyedText, Error> {
-        let message = self.message(slot, [associated, text])?;
+    fn text(
+        &self,
+        window: &Window,
+        slot: u8,
+        associated: &[u8],
+        text: &[u8],
+    ) -> Result<KeyedText, Error> {
+        let text = self.message(window, slot, [associated, text])?;
         let associated =
             u16::try_from(associated.len()).map_err(|_| Error::caller(Rule::TooSmall))?;
-        Ok(KeyedText { text: message, associated, proof: BESIDE })
-    }
-
-    /// Copies the text out and wipes it where the partition worked.
-    fn take_text(&self, it: &KeyedText, text: &mut [u8]) -> Result<(), Error> {
-        let (window, from) = (self.window()?, u32::from(it.associated));
-        get(window, from, text)?;
-        (from..).step_by(ZEROS.len()).zip(text.chunks(ZEROS.len())).try_for_each(
-            |(offset, part)| put(window, offset, ZEROS.get(..part.len()).unwrap_or(&ZEROS)),
-        )
+        Ok(KeyedText { text, associated, proof: BESIDE })
     }
 
     /// Takes the pages back.
