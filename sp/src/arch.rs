@@ -4,6 +4,8 @@
 pub(crate) mod tables;
 
 #[cfg(target_os = "none")]
+mod bounded;
+#[cfg(target_os = "none")]
 mod copy;
 #[cfg(target_os = "none")]
 pub(crate) mod entry;

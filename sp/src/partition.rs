@@ -2,7 +2,7 @@
 //! anything, and never carries out an effect by itself.
 
 use crate::arch::mailbox::Mailbox;
-use crate::arch::{flash, regs, smc};
+use crate::arch::{lines, regs, smc};
 use crate::console::{self, Console};
 use crate::core_id::CoreId;
 use crate::crash;
@@ -138,7 +138,7 @@ impl Secured for Machine {
     }
 
     fn reset(&mut self) {
-        flash::reset_machine();
+        lines::reset_machine();
     }
 }
 

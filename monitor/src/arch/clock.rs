@@ -4,6 +4,7 @@
 use core::ptr::NonNull;
 use safe_mmio::fields::{ReadPure, ReadPureWrite, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field};
+use spin::Mutex;
 
 /// The registers' page.
 pub(crate) const BASE: u64 = 0x0901_0000;
@@ -21,11 +22,16 @@ struct Clock {
     clear: WriteOnly<u32>,
 }
 
+/// One core at a time.
+static LOCK: Mutex<()> = Mutex::new(());
+
 /// Makes the clock's interrupt come now, whatever the secure world asked of the clock.
 pub(crate) fn lie() {
     let Some(base) = NonNull::new(BASE as *mut Clock) else { return };
-    // SAFETY: the page is mapped as device memory for the monitor's whole life. The partition uses the
-    // device too: what either finds in it is a number from a device, and nothing more.
+    let _lock = LOCK.lock();
+    // SAFETY: the page is mapped as device memory for the monitor's whole life, and LOCK makes this the
+    // only pointer of the monitor's. The partition uses the device too: what either finds in it is a
+    // number from a device, and nothing more.
     let mut clock = unsafe { UniqueMmioPointer::new(base) };
     field!(clock, mask).write(1);
     let now = field!(clock, data).read();

@@ -1,6 +1,7 @@
 //! Owns the first instructions of every core, the stacks, and the switch to our own tables.
 //! Never decides what happens afterwards.
 
+use crate::arch::gic::{FRAME, REDISTRIBUTORS};
 use crate::arch::regs;
 use crate::core_id::{CORES, CoreId};
 use aarch64_paging::descriptor::El1Attributes as A;
@@ -218,10 +219,6 @@ pub(crate) fn read_firmware_ram(address: usize, out: &mut [u8]) -> bool {
     }
     true
 }
-
-/// The GIC's redistributors: one frame of 128 KiB for each core that the machine has.
-const REDISTRIBUTORS: Range<usize> = 0x080a_0000..0x080a_0000 + CORES * FRAME;
-const FRAME: usize = 0x2_0000;
 
 /// Counts the cores of the machine by their redistributors, while the initial table maps them.
 /// Source: IHI0069, GICR_TYPER.Last (bit 4), at offset 8 of a frame.

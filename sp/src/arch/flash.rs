@@ -1,6 +1,5 @@
-//! Owns accesses to the secure flash (the first bank of CFI flash, secure world only) and to the secure
-//! GPIO that resets the machine. Never knows a command sequence, and reaches the store's sectors and
-//! the record's only: nothing else of the bank is mapped.
+//! Owns accesses to the secure flash (the first bank of CFI flash, secure world only). Never knows a command
+//! sequence, and reaches the store's sectors and the record's only: nothing else of the bank is mapped.
 
 use core::arch::asm;
 use core::ops::Range;
@@ -10,8 +9,6 @@ use core::ops::Range;
 pub(crate) const STORE: Range<u32> = 0x0200_0000..0x0220_0000;
 /// The sector before: the record that makes the flash this device's store. Mapped read-only.
 pub(crate) const RECORD: Range<u32> = 0x01fc_0000..0x0200_0000;
-/// The secure GPIO (a PL061).
-pub(crate) const GPIO: usize = 0x090b_0000;
 
 /// Whether an aligned word lies in what is mapped.
 fn is_mapped(offset: u32) -> bool {
@@ -43,20 +40,5 @@ pub(crate) fn write(offset: u32, word: u32) {
     unsafe {
         asm!("str {0:w}, [{1}]", "dsb sy", in(reg) word, in(reg) u64::from(offset),
             options(nostack, preserves_flags));
-    }
-}
-
-/// Pulls the line that resets the machine, as TF-A does (its plat/qemu: pin 1 of the secure GPIO).
-pub(crate) fn reset_machine() {
-    const DIRECTION: usize = 0x400;
-    const PIN: u32 = 1 << 1;
-    let data = GPIO + (usize::from(PIN as u8) << 2);
-    for (address, value) in [(GPIO + DIRECTION, PIN), (data, 0), (data, PIN)] {
-        // SAFETY: registers of the secure GPIO, mapped as device memory from the start to the end.
-        // Direction has one more output: TF-A sets its own bits when it uses the device.
-        unsafe {
-            asm!("str {0:w}, [{1}]", "dsb sy", in(reg) value, in(reg) address,
-                options(nostack, preserves_flags));
-        }
     }
 }

@@ -15,8 +15,10 @@ use spin::mutex::SpinMutex;
 
 /// Distributor of QEMU's virt machine.
 pub(crate) const DISTRIBUTOR: Range<usize> = 0x0800_0000..0x0801_0000;
-/// Redistributors of all cores that the platform can have: 128 KiB each.
-pub(crate) const REDISTRIBUTORS: Range<usize> = 0x080a_0000..0x080a_0000 + CORES * 0x2_0000;
+/// Redistributors of all cores that the platform can have, a frame each.
+pub(crate) const REDISTRIBUTORS: Range<usize> = 0x080a_0000..0x080a_0000 + CORES * FRAME;
+/// 128 KiB.
+pub(crate) const FRAME: usize = 0x2_0000;
 
 /// The secure physical timer (CNTPS): INTID 29.
 pub(crate) const TIMER: u32 = 29;

@@ -1,5 +1,6 @@
 //! Owns the secure UART (a PL011 at 0x0904_0000); never decides what is printed.
 
+use super::bounded;
 use arm_pl011_uart::{Interrupts, PL011Registers, Uart, UniqueMmioPointer};
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
@@ -7,9 +8,6 @@ use spin::mutex::SpinMutex;
 
 /// The secure UART of QEMU's virt machine. Mapped for the whole life of the partition.
 pub(crate) const UART_BASE: usize = 0x0904_0000;
-
-/// How often a writer tries to get the UART; a line takes far less.
-const TRIES: u32 = 10_000_000;
 
 static UART: SpinMutex<Option<Uart<'static>>> = SpinMutex::new(None);
 
@@ -28,28 +26,26 @@ pub(crate) fn init() {
 
 /// Prints while nobody else does. Gives up where the UART stays taken: its owner may have crashed.
 pub(crate) fn print(args: fmt::Arguments<'_>) -> fmt::Result {
-    for _ in 0..TRIES {
-        if let Some(mut uart) = UART.try_lock() {
-            return uart.as_mut().map_or(Err(fmt::Error), |uart| uart.write_fmt(args));
-        }
-        core::hint::spin_loop();
-    }
-    Err(fmt::Error)
+    with(|uart| uart.write_fmt(args)).unwrap_or(Err(fmt::Error))
 }
 
-/// Makes the UART let go of its line.
+/// Makes the UART let go of its line. Where it stays taken its interrupt is masked all the same.
 pub(crate) fn quiet() {
-    if let Some(uart) = UART.lock().as_mut() {
+    let _quiet: Option<()> = with(|uart| {
         uart.set_interrupt_masks(Interrupts::empty());
         uart.clear_interrupts(Interrupts::all());
-    }
+    });
 }
 
 /// Makes the UART raise its line when it has sent what is printed next: one line, now.
 pub(crate) fn provoke() {
-    if let Some(uart) = UART.lock().as_mut() {
+    // The line says what it is for; that it could not be printed is seen by what does not come.
+    let _printed: Option<fmt::Result> = with(|uart| {
         uart.set_interrupt_masks(Interrupts::TXI);
-        // The line says what it is for; that it could not be printed is seen by what does not come.
-        let _unprinted = uart.write_str("[sp] the UART was made to interrupt\n").is_err();
-    }
+        uart.write_str("[sp] the UART was made to interrupt\n")
+    });
+}
+
+fn with<R>(work: impl FnOnce(&mut Uart<'static>) -> R) -> Option<R> {
+    bounded::lock(&UART)?.as_mut().map(work)
 }
