@@ -306,7 +306,7 @@ impl Router {
     }
 
     /// The hypervisor binds `source` to `vm`, or to nobody: it is closed until that VM unmasks it. What
-    /// waited for the VM before is dropped.
+    /// waited for the VM before is dropped, and another VM's counters begin at zero.
     ///
     /// The caller has checked that this is the hypervisor, and that policy names `vm` for it.
     ///
@@ -317,7 +317,10 @@ impl Router {
         let found = self.get(source).ok_or(IrqError::NoSource)?;
         let mut effects = Effects::default();
         silence(found);
-        found.vm = vm;
+        match vm {
+            Some(vm) => found.bind(vm),
+            None => found.vm = None,
+        }
         effects.push(Effect::Mask(source));
         Ok(effects)
     }
@@ -339,7 +342,7 @@ impl Router {
     pub fn vm_created(&mut self, vm: EndpointId, mut each: impl FnMut(SourceId)) {
         for (id, source) in self.named_mut() {
             if source.terms.vm == Some(vm) && source.vm.is_none() {
-                source.vm = Some(vm);
+                source.bind(vm);
                 source.masked = true;
                 each(id);
             }

@@ -94,6 +94,8 @@ pub(crate) struct Source {
     pub(crate) stormed_until: Option<u64>,
     pub(crate) bucket: Bucket,
     pub(crate) counters: Counters,
+    /// Whose they are. Another VM begins at zero: it learns nothing of who had the source before.
+    counted_for: Option<EndpointId>,
     /// When the first of those that wait came.
     pub(crate) first_at: u64,
     /// What its timer still has to raise.
@@ -110,8 +112,18 @@ impl Source {
             stormed_until: None,
             bucket: Bucket::new(terms.limit),
             counters: Counters::default(),
+            counted_for: terms.vm,
             first_at: 0,
             ticker: Ticker::default(),
+        }
+    }
+
+    /// Binds it to a VM. The counters of its last VM stay until another comes.
+    pub(crate) fn bind(&mut self, vm: EndpointId) {
+        self.vm = Some(vm);
+        if self.counted_for != self.vm {
+            self.counted_for = self.vm;
+            self.counters = Counters::default();
         }
     }
 

@@ -170,6 +170,29 @@ fn a_source_is_closed_until_the_vm_that_it_is_bound_to_opens_it() {
 }
 
 #[test]
+fn counters_are_of_one_vm_and_another_that_gets_the_source_begins_at_zero() {
+    let mut router = router();
+    let count = |router: &mut Router, vm| router.counters(vm, 0).map(|c| (c.taken, c.dropped));
+    taken(&mut router, 0, 29);
+    router.vm_destroyed(VM1, |_| ());
+    taken(&mut router, 0, 29);
+    // The same VM's next life, or the same VM bound again: they go on.
+    router.vm_created(VM1, |_| ());
+    router.bind(0, None).unwrap();
+    router.bind(0, Some(VM1)).unwrap();
+    assert_eq!(count(&mut router, VM1), Ok((2, 2)));
+    // Another, at once or after nobody, learns nothing of them; nor does the first of the other's.
+    router.bind(0, Some(VM2)).unwrap();
+    assert_eq!(router.counters(VM2, 0), Ok(Counters::default()));
+    taken(&mut router, 0, 29);
+    assert_eq!(count(&mut router, VM2), Ok((1, 1)));
+    router.bind(0, None).unwrap();
+    taken(&mut router, 0, 29);
+    router.bind(0, Some(VM1)).unwrap();
+    assert_eq!(router.counters(VM1, 0), Ok(Counters::default()));
+}
+
+#[test]
 fn an_unknown_interrupt_is_said_to_be_so_and_a_manifest_with_one_twice_is_refused() {
     let raised = Raised { events: 1, first_at: 0 };
     assert_eq!(router().taken(0, 33, raised), Taken::Unknown);
