@@ -3,6 +3,7 @@
 
 use crate::call::CallId;
 use crate::status::Status;
+use crate::words::{narrow, one, two, zero};
 use causeway_ffa::EndpointId;
 
 /// Number of a source in the interface: its place in the manifest, not its INTID.
@@ -164,20 +165,6 @@ pub enum InterruptCall {
     },
 }
 
-fn narrow<T: TryFrom<u64>>(word: u64) -> Result<T, Status> {
-    T::try_from(word).map_err(|_| Status::BadArgument)
-}
-
-fn zero<const N: usize>(words: [u64; N]) -> Result<(), Status> {
-    if words.iter().all(|w| *w == 0) { Ok(()) } else { Err(Status::ReservedNotZero) }
-}
-
-/// A source and nothing else.
-fn alone([a, b, c, d]: [u64; 4]) -> Result<SourceId, Status> {
-    zero([b, c, d])?;
-    narrow(a)
-}
-
 impl InterruptCall {
     /// Returns the call's number.
     #[must_use]
@@ -212,27 +199,27 @@ impl InterruptCall {
 
     /// IRQ_FETCH.
     pub(crate) fn fetch(words: [u64; 4]) -> Result<Self, Status> {
-        zero(words).map(|()| Self::Fetch)
+        zero(&words).and(Ok(Self::Fetch))
     }
 
     /// IRQ_COMPLETE.
     pub(crate) fn complete(words: [u64; 4]) -> Result<Self, Status> {
-        alone(words).map(|source| Self::Complete { source })
+        Ok(Self::Complete { source: narrow(one(words)?)? })
     }
 
     /// IRQ_MASK.
     pub(crate) fn mask(words: [u64; 4]) -> Result<Self, Status> {
-        alone(words).map(|source| Self::Mask { source })
+        Ok(Self::Mask { source: narrow(one(words)?)? })
     }
 
     /// IRQ_UNMASK.
     pub(crate) fn unmask(words: [u64; 4]) -> Result<Self, Status> {
-        alone(words).map(|source| Self::Unmask { source })
+        Ok(Self::Unmask { source: narrow(one(words)?)? })
     }
 
     /// IRQ_ARM. A device that is to do something more often than once needs a time between.
     pub(crate) fn arm([a, b, c, d]: [u64; 4]) -> Result<Self, Status> {
-        zero([d])?;
+        zero(&[d])?;
         let (source, interval_us, count) = (narrow(a)?, narrow(b)?, narrow(c)?);
         if interval_us == 0 && count > 1 {
             return Err(Status::BadArgument);
@@ -241,17 +228,17 @@ impl InterruptCall {
     }
 
     /// IRQ_INFO.
-    pub(crate) fn info([a, b, c, d]: [u64; 4]) -> Result<Self, Status> {
-        zero([c, d])?;
-        let (source, page) = (narrow(a)?, narrow(b)?);
+    pub(crate) fn info(words: [u64; 4]) -> Result<Self, Status> {
+        let [source, page] = two(words)?;
+        let (source, page) = (narrow(source)?, narrow(page)?);
         let page = InfoPage::from_code(page).ok_or(Status::BadArgument)?;
         Ok(Self::Info { source, page })
     }
 
     /// IRQ_BIND.
-    pub(crate) fn bind([a, b, c, d]: [u64; 4]) -> Result<Self, Status> {
-        zero([c, d])?;
-        let (source, vm): (_, u16) = (narrow(a)?, narrow(b)?);
+    pub(crate) fn bind(words: [u64; 4]) -> Result<Self, Status> {
+        let [source, vm] = two(words)?;
+        let (source, vm): (_, u16) = (narrow(source)?, narrow(vm)?);
         Ok(Self::Bind { source, vm: (vm != NOBODY).then_some(EndpointId::from_raw(vm)) })
     }
 }

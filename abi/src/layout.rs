@@ -200,8 +200,45 @@ mod tests {
                         Err(Status::ReservedNotZero) => {
                             assert!(!inside, "{call:?} x{register} {bit}");
                         }
+                        // A number that is too large for its field, alone in its register.
+                        Err(status) if !inside => {
+                            let alone = fields.clone().map(|f| f.low).collect::<Vec<_>>() == [0];
+                            assert!(
+                                alone && status == Status::BadArgument,
+                                "{call:?} x{register} {bit} {status:?}"
+                            );
+                        }
                         Err(_) => {}
                     }
+                }
+            }
+        }
+    }
+
+    /// docs/error-precedence.md, "Every call", rows 4 and 5.
+    #[test]
+    fn a_reserved_bit_is_told_of_before_anything_that_the_arguments_break() {
+        for call in CallId::ALL {
+            let plain = frame_of(*call);
+            // Every field at its largest, and every word that is one number larger than that.
+            let mut broken = plain;
+            for field in call.layout().arguments {
+                broken[usize::from(field.register) - 3] |= field.mask();
+            }
+            let bits = (1..5).flat_map(|word| (0..64).map(move |bit| (word, 1_u64 << bit)));
+            let with = |frame: [u64; 5], (word, bit): (usize, u64)| {
+                let mut frame = frame;
+                frame[word] |= bit;
+                Call::decode(&frame)
+            };
+            for too_large in bits.clone() {
+                if with(plain, too_large) == Err(Status::BadArgument) {
+                    broken[too_large.0] |= too_large.1;
+                }
+            }
+            for reserved in bits {
+                if with(plain, reserved) == Err(Status::ReservedNotZero) {
+                    assert_eq!(with(broken, reserved), Err(Status::ReservedNotZero), "{call:?}");
                 }
             }
         }

@@ -31,6 +31,7 @@ pub mod ledger;
 pub mod range;
 pub mod status;
 pub mod vault;
+mod words;
 
 pub use call::{Call, CallId};
 pub use frame::{Frame, Reply};

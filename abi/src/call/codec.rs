@@ -7,20 +7,9 @@ use crate::interrupt::InterruptCall;
 use crate::join::{CopyDirection, JoinName};
 use crate::ledger::{DigestHalf, LedgerScope};
 use crate::vault;
+use crate::words::{handle, narrow, one, two, zero};
 use crate::{NO_PEER, Status, VERSION_MAJOR};
-use causeway_ffa::{EndpointId, MemHandle};
-
-fn narrow<T: TryFrom<u64>>(word: u64) -> Result<T, Status> {
-    T::try_from(word).map_err(|_| Status::BadArgument)
-}
-
-fn handle(word: u64) -> Result<MemHandle, Status> {
-    MemHandle::new(word).ok_or(Status::NoSuchGrant)
-}
-
-fn zero<const N: usize>(words: [u64; N]) -> Result<(), Status> {
-    if words.iter().all(|w| *w == 0) { Ok(()) } else { Err(Status::ReservedNotZero) }
-}
+use causeway_ffa::EndpointId;
 
 impl Call {
     /// Reads a frame. Total: every frame is a call or a status.
@@ -41,106 +30,109 @@ impl Call {
         Self::decode_args(id, [a, b, c, d])
     }
 
+    /// Reserved words and bits come first, whatever else the arguments break.
     #[expect(clippy::too_many_lines, reason = "one table of all calls is clearer whole")]
-    fn decode_args(id: CallId, [a, b, c, d]: [u64; 4]) -> Result<Self, Status> {
+    fn decode_args(id: CallId, args: [u64; 4]) -> Result<Self, Status> {
+        let [a, b, c, d] = args;
         Ok(match id {
-            CallId::Version => zero([b, c, d]).and(Ok(Self::Version { minor: narrow(a)? }))?,
-            CallId::Features => {
-                zero([b, c, d]).and(Ok(Self::Features { call_number: narrow(a)? }))?
-            }
-            CallId::Events => zero([a, b, c, d]).and(Ok(Self::Events))?,
-            CallId::Stats => zero([b, c, d]).and(Ok(Self::Stats { page: narrow(a)? }))?,
+            CallId::Version => Self::Version { minor: narrow(one(args)?)? },
+            CallId::Features => Self::Features { call_number: narrow(one(args)?)? },
+            CallId::Events => zero(&args).and(Ok(Self::Events))?,
+            CallId::Stats => Self::Stats { page: narrow(one(args)?)? },
             CallId::Offer => {
-                zero([d])?;
+                zero(&[b >> 32, d])?;
                 Self::Offer { handle: handle(a)?, terms: decode_terms(b)?, tag: c }
             }
-            CallId::Revoke => zero([b, c, d]).and(Ok(Self::Revoke { handle: handle(a)? }))?,
-            CallId::State => zero([b, c, d]).and(Ok(Self::State { handle: handle(a)? }))?,
+            CallId::Revoke => Self::Revoke { handle: handle(one(args)?)? },
+            CallId::State => Self::State { handle: handle(one(args)?)? },
             CallId::Join => {
-                zero([c, d])?;
-                Self::Join { handle: handle(a)?, name: decode_name(b)? }
+                zero(&[b >> 32, c, d])?;
+                Self::Join { handle: handle(a)?, name: decode_name(b) }
             }
-            CallId::Part => zero([b, c, d]).and(Ok(Self::Part { name: decode_name(a)? }))?,
-            CallId::Joined => zero([b, c, d]).and(Ok(Self::Joined { name: decode_name(a)? }))?,
+            CallId::Part => {
+                zero(&[a >> 32, b, c, d]).and(Ok(Self::Part { name: decode_name(a) }))?
+            }
+            CallId::Joined => {
+                zero(&[a >> 32, b, c, d]).and(Ok(Self::Joined { name: decode_name(a) }))?
+            }
             CallId::Copy => {
-                let code = narrow(a >> 32)?;
+                let [.., code, r0, r1, r2] = a.to_le_bytes();
+                zero(&[u64::from(r0), u64::from(r1), u64::from(r2)])?;
                 Self::Copy {
-                    name: decode_name(a & u64::from(u32::MAX))?,
+                    name: decode_name(a),
                     direction: CopyDirection::from_code(code).ok_or(Status::BadArgument)?,
                     from_offset: b,
                     to_offset: c,
                     length: d,
                 }
             }
-            CallId::List => zero([b, c, d]).and(Ok(Self::List { cursor: narrow(a)? }))?,
+            CallId::List => Self::List { cursor: narrow(one(args)?)? },
             CallId::Inspect => {
-                zero([c, d])?;
-                Self::Inspect { handle: handle(a)?, range_index: narrow(b)? }
+                let [area, index] = two(args)?;
+                Self::Inspect { handle: handle(area)?, range_index: narrow(index)? }
             }
             CallId::Accept => Self::Accept {
                 handle: handle(a)?,
                 seen: GrantSummary::from_words([b, c, d]).ok_or(Status::TermsChanged)?,
             },
             CallId::Reject => {
-                zero([c, d])?;
-                Self::Reject { handle: handle(a)?, generation: narrow(b)? }
+                let [area, generation] = two(args)?;
+                Self::Reject { handle: handle(area)?, generation: narrow(generation)? }
             }
-            CallId::Release => zero([b, c, d]).and(Ok(Self::Release { handle: handle(a)? }))?,
+            CallId::Release => Self::Release { handle: handle(one(args)?)? },
             CallId::HypRegister => {
-                zero([c, d])?;
-                let sgi: u8 = narrow(a)?;
+                let [sgi, core] = two(args)?;
+                let sgi: u8 = narrow(sgi)?;
                 if sgi > 7 {
                     return Err(Status::BadArgument);
                 }
-                Self::HypRegister { sgi, core: narrow(b)? }
+                Self::HypRegister { sgi, core: narrow(core)? }
             }
-            CallId::HypPoll => zero([a, b, c, d]).and(Ok(Self::HypPoll))?,
+            CallId::HypPoll => zero(&args).and(Ok(Self::HypPoll))?,
             CallId::HypMapping => {
-                zero([c, d])?;
-                Self::HypMapping { handle: handle(a)?, vm: EndpointId::from_raw(narrow(b)?) }
+                let [area, vm] = two(args)?;
+                Self::HypMapping { handle: handle(area)?, vm: EndpointId::from_raw(narrow(vm)?) }
             }
             CallId::HypUnmapped => {
-                zero([c, d])?;
-                Self::HypUnmapped { handle: handle(a)?, vm: EndpointId::from_raw(narrow(b)?) }
+                let [area, vm] = two(args)?;
+                Self::HypUnmapped { handle: handle(area)?, vm: EndpointId::from_raw(narrow(vm)?) }
             }
-            CallId::BusKick => zero([a, b, c, d]).and(Ok(Self::BusKick))?,
-            CallId::IrqFetch => Self::Interrupt(InterruptCall::fetch([a, b, c, d])?),
-            CallId::IrqComplete => Self::Interrupt(InterruptCall::complete([a, b, c, d])?),
-            CallId::IrqMask => Self::Interrupt(InterruptCall::mask([a, b, c, d])?),
-            CallId::IrqUnmask => Self::Interrupt(InterruptCall::unmask([a, b, c, d])?),
-            CallId::IrqArm => Self::Interrupt(InterruptCall::arm([a, b, c, d])?),
-            CallId::IrqInfo => Self::Interrupt(InterruptCall::info([a, b, c, d])?),
-            CallId::IrqBind => Self::Interrupt(InterruptCall::bind([a, b, c, d])?),
-            CallId::Seal => zero([a, b, c, d]).and(Ok(Self::Seal))?,
+            CallId::BusKick => zero(&args).and(Ok(Self::BusKick))?,
+            CallId::IrqFetch => Self::Interrupt(InterruptCall::fetch(args)?),
+            CallId::IrqComplete => Self::Interrupt(InterruptCall::complete(args)?),
+            CallId::IrqMask => Self::Interrupt(InterruptCall::mask(args)?),
+            CallId::IrqUnmask => Self::Interrupt(InterruptCall::unmask(args)?),
+            CallId::IrqArm => Self::Interrupt(InterruptCall::arm(args)?),
+            CallId::IrqInfo => Self::Interrupt(InterruptCall::info(args)?),
+            CallId::IrqBind => Self::Interrupt(InterruptCall::bind(args)?),
+            CallId::Seal => zero(&args).and(Ok(Self::Seal))?,
             CallId::LedgerHead => {
-                zero([c, d])?;
-                let half = DigestHalf::from_code(narrow(b)?).ok_or(Status::BadArgument)?;
-                Self::LedgerHead { scope: decode_scope(a)?, half }
+                let [scope, half] = two(args)?;
+                let half = DigestHalf::from_code(narrow(half)?).ok_or(Status::BadArgument)?;
+                Self::LedgerHead { scope: decode_scope(scope)?, half }
             }
             CallId::LedgerRead => {
-                zero([d])?;
+                zero(&[d])?;
                 Self::LedgerRead { handle: handle(a)?, scope: decode_scope(b)?, cursor: c }
             }
-            CallId::VaultState => Self::Vault(vault::decode::state([a, b, c, d])?),
-            CallId::Entropy => Self::Vault(vault::decode::entropy([a, b, c, d])?),
-            CallId::CounterRead => Self::Vault(vault::decode::counter_read([a, b, c, d])?),
-            CallId::CounterIncrement => {
-                Self::Vault(vault::decode::counter_increment([a, b, c, d])?)
-            }
-            CallId::Rpmb => Self::Vault(vault::decode::rpmb([a, b, c, d])?),
-            CallId::KeyGenerate => Self::Vault(vault::decode::key_generate([a, b, c, d])?),
-            CallId::KeyImport => Self::Vault(vault::decode::key_import([a, b, c, d])?),
-            CallId::KeyDelete => Self::Vault(vault::decode::key_delete([a, b, c, d])?),
-            CallId::KeyPublic => Self::Vault(vault::decode::key_public([a, b, c, d])?),
-            CallId::KeyMac => Self::Vault(vault::decode::key_mac([a, b, c, d])?),
-            CallId::KeyVerify => Self::Vault(vault::decode::key_verify([a, b, c, d])?),
-            CallId::KeySign => Self::Vault(vault::decode::key_sign([a, b, c, d])?),
-            CallId::KeyEncrypt => Self::Vault(vault::decode::key_encrypt([a, b, c, d])?),
-            CallId::KeyDecrypt => Self::Vault(vault::decode::key_decrypt([a, b, c, d])?),
-            CallId::WatchdogStart => Self::Vault(vault::decode::watchdog_start([a, b, c, d])?),
-            CallId::WatchdogPing => Self::Vault(vault::decode::watchdog_ping([a, b, c, d])?),
-            CallId::WatchdogStop => Self::Vault(vault::decode::watchdog_stop([a, b, c, d])?),
-            CallId::WatchdogLeft => Self::Vault(vault::decode::watchdog_left([a, b, c, d])?),
+            CallId::VaultState => Self::Vault(vault::decode::state(args)?),
+            CallId::Entropy => Self::Vault(vault::decode::entropy(args)?),
+            CallId::CounterRead => Self::Vault(vault::decode::counter_read(args)?),
+            CallId::CounterIncrement => Self::Vault(vault::decode::counter_increment(args)?),
+            CallId::Rpmb => Self::Vault(vault::decode::rpmb(args)?),
+            CallId::KeyGenerate => Self::Vault(vault::decode::key_generate(args)?),
+            CallId::KeyImport => Self::Vault(vault::decode::key_import(args)?),
+            CallId::KeyDelete => Self::Vault(vault::decode::key_delete(args)?),
+            CallId::KeyPublic => Self::Vault(vault::decode::key_public(args)?),
+            CallId::KeyMac => Self::Vault(vault::decode::key_mac(args)?),
+            CallId::KeyVerify => Self::Vault(vault::decode::key_verify(args)?),
+            CallId::KeySign => Self::Vault(vault::decode::key_sign(args)?),
+            CallId::KeyEncrypt => Self::Vault(vault::decode::key_encrypt(args)?),
+            CallId::KeyDecrypt => Self::Vault(vault::decode::key_decrypt(args)?),
+            CallId::WatchdogStart => Self::Vault(vault::decode::watchdog_start(args)?),
+            CallId::WatchdogPing => Self::Vault(vault::decode::watchdog_ping(args)?),
+            CallId::WatchdogStop => Self::Vault(vault::decode::watchdog_stop(args)?),
+            CallId::WatchdogLeft => Self::Vault(vault::decode::watchdog_left(args)?),
         })
     }
 
@@ -194,13 +186,11 @@ fn encode_name(name: JoinName) -> u64 {
     u64::from(name.peer.get()) | u64::from(name.number) << 16
 }
 
-fn decode_name(word: u64) -> Result<JoinName, Status> {
-    let [p0, p1, n0, n1, upper @ ..] = word.to_le_bytes();
-    if upper != [0; 4] {
-        return Err(Status::ReservedNotZero);
-    }
+/// Of the lower half of a word.
+fn decode_name(word: u64) -> JoinName {
+    let [p0, p1, n0, n1, ..] = word.to_le_bytes();
     let peer = EndpointId::from_raw(u16::from_le_bytes([p0, p1]));
-    Ok(JoinName { peer, number: u16::from_le_bytes([n0, n1]) })
+    JoinName { peer, number: u16::from_le_bytes([n0, n1]) }
 }
 
 fn encode_terms(terms: GrantTerms) -> u64 {
@@ -210,11 +200,9 @@ fn encode_terms(terms: GrantTerms) -> u64 {
         | (u64::from(terms.permission.code()) << 24)
 }
 
+/// Of the lower half of a word.
 fn decode_terms(word: u64) -> Result<GrantTerms, Status> {
-    let [p0, p1, kind, permission, upper @ ..] = word.to_le_bytes();
-    if upper != [0; 4] {
-        return Err(Status::ReservedNotZero);
-    }
+    let [p0, p1, kind, permission, ..] = word.to_le_bytes();
     let peer = u16::from_le_bytes([p0, p1]);
     Ok(GrantTerms {
         peer: (peer != NO_PEER).then_some(EndpointId::from_raw(peer)),

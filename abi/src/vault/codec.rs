@@ -2,19 +2,7 @@
 
 use super::{ENTROPY_MAX_BYTES, KeyPurpose, Keyed, KeyedText, VaultCall};
 use crate::Status;
-use causeway_ffa::MemHandle;
-
-fn zero(words: &[u64]) -> Result<(), Status> {
-    if words.iter().all(|w| *w == 0) { Ok(()) } else { Err(Status::ReservedNotZero) }
-}
-
-fn narrow<T: TryFrom<u64>>(word: u64) -> Result<T, Status> {
-    T::try_from(word).map_err(|_| Status::ReservedNotZero)
-}
-
-fn handle(word: u64) -> Result<MemHandle, Status> {
-    MemHandle::new(word).ok_or(Status::NoSuchGrant)
-}
+use crate::words::{handle, narrow, one, two, zero};
 
 /// The two halves of a word, the lower one first.
 fn halves(word: u64) -> (u32, u32) {
@@ -26,12 +14,9 @@ fn whole((low, high): (u32, u32)) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-/// Slot (7:0) and purpose (15:8).
+/// Slot (7:0) and purpose (15:8); the rest is reserved.
 fn slot_and_purpose(word: u64) -> Result<(u8, KeyPurpose), Status> {
-    let [slot, purpose, rest @ ..] = word.to_le_bytes();
-    if rest != [0; 6] {
-        return Err(Status::ReservedNotZero);
-    }
+    let [slot, purpose, ..] = word.to_le_bytes();
     Ok((slot, KeyPurpose::from_code(purpose).ok_or(Status::BadArgument)?))
 }
 
@@ -39,20 +24,18 @@ fn slot_and_purpose(word: u64) -> Result<(u8, KeyPurpose), Status> {
 fn keyed(args: [u64; 4]) -> Result<(Keyed, u16, u32), Status> {
     let [area, what, places, d] = args;
     let [slot, r0, r1, r2, l0, l1, a0, a1] = what.to_le_bytes();
-    if (r0, r1, r2, d) != (0, 0, 0, 0) {
-        return Err(Status::ReservedNotZero);
-    }
+    zero(&[d, u64::from(r0), u64::from(r1), u64::from(r2)])?;
     let (offset, other) = halves(places);
     let length = u16::from_le_bytes([l0, l1]);
     let message = Keyed { handle: handle(area)?, slot, offset, length };
     Ok((message, u16::from_le_bytes([a0, a1]), other))
 }
 
+/// Without associated bytes.
 fn message(args: [u64; 4]) -> Result<(Keyed, u32), Status> {
-    match keyed(args)? {
-        (message, 0, other) => Ok((message, other)),
-        _ => Err(Status::ReservedNotZero),
-    }
+    let [_, what, ..] = args;
+    zero(&[what >> 48])?;
+    keyed(args).map(|(message, _, other)| (message, other))
 }
 
 fn text(args: [u64; 4]) -> Result<KeyedText, Status> {
@@ -69,29 +52,26 @@ fn encode_keyed(message: &Keyed, associated: u16, other: u32) -> [u64; 4] {
 /// Reading the arguments of each call.
 pub(crate) mod decode {
     use super::{ENTROPY_MAX_BYTES, Status, VaultCall};
-    use super::{halves, handle, message, narrow, slot_and_purpose, text, zero};
+    use super::{halves, handle, message, narrow, one, slot_and_purpose, text, two, zero};
 
     pub(crate) fn state(args: [u64; 4]) -> Result<VaultCall, Status> {
         zero(&args).and(Ok(VaultCall::State))
     }
 
-    pub(crate) fn entropy([count, rest @ ..]: [u64; 4]) -> Result<VaultCall, Status> {
-        zero(&rest)?;
-        let count = narrow(count)?;
+    pub(crate) fn entropy(args: [u64; 4]) -> Result<VaultCall, Status> {
+        let count = narrow(one(args)?)?;
         if count == 0 || count > ENTROPY_MAX_BYTES {
             return Err(Status::BadArgument);
         }
         Ok(VaultCall::Entropy { count })
     }
 
-    pub(crate) fn counter_read([number, rest @ ..]: [u64; 4]) -> Result<VaultCall, Status> {
-        zero(&rest)?;
-        Ok(VaultCall::CounterRead { number: narrow(number)? })
+    pub(crate) fn counter_read(args: [u64; 4]) -> Result<VaultCall, Status> {
+        Ok(VaultCall::CounterRead { number: narrow(one(args)?)? })
     }
 
-    pub(crate) fn counter_increment([number, rest @ ..]: [u64; 4]) -> Result<VaultCall, Status> {
-        zero(&rest)?;
-        Ok(VaultCall::CounterIncrement { number: narrow(number)? })
+    pub(crate) fn counter_increment(args: [u64; 4]) -> Result<VaultCall, Status> {
+        Ok(VaultCall::CounterIncrement { number: narrow(one(args)?)? })
     }
 
     pub(crate) fn rpmb([area, places, room, rest]: [u64; 4]) -> Result<VaultCall, Status> {
@@ -101,34 +81,32 @@ pub(crate) mod decode {
         Ok(VaultCall::Rpmb { handle, request, answers, room })
     }
 
-    pub(crate) fn key_generate([what, rest @ ..]: [u64; 4]) -> Result<VaultCall, Status> {
-        zero(&rest)?;
+    pub(crate) fn key_generate(args: [u64; 4]) -> Result<VaultCall, Status> {
+        let what = one(args)?;
+        zero(&[what >> 16])?;
         let (slot, purpose) = slot_and_purpose(what)?;
         Ok(VaultCall::KeyGenerate { slot, purpose })
     }
 
     pub(crate) fn key_import([area, what, offset, rest]: [u64; 4]) -> Result<VaultCall, Status> {
-        zero(&[rest])?;
+        zero(&[what >> 16, rest])?;
         let (handle, offset) = (handle(area)?, narrow(offset)?);
         let (slot, purpose) = slot_and_purpose(what)?;
         Ok(VaultCall::KeyImport { handle, slot, purpose, offset })
     }
 
-    pub(crate) fn key_delete([slot, rest @ ..]: [u64; 4]) -> Result<VaultCall, Status> {
-        zero(&rest)?;
-        Ok(VaultCall::KeyDelete { slot: narrow(slot)? })
+    pub(crate) fn key_delete(args: [u64; 4]) -> Result<VaultCall, Status> {
+        Ok(VaultCall::KeyDelete { slot: narrow(one(args)?)? })
     }
 
-    pub(crate) fn key_public([slot, rest @ ..]: [u64; 4]) -> Result<VaultCall, Status> {
-        zero(&rest)?;
-        Ok(VaultCall::KeyPublic { slot: narrow(slot)? })
+    pub(crate) fn key_public(args: [u64; 4]) -> Result<VaultCall, Status> {
+        Ok(VaultCall::KeyPublic { slot: narrow(one(args)?)? })
     }
 
     pub(crate) fn key_mac(args: [u64; 4]) -> Result<VaultCall, Status> {
-        match message(args)? {
-            (message, 0) => Ok(VaultCall::KeyMac(message)),
-            _ => Err(Status::ReservedNotZero),
-        }
+        let [_, _, places, _] = args;
+        zero(&[places >> 32])?;
+        message(args).map(|(message, _)| VaultCall::KeyMac(message))
     }
 
     pub(crate) fn key_verify(args: [u64; 4]) -> Result<VaultCall, Status> {
@@ -147,10 +125,8 @@ pub(crate) mod decode {
         text(args).map(VaultCall::KeyDecrypt)
     }
 
-    pub(crate) fn watchdog_start(
-        [timeout, warning, rest @ ..]: [u64; 4],
-    ) -> Result<VaultCall, Status> {
-        zero(&rest)?;
+    pub(crate) fn watchdog_start(args: [u64; 4]) -> Result<VaultCall, Status> {
+        let [timeout, warning] = two(args)?;
         let (timeout_ms, warning_ms) = (narrow(timeout)?, narrow(warning)?);
         Ok(VaultCall::WatchdogStart { timeout_ms, warning_ms })
     }
