@@ -1,5 +1,5 @@
 //! Owns the record by which a flash is made a store of this device: a mark and the hardware-unique key,
-//! as a factory writes it. Never writes one itself.
+//! as a factory writes it. Never touches a flash itself.
 //!
 //! A platform with fuses has no such record: there the key comes from them. Where a sector of the secure
 //! flash stands in (QEMU), whoever rewrites that sector has a new device, and the old sealed keys are
@@ -29,7 +29,7 @@ pub struct Provision {
     pub tells: bool,
 }
 
-/// Makes a record, for tools and tests.
+/// Makes a record, for who provisions a flash (`cargo xtask`) and for tests.
 #[must_use]
 pub fn record(key: &[u8; KEY], tells: bool) -> [u8; RECORD] {
     let mut bytes = [0; RECORD];
@@ -80,7 +80,6 @@ mod tests {
         assert!(read(&[0; RECORD]).is_none());
     }
 
-    /// What `cargo xtask` writes into a new flash file is the same: its test has this line as well.
     #[test]
     fn a_record_is_these_bytes() {
         let bytes = record(&core::array::from_fn(|n| u8::try_from(n).unwrap()), false);

@@ -2,14 +2,13 @@
 //! would do it. Never touches the image itself.
 
 use crate::outcome::{Stop, files};
-use sha2::{Digest, Sha256};
+use causeway_vault::provision;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// Where the record lies: sp/src/arch/flash.rs.
 const RECORD_AT: u64 = 0x01fc_0000;
-const MARK: &[u8; 14] = b"CAUSEWAY-HUK-1";
 
 /// Whether the partition's log tells of each program and erase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub(crate) fn make(image: &Path, file: &Path, tells: Tells) -> Result<(), Stop> 
     let random = Path::new("/dev/urandom");
     let read = File::open(random).and_then(|mut source| source.read_exact(&mut key));
     read.map_err(|e| Stop::file("read", random, &e))?;
-    let record = record(&key, tells);
+    let record = provision::record(&key, tells == Tells::Yes);
     let written = File::options().write(true).open(file).and_then(|mut flash| {
         flash.seek(SeekFrom::Start(RECORD_AT))?;
         flash.write_all(&record)
@@ -40,42 +39,28 @@ pub(crate) fn remove(file: &Path) -> Result<(), Stop> {
     files::remove_file(file)
 }
 
-/// The record of `causeway-vault`'s `provision`.
-fn record(key: &[u8; 32], tells: Tells) -> Vec<u8> {
-    let flags = u16::from(tells == Tells::Yes).to_le_bytes();
-    let mut bytes = [MARK.as_slice(), &flags, key].concat();
-    let digest = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&digest);
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{RECORD_AT, Tells, make, record};
-
-    /// The partition reads the same: `causeway-vault`'s `a_record_is_these_bytes` has these as well.
-    #[test]
-    fn a_record_is_these_bytes() {
-        let key = core::array::from_fn(|n| u8::try_from(n).expect("small"));
-        let bytes = record(&key, Tells::No);
-        assert_eq!(bytes.len(), 80);
-        assert_eq!(bytes[..20], *b"CAUSEWAY-HUK-1\0\0\0\x01\x02\x03");
-        assert_eq!(bytes[48..52], [148, 79, 115, 231]);
-        assert_eq!(record(&key, Tells::Yes)[14], 1);
-    }
+    use super::{RECORD_AT, Tells, make};
+    use causeway_vault::provision::{RECORD, read};
 
     #[test]
     fn two_files_have_two_keys_and_the_image_around_them() {
         let dir = tempfile::tempdir().expect("a folder");
         let image = dir.path().join("flash.bin");
         std::fs::write(&image, vec![0xff; 0x0200_0000]).expect("written");
-        let made = ["a", "b"].map(|name| {
+        let made = [("a", Tells::No), ("b", Tells::Yes)].map(|(name, tells)| {
             let file = dir.path().join(name);
-            make(&image, &file, Tells::No).expect("made");
+            make(&image, &file, tells).expect("made");
             std::fs::read(&file).expect("read")
         });
         let at = usize::try_from(RECORD_AT).expect("small");
         assert_eq!((made[0].len(), made[0][at - 1], made[0][at + 80]), (0x0200_0000, 0xff, 0xff));
+        let tells = made.each_ref().map(|flash| {
+            let record = flash[at..].first_chunk::<RECORD>().expect("a record");
+            read(record).map(|found| found.tells)
+        });
+        assert_eq!(tells, [Some(false), Some(true)]);
         assert_ne!(made[0][at + 16..at + 48], made[1][at + 16..at + 48]);
     }
 }
