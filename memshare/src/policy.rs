@@ -41,6 +41,12 @@ pub const MAX_JOINS: usize = room(32, 8, 2);
 pub const VM_ID_LIMIT: u16 = 64;
 const VM_IDS: usize = 64;
 
+/// A VM's bit where VMs are a bitmap: bit n for VM n. None for an id that no policy takes.
+#[must_use]
+pub fn vm_bit(vm: EndpointId) -> u64 {
+    1_u64.checked_shl(u32::from(vm.get())).unwrap_or(0)
+}
+
 /// No place in a table.
 const NOWHERE: u8 = u8::MAX;
 /// Where an owner's rule stands for areas of the partition alone.
@@ -145,6 +151,8 @@ pub enum PolicyError {
     Duplicate(&'static str),
     /// A pair or link names a VM that the policy does not describe.
     UnknownVm(EndpointId),
+    /// A VM's id is not below [`VM_ID_LIMIT`]: there would be no bit for it where VMs are a bitmap.
+    IdTooLarge(EndpointId),
     /// Quotas reserve more than there is. Names the resource.
     OverCommitted(&'static str),
     /// Pairs of VMs need a hypervisor that says what it maps, or one that guards reclaim itself.

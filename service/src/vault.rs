@@ -12,7 +12,7 @@ use crate::safe::{FlashState, KeyTask, Tenant};
 use causeway_abi::vault::services;
 use causeway_abi::{Frame, Reply, Status, VaultCall};
 use causeway_ffa::EndpointId;
-use causeway_memshare::policy::MAX_VMS;
+use causeway_memshare::policy::{MAX_VMS, vm_bit};
 use causeway_memshare::{Action, Record};
 use causeway_vault::entropy::{EntropyError, Random};
 use causeway_vault::watchdog::Watchdogs;
@@ -102,7 +102,7 @@ impl<P: Platform> Vault<P> {
     /// hypervisor was not told of yet was for that life.
     pub(crate) fn forget(&mut self, place: usize, vm: EndpointId) {
         self.watchdogs.forget(vm.get());
-        self.restarts &= !watch::restart_of(vm);
+        self.restarts &= !vm_bit(vm);
         self.watch_at = self.watchdogs.deadline().unwrap_or(u64::MAX);
         if let Some(safe) = &self.safe {
             safe.with(|contents| contents.forget(place));

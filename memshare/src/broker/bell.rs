@@ -5,6 +5,7 @@ use super::{Broker, Pending};
 use crate::defect::defective;
 use crate::event::{Notice, Out};
 use crate::grant::Party;
+use crate::policy::vm_bit;
 
 /// For how long a ration lasts.
 pub const RING_WINDOW_MS: u64 = 100;
@@ -44,8 +45,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// Makes a VM look: sets its doorbell and, if nothing was waiting, the hypervisor's.
     pub(super) fn ring(&mut self, vm: u8, out: &mut Out) {
-        let id = self.id_of(vm).get();
-        let bell = 1_u64.checked_shl(u32::from(id)).unwrap_or(0);
+        let bell = vm_bit(self.id_of(vm));
         if self.bells & bell == 0 && !self.take_ration(bell, out) {
             return;
         }
@@ -98,10 +98,10 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// Nobody rings a VM that is gone.
     pub(super) fn silence(&mut self, vm: u8) {
-        let bell = !1_u64.checked_shl(u32::from(self.id_of(vm).get())).unwrap_or(0);
-        self.bells &= bell;
+        let others = !vm_bit(self.id_of(vm));
+        self.bells &= others;
         for ration in &mut self.rations {
-            ration.late &= bell;
+            ration.late &= others;
         }
     }
 

@@ -52,9 +52,12 @@ impl Policy {
     /// Adds a VM.
     ///
     /// # Errors
-    /// If it is there already, its id is 64 or more, or the table is full.
+    /// If it is there already, its id is 64 or more or the hypervisor's, or the table is full.
     pub fn add_vm(&mut self, vm: EndpointId) -> Result<(), PolicyError> {
-        if vm.get() >= VM_ID_LIMIT || self.hypervisor == Some(vm) {
+        if vm.get() >= VM_ID_LIMIT {
+            return Err(PolicyError::IdTooLarge(vm));
+        }
+        if self.hypervisor == Some(vm) {
             return Err(PolicyError::BadProperty("id"));
         }
         if self.vms().any(|v| v == vm) {

@@ -174,7 +174,17 @@ fn pairs_of_vms_need_a_hypervisor_that_speaks_or_guards() {
     assert_eq!(guarded.check(8, 8), Ok(()));
     let mut spoken = Policy::new().with_hypervisor(vm(0));
     assert_eq!(spoken.add_vm(vm(0)), Err(PolicyError::BadProperty("id")));
-    assert_eq!(spoken.add_vm(vm(64)), Err(PolicyError::BadProperty("id")));
+}
+
+#[test]
+fn a_vm_has_a_bit_of_its_own_or_no_place_in_a_policy() {
+    for id in 0..64 {
+        assert_eq!(Policy::new().add_vm(vm(id)), Ok(()));
+        assert_eq!(vm_bit(vm(id)), 1 << id);
+    }
+    for id in [64, 65, 0x7fff, u16::MAX] {
+        assert_eq!(Policy::new().add_vm(vm(id)), Err(PolicyError::IdTooLarge(vm(id))));
+    }
 }
 
 #[test]

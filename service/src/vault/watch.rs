@@ -7,18 +7,13 @@ use crate::platform::{Platform, log};
 use crate::safe::Tenant;
 use causeway_abi::Status;
 use causeway_ffa::EndpointId;
-use causeway_memshare::policy::{WatchdogAction, WatchdogRule};
+use causeway_memshare::policy::{WatchdogAction, WatchdogRule, vm_bit};
 use causeway_memshare::{Action as Told, Event, Record};
 use causeway_vault::watchdog::{Action, Due, Terms, WATCHDOGS, WatchdogError};
 
 /// HYP_POLL's third word: a VM is to be restarted, and which.
 const RESTART: u64 = 1 << 16;
 const RESTART_SHIFT: u32 = 32;
-
-/// A VM's bit among those that are to be restarted. Policy names no VM without one.
-pub(super) fn restart_of(vm: EndpointId) -> u64 {
-    1_u64.checked_shl(u32::from(vm.get())).unwrap_or(0)
-}
 
 impl<P: Platform> Vault<P> {
     fn ticks(&self, milliseconds: u32) -> u64 {
@@ -132,7 +127,7 @@ impl<P: Platform> Partition<P> {
         self.ledger.append(now, &Record::new(vm, Told::WatchdogFired));
         match action {
             Action::RestartVm => {
-                self.vault.restarts |= restart_of(vm);
+                self.vault.restarts |= vm_bit(vm);
                 // The doorbell makes the hypervisor look.
                 self.ring_bell(vm);
             }

@@ -3,6 +3,7 @@
 
 use super::platform::{Domain, Platform, Range};
 use super::source::{Node, Value, Wrong};
+use causeway_memshare::policy::VM_ID_LIMIT;
 
 /// Bytes of the store of descriptors in TF-A's EL3 SPMC, on every platform here.
 const STORE_BYTES: u32 = 64 << 10;
@@ -76,6 +77,10 @@ fn ids(platform: &Platform) -> Result<(), Wrong> {
             return Err(Wrong::at(domain.line, format!("id {} is taken", domain.id)));
         }
         seen.push(domain.id);
+    }
+    if let Some(vm) = platform.vms.iter().find(|vm| vm.id >= VM_ID_LIMIT) {
+        let what = format!("{} needs an id below {VM_ID_LIMIT}", vm.name);
+        return Err(Wrong::at(vm.line, what));
     }
     let mut labels: Vec<&str> = Vec::new();
     let domains = platform.hypervisor.iter().chain(&platform.vms);
@@ -380,6 +385,7 @@ mod tests {
         for (from, to, part) in [
             ("id = <3>", "id = <2>", "is taken"),
             ("id = <3>", "id = <0x8003>", "secure world"),
+            ("id = <3>", "id = <64>", "needs an id below 64"),
             ("id = <0x8001>", "id = <1>", "bit 15"),
             ("interrupts = <32>", "interrupts = <40>", "is that of uart"),
             ("<55296 8192 2048>", "<55296 8192>", "each VM"),
