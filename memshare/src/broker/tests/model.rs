@@ -4,11 +4,13 @@
 
 mod joins;
 mod naive;
+mod ops;
 
 use super::*;
 use crate::VmVerdict;
 use crate::broker::tests::model::joins::Side;
-use crate::broker::tests::model::naive::{Model, Op};
+use crate::broker::tests::model::naive::Model;
+use crate::broker::tests::model::ops::Op;
 use crate::event::Event;
 use crate::policy::CopyRule;
 use causeway_abi::CopyDirection;
@@ -154,13 +156,13 @@ impl World {
                 None
             }
             Op::Offer { n, honest, caller, terms } => {
-                let (caller, terms) = naive::aim(&lab.shares, n, honest, caller, terms);
+                let (caller, terms) = ops::aim(&lab.shares, n, honest, caller, terms);
                 status(lab, caller, offer(n, terms))
             }
             Op::Accept(caller, n, honest) => {
                 let inspect = Call::Inspect { handle: handle(n), range_index: 0 };
                 let [a, b, c, _] = lab.call(caller, inspect).results;
-                let seen = GrantSummary::from_words([a, b, c]).unwrap_or(naive::NOTHING);
+                let seen = GrantSummary::from_words([a, b, c]).unwrap_or(ops::NOTHING);
                 let fold = if honest { seen.fold } else { !seen.fold };
                 let seen = GrantSummary { fold, ..seen };
                 status(lab, caller, Call::Accept { handle: handle(n), seen })
