@@ -1,7 +1,8 @@
 //! Owns how a call leaves this program: one trait, one instruction each; never knows what a call means.
 //!
 //! On bare-metal AArch64, a virtual machine under a hypervisor takes `Hvc`; a kernel without one
-//! takes `Smc`; a partition at S-EL0 takes `Svc`. Tests and tools on a laptop take [`InProcess`], and a host
+//! takes `Smc`; a partition at S-EL0 takes `Svc`. On QEMU the guests call by `Hvc`, and one by `Smc`, which
+//! its hypervisor traps; `Svc` is compiled and run by nothing yet, since there is no caller at S-EL0. Tests and tools on a laptop take [`InProcess`], and a host
 //! kernel's own path (a character device, say) is a type that implements [`Conduit`].
 //!
 //! What such a type sees to: one call at a time (an SPMC that can be pre-empted answers BUSY to a second

@@ -188,3 +188,6 @@ impl<'c> Doorbells<'c> {
         self.rings.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests;

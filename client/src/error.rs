@@ -82,6 +82,8 @@ pub enum Rule {
     MessageForm,
     /// The answer to a bus message must be of the kind, and about the object, that was asked for.
     MessageKind,
+    /// The configuration space must stay the same long enough to be read as a whole.
+    ConfigGeneration,
     /// A list of devices must end.
     EndlessList,
     /// The tables of this library must have room.
@@ -125,6 +127,7 @@ impl Rule {
             Self::FifoFull => "A message FIFO must have room within the time allowed.",
             Self::MessageForm => "A bus message must be well formed.",
             Self::MessageKind => "The answer to a bus message must fit its request.",
+            Self::ConfigGeneration => "A configuration space must stay the same while it is read.",
             Self::EndlessList => "The list of devices must end.",
             Self::NoRoom => "The tables of this library must have room.",
             Self::AreaIdTaken => "An area id may name one grant of a link at a time.",

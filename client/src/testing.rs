@@ -52,8 +52,8 @@ pub(crate) struct FakeWorld {
     wrongs: Arc<Mutex<Wrongs>>,
 }
 
-/// Everybody may grant to everybody; VM 2 serves VM 1's devices 0 and 5; VM 1 reads the ledger, VM 2
-/// may seal.
+/// Everybody may grant to everybody; VM 2 serves VM 1's devices 0 and 5; VM 1 reads the ledger and
+/// has the security services' entropy, RPMB and one key; VM 2 may seal.
 fn policy(vm_pages: u32) -> Policy {
     let vm = EndpointId::from_raw;
     let mut policy = Policy::new()

@@ -3,6 +3,8 @@
 
 #![expect(clippy::duplicate_mod, reason = "each example is whole by itself")]
 
+// rust-vmm's queue needs file descriptors.
+#[cfg(not(windows))]
 #[path = "../examples/block_backend.rs"]
 #[expect(dead_code, reason = "main is the example's own")]
 mod block_backend;
@@ -55,6 +57,7 @@ fn the_front_end_reads_and_writes_its_disk() {
     );
 }
 
+#[cfg(not(windows))]
 #[test]
 fn the_block_backend_serves_a_real_file_with_rust_vmm_parts() {
     let path = std::env::temp_dir().join(format!("causeway-test-disk-{}", std::process::id()));

@@ -63,6 +63,6 @@ conduit! {
 conduit! {
     /// Calls the kernel below: what a partition at S-EL0 does. OP-TEE 4.10 returns with x15-x18
     /// changed, so x18 is declared as well. Floating-point registers are not: this conduit is for
-    /// soft-float builds.
+    /// soft-float builds. It is compiled, and run by nothing yet: this project has no caller at S-EL0.
     Svc, "svc #0", "x18"
 }

@@ -19,7 +19,7 @@ use causeway_virtio::AreaId;
 use causeway_virtio::device::block::{Block, SliceMedium};
 use causeway_virtio::device::{DeviceModel, DeviceServer};
 use causeway_virtio::msg::{Body, DeviceState};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use virtio_drivers::device::blk::{BlkReq, BlkResp, RespStatus, VirtIOBlk};
 
 const DRIVER: EndpointId = EndpointId::from_raw(1);
@@ -29,12 +29,14 @@ const TERMS: GrantTerms =
 const SOON: Bound = Bound::millis(200);
 const SECTORS: usize = 64;
 
-/// A backend VM with one device of up to two queues.
+/// A backend VM with one device of up to two queues, whose configuration changes behind the answers to
+/// some messages.
 struct FakeBackendVm<'v, 'c, D> {
     bus: &'v Bus<'c>,
     doorbells: &'v Doorbells<'c>,
     memory: Backend<'c, 4>,
     device: DeviceServer<D, 2>,
+    changes: &'v dyn Fn(&Body) -> bool,
 }
 
 impl<D: DeviceModel> FakeBackendVm<'_, '_, D> {
@@ -63,6 +65,9 @@ impl<D: DeviceModel> FakeBackendVm<'_, '_, D> {
             Some(answer) => self.bus.respond(incoming, answer.body).unwrap(),
             None => self.bus.refuse(incoming).unwrap(),
         }
+        if (self.changes)(&incoming.message.body) {
+            self.device.config_changed();
+        }
     }
 }
 
@@ -87,6 +92,15 @@ fn with_disk(test: impl FnOnce(&DriverSide<'_, '_>)) {
 
 /// Sets both VMs up around a device.
 fn with_device<D: DeviceModel>(device: D, test: impl FnOnce(&DriverSide<'_, '_>)) {
+    with_changing_device(device, &|_| false, test);
+}
+
+/// Sets both VMs up around a device whose configuration changes behind the answers that `changes` names.
+fn with_changing_device<D: DeviceModel>(
+    device: D,
+    changes: &dyn Fn(&Body) -> bool,
+    test: impl FnOnce(&DriverSide<'_, '_>),
+) {
     let world = FakeWorld::new();
     let (conduit1, conduit2) = (world.vm(1), world.vm(2));
     let mapper = world.mapper();
@@ -103,6 +117,7 @@ fn with_device<D: DeviceModel>(device: D, test: impl FnOnce(&DriverSide<'_, '_>)
         doorbells: &rung2,
         memory: Backend::new(&backend, &mapper),
         device: DeviceServer::new(device),
+        changes,
     });
     let turn = || vm.borrow_mut().turn();
     let wait = FakeWait::new(turn);
@@ -148,6 +163,8 @@ macro_rules! link {
 
 // Behind the macro, which they use.
 mod blocking;
+mod each_failure;
+mod generation;
 mod restart;
 
 /// Lends one sector's request, buffer and response out of a page: all of it in place. The page was

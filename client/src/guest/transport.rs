@@ -216,7 +216,7 @@ impl<'b, 'c> MsgTransport<'b, 'c> {
                 return Some(config);
             }
         }
-        self.unfit(Rule::MessageForm)
+        self.unfit(Rule::ConfigGeneration)
     }
 
     /// Runs `read` on the kept configuration space, which is fetched first if need be.

@@ -266,3 +266,6 @@ impl<'l> Iommu for Translation<'l, '_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
