@@ -26,6 +26,6 @@ pub use guest::{Guest, Refusal};
 pub use machine::Machine;
 pub use pages::{PageModel, Violation};
 pub use personality::{Lie, Lies, Personality};
-pub use platform::{Floor, Mediation, Platform, Setup};
+pub use platform::{Floor, Mediation, Platform, RandomSource, Setup};
 pub use ram::{Ram, range};
 pub use spmc::{Left, Routed, SPMC_ID, Spmc};

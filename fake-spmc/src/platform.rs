@@ -40,6 +40,15 @@ pub enum Mediation {
     Raw,
 }
 
+/// Whether the machine has a source of random numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RandomSource {
+    /// One that gives the same numbers in every run.
+    Seeded,
+    /// None, as a processor without FEAT_RNG.
+    None,
+}
+
 /// What to build.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -55,6 +64,8 @@ pub struct Setup {
     pub policy: Option<Policy>,
     /// Where the bytes of memory come from; by default from this process alone.
     pub memory: Option<GivenMemory>,
+    /// Where random numbers come from.
+    pub random: RandomSource,
 }
 
 impl Setup {
@@ -62,8 +73,8 @@ impl Setup {
     #[must_use]
     pub const fn new(personality: Personality) -> Self {
         let mediation = Mediation::Checked;
-        let (policy, memory) = (None, None);
-        Self { personality, vm_count: 3, vm_pages: 256, mediation, policy, memory }
+        let (policy, memory, random) = (None, None, RandomSource::Seeded);
+        Self { personality, vm_count: 3, vm_pages: 256, mediation, policy, memory, random }
     }
 }
 
@@ -96,7 +107,8 @@ impl Platform {
         let machine = Arc::new(machine);
         let standard = || standard_policy(setup.vm_count, setup.vm_pages);
         let policy = setup.policy.unwrap_or_else(standard);
-        let floor = Floor::boot(setup.personality.clone(), machine.clone(), policy);
+        let floor =
+            Floor::boot_with(setup.personality.clone(), machine.clone(), policy, setup.random);
         let floor = floor.expect("the partition starts");
         let rams = (1..=setup.vm_count).map(|id| layout::vm_ram(id, setup.vm_pages));
         let vms = (1u16..).zip(rams).map(|(id, ram)| Vm::new(EndpointId::from_raw(id), ram));

@@ -110,6 +110,7 @@ pub fn backend(boot: &Boot) {
             "capacity" => capacity::peer,
             "unconfirmed" => unconfirmed::owner,
             "seal" => seal::owner,
+            "registers" => registers::by_smc,
             "stale_tlb" => stale_tlb::peer,
             "copy" => copy::partner,
             "interleaved" => interleaved::second,

@@ -5,14 +5,14 @@ use causeway_abi::{
     Call as Service, CopyDirection, GrantKind, GrantTerms, JoinName, Permission,
     Status as StatusCode,
 };
-use causeway_fake_spmc::{Guest, Personality, Platform, Refusal, Setup};
+use causeway_fake_spmc::{Guest, Personality, Platform, RandomSource, Refusal, Setup};
 use causeway_ffa::{EndpointId, MemHandle, PageRange};
 use causeway_memshare::policy::{CopyRule, Link};
 use causeway_virtio::fifo::{self, Fifo, FifoMemory, OutOfFifo, Side, Slot};
 use causeway_virtio::mem::{Access, AreaMap, MemError};
 use causeway_virtio::msg::{
-    AreaAttrs, AreaShare, Body, BusRequest, BusResponse, BusResult, Encoded, FeatureBlocks,
-    FeatureWords, Message, Request, Response, SetVqueue, VqueueFlags, frame_bytes,
+    AreaAttrs, AreaShare, Body, BusRequest, BusResponse, BusResult, DeviceBitmap, Encoded,
+    FeatureBlocks, FeatureWords, Message, Request, Response, SetVqueue, VqueueFlags, frame_bytes,
 };
 use causeway_virtio::queue::{DriverQueue, QueueConfig, QueueSize, Segment};
 use causeway_virtio::{AreaId, BusAddr, DeviceId, Features, Status};
@@ -28,6 +28,10 @@ const DISK: u16 = 3;
 const AREA: u16 = 7;
 
 fn boot() -> (Platform, [Guest; 2]) {
+    boot_with(RandomSource::Seeded)
+}
+
+fn boot_with(random: RandomSource) -> (Platform, [Guest; 2]) {
     let mut policy = causeway_fake_spmc::platform::standard_policy(3, PAGES);
     let (one, two) = (EndpointId::from_raw(1), EndpointId::from_raw(2));
     for (driver_device, kind) in
@@ -39,7 +43,8 @@ fn boot() -> (Platform, [Guest; 2]) {
             .unwrap();
     }
     policy.add_copy(CopyRule { from: one, to: two, joins: 1 }).unwrap();
-    let setup = Setup { vm_pages: PAGES, policy: Some(policy), ..Setup::new(Personality::EL3) };
+    let setup = Setup::new(Personality::EL3);
+    let setup = Setup { vm_pages: PAGES, policy: Some(policy), random, ..setup };
     let platform = Platform::boot(&setup);
     let guests = [1, 2].map(|vm| Guest::new(&platform, vm, PAGES));
     (platform, guests)
@@ -228,6 +233,28 @@ impl<'g> Driver<'g> {
 
     fn segment(&self, offset: u64, len: u32) -> Segment {
         Segment { addr: BusAddr::new(AreaId::new(AREA).unwrap(), offset).unwrap(), len }
+    }
+}
+
+#[test]
+fn without_a_random_source_the_entropy_device_alone_is_not_offered() {
+    for (random, offered) in [
+        (RandomSource::Seeded, vec![RNG, CONSOLE, DISK]),
+        (RandomSource::None, vec![CONSOLE, DISK]),
+    ] {
+        let (platform, [one, _]) = boot_with(random);
+        let mut driver = Driver::open(&platform, &one);
+        let all = BusRequest::GetDevices { offset: 0, count: DeviceBitmap::MAX_COUNT };
+        let answer = driver.ask(0, Body::BusRequest(all));
+        let Some(Body::BusResponse(BusResponse::GetDevices(map))) = answer else {
+            panic!("{answer:?}");
+        };
+        let listed: Vec<u16> = (0..map.count()).filter(|number| map.contains(*number)).collect();
+        assert_eq!((listed, map.next_offset), (offered.clone(), 0), "{random:?}");
+        // Its number means nothing, whether or not it was listed.
+        let info = driver.ask(RNG, Body::Request(Request::GetDeviceInfo));
+        let answered = matches!(info, Some(Body::Response(_)));
+        assert_eq!(answered, offered.contains(&RNG), "{info:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns an SPMC with the real partition on it and nobody in the normal world, for tests of a
 //! hypervisor of one's own. Never speaks for a VM.
 
+use super::RandomSource;
 use super::secure::{self, Bell, Logged, Secure};
 use crate::layout::{PARTITION, SERVICE};
 use crate::machine::Machine;
@@ -33,11 +34,22 @@ impl Floor {
         machine: Arc<Machine>,
         policy: Policy,
     ) -> Result<Self, FfaError> {
+        Self::boot_with(personality, machine, policy, RandomSource::Seeded)
+    }
+
+    /// Boots the partition on a machine that may have no source of random numbers.
+    pub(super) fn boot_with(
+        personality: Personality,
+        machine: Arc<Machine>,
+        policy: Policy,
+        random: RandomSource,
+    ) -> Result<Self, FfaError> {
         let mut spmc = Spmc::new(personality, machine.clone());
         spmc.load(PARTITION, SERVICE, Version::V1_1);
         let spmc = Arc::new(Mutex::new(spmc));
         let (bell, logged) = (Bell::default(), Logged::default());
         let secure = Secure::new(spmc.clone(), machine.clone(), bell.clone(), logged.clone());
+        let secure = secure.with_random(random);
         let partition = secure::start(secure, policy)?;
         Ok(Self { spmc, partition, bell, logged, partition_calls: 0, machine })
     }

@@ -1,6 +1,7 @@
 //! Owns the partition's machine: its calls go to the fake SPMC, its windows into the fake memory,
 //! where the page model watches. Never decides.
 
+use super::RandomSource;
 use super::parts::{Disk, Numbers};
 use crate::flash::FlashOf;
 use crate::layout::{self, PARTITION};
@@ -59,6 +60,7 @@ pub struct Secure {
     bell: Bell,
     logged: Logged,
     safe: Arc<Safe<FlashOf>>,
+    random: RandomSource,
 }
 
 impl Secure {
@@ -73,7 +75,12 @@ impl Secure {
             let spmc = spmc.lock().unwrap_or_else(PoisonError::into_inner);
             spmc.quirks().controlling
         };
-        Self { spmc, machine, controlling, bell, logged, safe }
+        let random = RandomSource::Seeded;
+        Self { spmc, machine, controlling, bell, logged, safe, random }
+    }
+
+    pub(super) fn with_random(self, random: RandomSource) -> Self {
+        Self { random, ..self }
     }
 
     fn buffers() -> (u64, u64) {
@@ -247,7 +254,10 @@ impl Parts for Secure {
     type Console = Logged;
 
     fn entropy(&self) -> Option<Numbers> {
-        Some(Numbers::default())
+        match self.random {
+            RandomSource::Seeded => Some(Numbers::default()),
+            RandomSource::None => None,
+        }
     }
 
     fn disk(&mut self, _driver: EndpointId) -> Option<Self::Disk> {

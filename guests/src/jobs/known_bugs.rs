@@ -7,8 +7,8 @@ use super::{Job, MonitorLine};
 /// What a caller keeps over a call (KB-29), and that nothing is renegotiated after use (KB-11).
 pub(super) const REGISTERS: Job = Job {
     name: "registers",
-    shows: "a call changes no register but its results, and no version can be chosen anew after use",
-    command_lines: ["job=registers", "job=idle", "job=idle"],
+    shows: "a call changes no register but its results, no version can be chosen anew after use, and a client may call by SMC",
+    command_lines: ["job=registers", "job=registers", "job=idle"],
     tests: [
         &[
             "registers/x8_to_x30_survive_an_hvc",
@@ -16,7 +16,7 @@ pub(super) const REGISTERS: Job = Job {
             "registers/another_version_is_refused_after_use",
             "registers/layouts_and_grants_outlive_the_attempt",
         ],
-        &[],
+        &["registers/a_client_that_calls_by_smc_lives_a_grant"],
         &[],
     ],
     ..PLAIN

@@ -19,9 +19,17 @@ pub(super) const ENTROPY: Job = Job {
 /// The same where there is no source.
 pub(super) const ENTROPY_NONE: Job = Job {
     name: "entropy_none",
-    shows: "a processor without random numbers: the call says so, and nothing is made up",
+    shows: "a processor without random numbers: the call says so, nothing is made up, and no entropy device is offered",
     command_lines: ["job=entropy_none", "job=idle", "job=idle"],
-    tests: [&["entropy_none/not_offered", "entropy_none/says_that_there_is_none"], &[], &[]],
+    tests: [
+        &[
+            "entropy_none/not_offered",
+            "entropy_none/says_that_there_is_none",
+            "entropy_none/no_device",
+        ],
+        &[],
+        &[],
+    ],
     processor: Processor::WithoutEntropy,
     ..PLAIN
 };

@@ -1,15 +1,21 @@
-//! Entropy by hypercall: random bytes in registers where the processor has a source, a status where it
-//! has none, nothing for a VM to which policy gives nothing.
+//! Entropy by hypercall: random bytes in registers where the processor has a source, a status and no
+//! device where it has none, nothing for a VM to which policy gives nothing.
 
 use crate::calls::{self, Met};
 use crate::rt::Boot;
-use crate::rt::client::mailbox;
+use crate::rt::client::{Clock, mailbox, take_pages};
 use crate::{check, say};
 use causeway_abi::vault::services;
 use causeway_abi::{Call, Status, VaultCall};
+use causeway_client::bus::Bus;
 use causeway_client::conduit::Hvc;
 use causeway_client::security::Security;
-use causeway_client::{Connection, Error};
+use causeway_client::{Bound, Connection, Error};
+
+/// The numbers that the manifest gives to the partition's devices of VM 1.
+const RNG: u16 = 1;
+const CONSOLE: u16 = 2;
+const DISK: u16 = 3;
 
 /// Bytes that VM 1 asks for, in all: far below what its rate allows in a second.
 const BYTES: usize = 4096;
@@ -58,6 +64,11 @@ pub(super) fn without(_boot: &Boot) {
     let met = security.entropy(&mut bytes);
     let told = matches!(met, Err(Error::Refused { status: Status::NoEntropySource, .. }));
     check!("entropy_none/says_that_there_is_none", told && bytes == [0; 8], "{met:?} {bytes:?}");
+    let bus = Bus::open(&connection, take_pages(2), &Clock, Bound::millis(20_000)).expect("bus");
+    let devices = bus.devices().expect("devices");
+    let others = [CONSOLE, DISK].iter().all(|other| devices.contains(other));
+    check!("entropy_none/no_device", others && !devices.contains(&RNG), "{devices:?}");
+    bus.close().expect("the bus's pages");
 }
 
 /// VM 3, to which policy gives nothing.

@@ -1,11 +1,16 @@
-//! Registers and versions around a call: what the caller keeps in x8-x30 is as it was, and nothing
-//! can be renegotiated once it is used. Never looks at what a call answers beyond that.
+//! Registers, versions and the instruction of a call: what the caller keeps in x8-x30 is as it was, nothing
+//! can be renegotiated once it is used, and a client may call by SMC. Never looks at what a call answers
+//! beyond that.
 
 use crate::calls::{self, Mailbox, PARTITION, id};
 use crate::check;
+use crate::rt::client::{Clock, mailbox, take_pages};
 use crate::rt::registers::{self, Conduit, File};
 use crate::rt::{Boot, access, hvc, pages};
-use causeway_abi::{Call, GrantKind, LifeState};
+use causeway_abi::{Call, GrantKind, GrantTerms, LifeState, Permission};
+use causeway_client::conduit::Smc;
+use causeway_client::grant::Grant;
+use causeway_client::{Bound, Connection, Error};
 
 const ID_GET: u64 = 0x8400_0069;
 const PARTITION_INFO_GET: u64 = 0x8400_0068;
@@ -71,4 +76,25 @@ fn versions(mailbox: &Mailbox, handle: u64) {
         same && layout_is_kept && lives,
         "{same} {count} {stride} {first:#x} {lives}"
     );
+}
+
+/// VM 2 of `registers`: a client whose every call is an SMC, which the monitor traps.
+pub(super) fn by_smc(_boot: &Boot) {
+    let lived = life_by_smc();
+    let ended = lived == Ok((LifeState::Active, 2));
+    check!("registers/a_client_that_calls_by_smc_lives_a_grant", ended, "{lived:?}");
+}
+
+/// Opens a connection, grants pages to the partition and takes them back; returns the state between, and
+/// how many pages came back.
+fn life_by_smc() -> Result<(LifeState, u64), Error> {
+    let connection = Connection::open(&Smc, mailbox()).map_err(|failed| failed.error)?;
+    let (kind, permission) = (GrantKind::Share, Permission::ReadWrite);
+    let terms = GrantTerms { peer: None, kind, permission };
+    let grant = Grant::offer(&connection, take_pages(2), terms).map_err(|failed| failed.error)?;
+    let state = grant.state()?;
+    let pages = grant.close(&Clock, Bound::millis(20_000)).map_err(|failed| failed.error)?;
+    let count = pages.page_count();
+    connection.close()?;
+    Ok((state, count))
 }
