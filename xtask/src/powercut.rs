@@ -22,6 +22,9 @@ use std::time::Duration;
 /// How often progress is told.
 const TELL_EVERY: u64 = 10;
 
+/// How often the tests aim anew while no cut hit an operation.
+const TRIES: usize = 5;
+
 pub(crate) fn powercut(args: &PowercutArgs, consent: Consent) -> Result<(), Stop> {
     json::reported(args.json.as_deref(), |fields| {
         setup::for_images(consent)?;
@@ -34,34 +37,52 @@ pub(crate) fn powercut(args: &PowercutArgs, consent: Consent) -> Result<(), Stop
         let others = std::iter::repeat_with(|| dice.aim());
         let aims = std::iter::once(Aim::first()).chain(others);
         let count = usize::try_from(args.rounds).unwrap_or(usize::MAX);
-        let aims: Vec<_> = aims.take(count).collect();
-        let record = cut(&aims, &dir, fields)?;
+        let mut aims = aims.take(count);
+        let record = cut(|_| aims.next(), &dir, fields)?;
         record.too_few(args.rounds).map_or(Ok(()), |why| Err(Stop::failed(why)))
     })
 }
 
-/// Three cuts that need no store that turns over, for the tests.
+/// Three cuts that need no store that turns over, for the tests; and more, until one hits an operation.
 pub(crate) fn few(dir: &Path) -> Result<(), Stop> {
-    let aims = [
-        Aim::InProgram(9, Duration::from_micros(100)),
-        Aim::AfterStart(Duration::from_millis(1500)),
-        Aim::AfterFound(Duration::from_millis(150)),
-    ];
-    cut(&aims, dir, &mut Fields::new()).map(drop)
+    let mut aims = few_aims();
+    let record = cut(|record| aims(record.hits()), dir, &mut Fields::new())?;
+    if record.hits() > 0 {
+        return Ok(());
+    }
+    Err(Stop::failed(format!("no cut hit an operation of the flash (logs in {})", dir.display())))
 }
 
-/// Cuts the power at these moments, then boots once more and looks. What was found goes into the fields.
-fn cut(aims: &[Aim], dir: &Path, fields: &mut Fields) -> Result<Record, Stop> {
+/// The moments of [`few`], each for how many cuts hit an operation so far.
+fn few_aims() -> impl FnMut(u64) -> Option<Aim> {
+    let in_program = Aim::InProgram(9, Duration::from_micros(100));
+    let mut first = [
+        in_program,
+        Aim::AfterStart(Duration::from_millis(1500)),
+        Aim::AfterFound(Duration::from_millis(150)),
+    ]
+    .into_iter();
+    let mut again = std::iter::repeat_n(in_program, TRIES);
+    move |hits| first.next().or_else(|| if hits == 0 { again.next() } else { None })
+}
+
+/// Cuts the power at these moments, each chosen in sight of the cuts before it, then boots once more and
+/// looks. What was found goes into the fields.
+fn cut(
+    mut next: impl FnMut(&Record) -> Option<Aim>,
+    dir: &Path,
+    fields: &mut Fields,
+) -> Result<Record, Stop> {
     files::make_dir(dir)?;
     let flash = dir.join("flash.bin");
     flash_file::make(&Variant::Honest.flash(), &flash, Tells::Yes)?;
     let mut record = Record::new();
     let mut round = 0;
-    for aim in aims {
+    while let Some(aim) = next(&record) {
         interrupt::check()?;
         round += 1;
         let session = Session { flash: &flash, dir: &dir.join(format!("cut-{round}")) };
-        let seen = session.until(*aim)?;
+        let seen = session.until(aim)?;
         record.take(round, &seen);
         tell(&record, fields);
         if let Some(why) = record.broken() {
@@ -98,4 +119,19 @@ fn new_seed() -> Result<u64, Stop> {
     read.map_err(|e| Stop::file("read", file, &e))?;
     // Short enough to be typed.
     Ok(u64::from_le_bytes(bytes) % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Aim, TRIES, few_aims};
+
+    #[test]
+    fn the_few_cuts_go_on_until_one_hits_an_operation_and_not_for_ever() {
+        let mut all_miss = few_aims();
+        let made: Vec<_> = std::iter::from_fn(|| all_miss(0)).collect();
+        assert_eq!(made.len(), 3 + TRIES);
+        assert!(made[3..].iter().all(|aim| matches!(aim, Aim::InProgram(..))));
+        let mut first_hits = few_aims();
+        assert_eq!(std::iter::from_fn(|| first_hits(1)).count(), 3);
+    }
 }

@@ -206,10 +206,10 @@ pub(crate) struct BenchArgs {
     One VM increments a counter and writes replay-protected blocks in turn, and prints what the\n\
     partition acknowledged. QEMU is killed at moments drawn from the seed: at any time, in a program of\n\
     the flash, in an erase. Then it is booted again on the same flash file.\n\
-    A tenth of the cuts at least must hit a program, and a tenth an erase.")]
+    A tenth of the cuts at least must hit a program, and a tenth an erase; one each however few.")]
 pub(crate) struct PowercutArgs {
     /// How often the power is cut
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=100_000))]
     pub(crate) rounds: u64,
     /// Draw the moments from this seed; without it a new one, which is printed
     #[arg(long, value_name = "S")]

@@ -107,9 +107,14 @@ impl Record {
         self.why.clone()
     }
 
-    /// Whether too few cuts hit an operation for the run to prove anything: a tenth each must.
+    /// How many cuts hit an operation of the flash.
+    pub(super) const fn hits(&self) -> u64 {
+        self.mid_program + self.mid_erase
+    }
+
+    /// Whether too few cuts hit an operation for the run to prove anything: a tenth each must, and one.
     pub(super) fn too_few(&self, rounds: u64) -> Option<String> {
-        let least = rounds / 10;
+        let least = (rounds / 10).max(1);
         let (programs, erases) = (self.mid_program, self.mid_erase);
         (programs < least || erases < least).then(|| {
             format!("only {programs} cuts hit a program and {erases} an erase; {least} each must")
@@ -194,7 +199,12 @@ mod tests {
     fn cuts_that_hit_no_operation_prove_nothing() {
         let hit = |what: &str| Seen { under_way: Some(what.to_owned()), ..said((0, 0), None) };
         let record = after(&[hit("Program"), hit("Erase"), said((0, 0), None)]);
-        assert_eq!((record.mid_program, record.mid_erase), (1, 1));
+        assert_eq!((record.mid_program, record.mid_erase, record.hits()), (1, 1, 2));
         assert!(record.too_few(19).is_none() && record.too_few(20).is_some());
+        let record = after(&[hit("Program"), said((0, 0), None)]);
+        assert!(
+            record.hits() == 1 && record.too_few(2).is_some(),
+            "no erase, however few the cuts"
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::Cpu;
 use crate::interrupt;
 use crate::lines::{Line, Source};
 use crate::outcome::{Stop, files};
-use crate::process::Running;
+use crate::process::{self, Running};
 use crate::setup::qemu;
 use crate::tail::Tail;
 use causeway_guests::jobs::POWERCUT;
@@ -112,7 +112,8 @@ impl Session<'_> {
         }
     }
 
-    /// Waits for the moment, or until the time is over, or QEMU ended by itself.
+    /// Waits for the moment, or until the time is over or a crash is told. QEMU never ends by itself: it
+    /// would be no cut.
     fn wait(
         &self,
         aim: Aim,
@@ -152,8 +153,18 @@ impl Session<'_> {
                 None => started.elapsed() > BOOT,
                 Some(at) => at.elapsed() > aim.patience(),
             };
-            if late || logs.seen.crash.is_some() || running.poll()?.is_some() {
+            let ended = running.poll()?;
+            if ended.is_some() {
+                // What it said last may tell of a crash, which is judged.
+                logs.read()?;
+            }
+            if late || logs.seen.crash.is_some() {
                 return Ok(());
+            }
+            if let Some(status) = ended {
+                let (how, dir) = (process::told(status), self.dir.display());
+                let why = format!("QEMU {how} before the power was cut (logs in {dir})");
+                return Err(Stop::failed(why));
             }
             if interrupt::asked() {
                 return Err(Stop::interrupted());
