@@ -1,6 +1,7 @@
 //! Owns `cargo xtask test`: which parts run, in which order, and the closing line. Never decides
 //! what a single test finds.
 
+mod cost;
 mod explore;
 mod flash;
 mod fuzz;
@@ -72,7 +73,7 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
         let started = Instant::now();
         say::progress(&format!("--- {}", category.name()));
         let outcome = match category {
-            Category::Host => host::run(&context, tally),
+            Category::Host => host::run(&context, consent, tally),
             Category::Package => package::run(&context, consent, tally),
             Category::Explore => explore::run(&context, tally),
             Category::Fuzz => fuzz::run(&context, tally),

@@ -23,7 +23,7 @@ impl<'a> Link<'a> {
     /// Every region of `memory` is an area that begins at its bus address.
     pub(crate) fn new(memory: &'a GuestMemoryMmap) -> Self {
         let area = |id: u64| {
-            let mut slices = memory.get_slices(GuestAddress(id << 48), crate::AREA_BYTES);
+            let mut slices = memory.get_slices(GuestAddress(id << 48), super::table::AREA_BYTES);
             slices.next().expect("a region").expect("mapped")
         };
         let none = area(1).subslice(0, 0).expect("nothing");

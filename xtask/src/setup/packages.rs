@@ -29,11 +29,13 @@ pub(crate) enum Need {
     SourceUnpacker,
     /// Runs everything.
     Qemu,
+    /// Counts what the libraries cost; its tests are skipped without it.
+    Valgrind,
 }
 
 impl Need {
     /// Every need.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::CrossCompiler,
         Self::DeviceTreeCompiler,
         Self::OpensslHeaders,
@@ -41,6 +43,7 @@ impl Need {
         Self::HostCompiler,
         Self::SourceUnpacker,
         Self::Qemu,
+        Self::Valgrind,
     ];
 
     /// What building and booting needs now: TF-A's own needs end with its first build.
@@ -49,7 +52,17 @@ impl Need {
             return vec![Self::DeviceTreeCompiler, Self::Qemu];
         }
         let own_tree = crate::tfa::own_tree().is_some();
-        Self::ALL.into_iter().filter(|need| !(own_tree && *need == Self::SourceUnpacker)).collect()
+        let needed = |need: &Self| match need {
+            Self::SourceUnpacker => !own_tree,
+            Self::Valgrind => false,
+            Self::CrossCompiler
+            | Self::DeviceTreeCompiler
+            | Self::OpensslHeaders
+            | Self::Make
+            | Self::HostCompiler
+            | Self::Qemu => true,
+        };
+        Self::ALL.into_iter().filter(needed).collect()
     }
 
     /// The thing looked for.
@@ -62,6 +75,7 @@ impl Need {
             Self::HostCompiler => "cc",
             Self::SourceUnpacker => "dpkg-source",
             Self::Qemu => qemu::PROGRAM,
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -75,6 +89,7 @@ impl Need {
             Self::HostCompiler => "gcc",
             Self::SourceUnpacker => "dpkg-dev",
             Self::Qemu => "qemu-system-arm",
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -86,7 +101,8 @@ impl Need {
             | Self::DeviceTreeCompiler
             | Self::Make
             | Self::HostCompiler
-            | Self::SourceUnpacker => paths::on_path(self.what()).is_some(),
+            | Self::SourceUnpacker
+            | Self::Valgrind => paths::on_path(self.what()).is_some(),
             Self::Qemu => qemu::is_there(),
         }
     }

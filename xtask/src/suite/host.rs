@@ -1,11 +1,11 @@
-//! Owns the host part: format, lints, unit tests. Never needs QEMU or the firmware.
+//! Owns the host part: format, lints, documentation, what the libraries cost, unit tests. Never needs QEMU or the firmware.
 
 use super::tally::Tally;
-use super::{Context, libtest, log_name};
+use super::{Context, cost, libtest, log_name};
 use crate::outcome::{Exit, Stop};
 use crate::paths;
 use crate::process::Step;
-use crate::setup::rust;
+use crate::setup::{Consent, rust};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -31,7 +31,7 @@ const DOCUMENTED: [&str; 9] = [
     "causeway-virtio",
 ];
 
-pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
+pub(super) fn run(context: &Context<'_>, consent: Consent, tally: &mut Tally) -> Result<(), Stop> {
     let target = paths::target().display().to_string();
     let target = ["--target-dir", target.as_str()];
     let deny = ["--", "-D", "warnings"];
@@ -49,6 +49,7 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
         let args = [&bare[..], package, &target, &deny].concat();
         check(context, tally, &format!("clippy_bare_metal_{name}"), ready.clone(), &args)?;
     }
+    cost::run(context, consent, tally)?;
     let log = log_name(context.dir, "host-tests");
     let step =
         cargo("the host tests", &log).args(["test", "--workspace", "--no-fail-fast"]).args(target);
