@@ -132,7 +132,8 @@ pub enum InterruptCall {
         /// Which.
         source: SourceId,
     },
-    /// x4 = source. It is open again. What its device raised meanwhile is dropped.
+    /// x4 = source. It is open again. The ticks of its timer meanwhile are dropped, and counted as
+    /// dropped; what another device raised meanwhile is heard then.
     Unmask {
         /// Which.
         source: SourceId,

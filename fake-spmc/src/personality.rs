@@ -122,8 +122,8 @@ pub enum Handles {
     FreeIndexWith(u64),
 }
 
-/// What an SPMC does where others do something else. The rows of "Side by side" in
-/// `shared/reference/spmc-behaviour.md`.
+/// What an SPMC does where others do something else. `tests/side_by_side/` has a
+/// test for each difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quirks {
     /// For reports.

@@ -1,5 +1,5 @@
-//! Holds each personality to its column of "Side by side" in shared/reference/spmc-behaviour.md: one
-//! test for each row, which names the row. Never tests what no row says.
+//! Holds each personality to what its SPMC does where others do something else: one test for each
+//! difference, which names it. Never tests what all have in common.
 
 #[path = "side_by_side/memory.rs"]
 mod memory;

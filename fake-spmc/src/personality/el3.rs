@@ -1,7 +1,7 @@
 //! Owns what TF-A's EL3 SPMC does; never another SPMC's ways.
 //!
 //! Read in TF-A 2.12.1, `services/std_svc/spm/el3_spmc/spmc_shared_mem.c` (M) and `spmc_main.c` (S),
-//! and seen on QEMU (run): see `shared/reference/spmc-behaviour.md`.
+//! and seen on QEMU (where a value says "run").
 
 use super::{
     Arguments, Capacity, Controlling, Handles, Listing, MemoryVersions, Notifying, Quirks,

@@ -1,7 +1,7 @@
 //! Owns what Hafnium does as SPMC at S-EL2; never another SPMC's ways.
 //!
 //! Read in Hafnium of August 2026, `src/ffa_memory.c` and `src/ffa/spmc/`, and seen on QEMU with a
-//! Rust S-EL1 partition (run): see `shared/reference/spmc-behaviour.md`.
+//! Rust S-EL1 partition of trials (where a value says "run").
 
 use super::{
     Arguments, Capacity, Controlling, Handles, Listing, MemoryVersions, Notifying, Quirks,

@@ -1,7 +1,7 @@
 //! Owns what OP-TEE does as SPMC at S-EL1; never another SPMC's ways.
 //!
 //! Read in OP-TEE 4.10, `core/arch/arm/kernel/spmc_sp_handler.c` (H) and `thread_spmc.c` (T), and
-//! seen on QEMU with an S-EL0 partition (run): see `shared/reference/spmc-behaviour.md`.
+//! seen on QEMU with an S-EL0 partition of trials (where a value says "run").
 
 use super::{
     Arguments, Capacity, Controlling, Handles, Listing, MemoryVersions, Notifying, Quirks,
