@@ -1,4 +1,19 @@
 //! Owns the calls and their meaning; never decides whether a call is allowed.
+//!
+//! ```
+//! use causeway_abi::{Call, CallId, Status, VERSION_MINOR};
+//!
+//! let frame = Call::Version { minor: VERSION_MINOR }.encode();
+//! assert_eq!(Call::decode(&frame), Ok(Call::Version { minor: VERSION_MINOR }));
+//! assert_eq!(CallId::from_number(CallId::Version.number()), Some(CallId::Version));
+//! // A number that is no call, and a bit where none may be.
+//! let mut other = frame;
+//! other[0] |= 0xff;
+//! assert_eq!(Call::decode(&other), Err(Status::UnknownCall));
+//! let mut other = frame;
+//! other[4] = 1;
+//! assert!(Call::decode(&other).is_err());
+//! ```
 
 mod codec;
 

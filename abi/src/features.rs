@@ -1,4 +1,12 @@
 //! Owns the bits of the features word that VERSION returns in x5; never says who has which.
+//!
+//! ```
+//! use causeway_abi::features;
+//!
+//! // The second result of VERSION, of a partition that knows its hypervisor.
+//! let word = features::GRANTS_TO_VMS | features::HYPERVISOR;
+//! assert!(word & features::HYPERVISOR != 0 && word & features::JOINS == 0);
+//! ```
 
 /// The caller may grant to another VM.
 pub const GRANTS_TO_VMS: u64 = 1 << 0;

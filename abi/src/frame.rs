@@ -1,4 +1,14 @@
 //! Owns the layout of a call in five words; never knows what a call means.
+//!
+//! ```
+//! use causeway_abi::{Call, Frame, Reply, Status};
+//!
+//! let asked: Frame = Call::Events.encode();
+//! let reply = Reply::refused(asked[0] as u8, Status::UnknownCall);
+//! assert_eq!(Reply::decode(&reply.encode()), Some(reply));
+//! let reply = Reply::ok(asked[0] as u8, [1, 2, 3, 4]);
+//! assert_eq!(Reply::decode(&reply.encode()).map(|reply| reply.results), Some([1, 2, 3, 4]));
+//! ```
 
 use crate::{Status, VERSION_MAJOR};
 

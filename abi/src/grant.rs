@@ -1,4 +1,21 @@
 //! Owns the words that describe a grant: kind, permission, state, terms, summary; never a call.
+//!
+//! ```
+//! use causeway_abi::{Call, GrantKind, GrantSummary, GrantTerms, LifeState, Permission, RangeFold};
+//! use causeway_ffa::{EndpointId, MemHandle};
+//!
+//! let (owner, peer) = (EndpointId::from_raw(1), EndpointId::from_raw(2));
+//! let (kind, permission) = (GrantKind::Share, Permission::ReadOnly);
+//! let terms = GrantTerms { peer: Some(peer), kind, permission };
+//! let offer = Call::Offer { handle: MemHandle::new(7).unwrap(), terms, tag: 0 };
+//! assert_eq!(Call::decode(&offer.encode()), Ok(offer));
+//!
+//! // What INSPECT answers is what ACCEPT gives back, word for word.
+//! let (generation, page_count, range_count, fold) = (1, 4, 1, RangeFold::new().get());
+//! let seen = GrantSummary { owner, permission, kind, generation, page_count, range_count, fold };
+//! assert_eq!(GrantSummary::from_words(seen.words()), Some(seen));
+//! assert_eq!(LifeState::from_code(LifeState::Active.code()), Some(LifeState::Active));
+//! ```
 
 use causeway_ffa::EndpointId;
 

@@ -1,5 +1,18 @@
 //! Owns the calls about interrupts of secure devices and how they lie in a frame; never decides
 //! whether one is allowed.
+//!
+//! ```
+//! use causeway_abi::{Call, CallId, InfoPage, InterruptCall, SourceId, SourceState, Trigger};
+//!
+//! let source: SourceId = 3;
+//! let arm = Call::Interrupt(InterruptCall::Arm { source, interval_us: 50, count: 10 });
+//! assert_eq!((Call::decode(&arm.encode()), arm.id()), (Ok(arm), CallId::IrqArm));
+//! let info = Call::Interrupt(InterruptCall::Info { source, page: InfoPage::State });
+//! assert_eq!(Call::decode(&info.encode()), Ok(info));
+//! let state = SourceState::OPEN.with(SourceState::FETCHED, true);
+//! assert!(state.is(SourceState::FETCHED) && !state.is(SourceState::MASKED));
+//! assert_eq!(Trigger::from_code(Trigger::Edge.code()), Some(Trigger::Edge));
+//! ```
 
 use crate::call::CallId;
 use crate::status::Status;

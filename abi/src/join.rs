@@ -3,6 +3,17 @@
 //! Where the hypervisor lets an area have one borrower only, the partition, two VMs exchange data by
 //! a counted copy: each joins an area of its own under the other's id and a number on which they
 //! agreed, and either asks the partition to copy between the two.
+//!
+//! ```
+//! use causeway_abi::{Call, CopyDirection, JoinName, JoinState};
+//! use causeway_ffa::EndpointId;
+//!
+//! let name = JoinName { peer: EndpointId::from_raw(2), number: 0 };
+//! let (direction, from_offset, to_offset) = (CopyDirection::ToPeer, 0, 4096);
+//! let copy = Call::Copy { name, direction, from_offset, to_offset, length: 512 };
+//! assert_eq!(Call::decode(&copy.encode()), Ok(copy));
+//! assert_eq!(JoinState::from_code(JoinState::Joined.code()), Some(JoinState::Joined));
+//! ```
 
 use causeway_ffa::EndpointId;
 

@@ -1,6 +1,16 @@
 //! Owns the table of where each argument and result of a call lies in the frame, for renderings in
 //! other languages (`include/causeway.h`). Never packs a frame itself: `call` does, and a test holds
 //! the two together.
+//!
+//! ```
+//! use causeway_abi::CallId;
+//! use causeway_abi::layout::{Field, Layout};
+//!
+//! let layout: Layout = CallId::Offer.layout();
+//! let first: Field = layout.arguments[0];
+//! println!("{}: x{}, bits {}:{}", first.name, first.register, first.high, first.low);
+//! assert_eq!(first.mask().count_ones(), first.bits());
+//! ```
 
 use crate::CallId;
 

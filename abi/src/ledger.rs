@@ -1,4 +1,11 @@
 //! Owns the arguments of the ledger's calls; never holds a record.
+//!
+//! ```
+//! use causeway_abi::{Call, DigestHalf, LedgerScope};
+//!
+//! let head = Call::LedgerHead { scope: LedgerScope::Own, half: DigestHalf::First };
+//! assert_eq!(Call::decode(&head.encode()), Ok(head));
+//! ```
 
 /// Whose records of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,4 +1,15 @@
 //! Owns how address ranges travel in registers: packed, and folded into one word.
+//!
+//! ```
+//! use causeway_abi::{PackedRange, RangeFold};
+//! use causeway_ffa::{PageAddr, PageRange};
+//!
+//! let range = PageRange::new(PageAddr::new(0x8000_0000).unwrap(), 4).unwrap();
+//! let packed = PackedRange::pack(range).expect("it fits a word");
+//! assert_eq!(PackedRange::unpack(packed.word()), Some(range));
+//! // The order counts, and so does every range.
+//! assert_ne!(RangeFold::new().with(range), RangeFold::new());
+//! ```
 
 use causeway_ffa::{PageAddr, PageRange};
 

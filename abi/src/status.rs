@@ -1,4 +1,12 @@
 //! Owns the statuses of calls, each of which names the broken rule; never decides precedence.
+//!
+//! ```
+//! use causeway_abi::Status;
+//!
+//! let status = Status::from_code(Status::UnknownCall.code()).expect("a status");
+//! println!("{}: {}", status.name(), status.rule());
+//! assert_eq!(status, Status::UnknownCall);
+//! ```
 
 macro_rules! statuses {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $rule:literal;)+) => {

@@ -1,6 +1,19 @@
 //! Owns the calls of the security services (entropy, counters, replay-protected memory, keys,
 //! watchdogs) and their meaning; never decides whether one is allowed. They are in a file of their own
 //! because the broker has no part in them. docs/security-hardware.md explains them.
+//!
+//! ```
+//! use causeway_abi::vault::{KeyPurpose, Keyed, KeyedText, VaultCall};
+//! use causeway_abi::Call;
+//! use causeway_ffa::MemHandle;
+//!
+//! let generate = Call::Vault(VaultCall::KeyGenerate { slot: 0, purpose: KeyPurpose::Aead });
+//! assert_eq!(Call::decode(&generate.encode()), Ok(generate));
+//! // 32 bytes at offset 64 of an area, with nothing associated; nonce and tag come to offset 128.
+//! let text = Keyed { handle: MemHandle::new(7).unwrap(), slot: 0, offset: 64, length: 32 };
+//! let encrypt = Call::Vault(VaultCall::KeyEncrypt(KeyedText { text, associated: 0, proof: 128 }));
+//! assert_eq!(Call::decode(&encrypt.encode()), Ok(encrypt));
+//! ```
 
 mod codec;
 

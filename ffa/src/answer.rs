@@ -3,6 +3,31 @@
 //! Answers come from a callee that we trust more than a caller (the SPMC, the hypervisor), and real
 //! ones leave stale or sign-extended upper halves behind (TF-A does both): where a register is a
 //! w register, only its lower half counts, and registers that an answer does not use are ignored.
+//!
+//! ```
+//! use causeway_ffa::answer::{Answer, NotificationInfo, Notifications, PendingIter, Success};
+//! use causeway_ffa::{EndpointId, FfaError, Version, Width};
+//!
+//! // A callee's side and a caller's side of one answer.
+//! let vms = [EndpointId::from_raw(1), EndpointId::from_raw(2)];
+//! let mut info = NotificationInfo::new(Width::Bits64);
+//! vms.map(|vm| info.push(vm));
+//! let registers = info.answer().encode();
+//! let Answer::Success(success) = Answer::decode(&registers, Version::V1_1)? else { panic!("refused") };
+//! let success: Success = success;
+//! let pending: PendingIter = success.pending();
+//! assert!(pending.eq(vms));
+//!
+//! let rung = Notifications { from_sps: 0, from_vms: 1 << 5, from_spm: 0, from_hypervisor: 0 };
+//! let Answer::Success(success) = Answer::decode(&Answer::notifications(&rung).encode(), Version::V1_1)? else {
+//!     panic!("refused")
+//! };
+//! assert_eq!(success.notifications(), rung);
+//!
+//! let refused = Answer::Error(FfaError::Denied);
+//! assert_eq!(Answer::decode(&refused.encode(), Version::V1_1), Ok(refused));
+//! # Ok::<(), causeway_ffa::DecodeError>(())
+//! ```
 
 mod info;
 

@@ -2,6 +2,28 @@
 //!
 //! A 32-byte header, then descriptors of 32 bytes, then what they point to. Source: DEN0077A 1.1,
 //! tables 5.8 (descriptor) and 5.9 (header).
+//!
+//! ```
+//! use causeway_ffa::boot_info::{BootInfo, BootInfoError, Contents, Item, Kind, Name, blob_len};
+//!
+//! // A header (signature, version, bytes in all, bytes of a descriptor, their number, where they begin), one
+//! // descriptor, and the eight bytes that it names.
+//! const BASE: u64 = 0x0e10_0000;
+//! let mut blob: Vec<u8> = [0x0ffa_u32, 0x1_0001, 72, 32, 1, 32, 0, 0].iter().flat_map(|w| w.to_le_bytes()).collect();
+//! blob.extend(b"FF-A manifest\0\0\0");
+//! blob.extend([0, 0, 0, 0, 8, 0, 0, 0]);
+//! blob.extend((BASE + 64).to_le_bytes());
+//! blob.extend(*b"manifest");
+//!
+//! assert_eq!(blob_len(&blob), Ok(72));
+//! let info = BootInfo::parse(&blob, BASE)?;
+//! assert_eq!(info.manifest(), Some(&b"manifest"[..]));
+//! let contents = Contents::Bytes(b"manifest");
+//! let item = Item { name: Name::Text(b"FF-A manifest"), kind: Kind::Fdt, contents };
+//! assert!(info.items().eq([item]));
+//! assert_eq!(BootInfo::parse(&blob[..40], BASE).err(), Some(BootInfoError::Truncated));
+//! # Ok::<(), BootInfoError>(())
+//! ```
 
 use crate::Version;
 use crate::bytes::{array, le16, le32, le64, size};

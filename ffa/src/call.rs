@@ -4,6 +4,84 @@
 //! negotiated version has it), the upper halves of the registers that an SMC32 call uses, reserved
 //! (MBZ) bits, the values of the fields. Registers that a call does not use are ignored, as
 //! DEN0077A 1.2 asks ("Reserved parameter convention"). [`Call::encode`] leaves them zero.
+//!
+//! Decoding what a caller's registers say, and encoding an own call:
+//!
+//! ```
+//! use causeway_ffa::call::{Call, DecodeError, DirectMessage, FeatureQuery, InfoForm};
+//! use causeway_ffa::{EndpointId, FuncId, Regs, Uuid, Version, Width};
+//!
+//! let asked = Call::Features { query: FeatureQuery::Function(FuncId::MemShare32), properties: 0 };
+//! assert_eq!(Call::decode(&asked.encode(), Version::V1_1), Ok(asked));
+//! let listed = Call::PartitionInfoGet { uuid: Uuid::NIL, form: InfoForm::CountOnly };
+//! assert_eq!(Call::decode(&listed.encode(), Version::V1_1), Ok(listed));
+//!
+//! let (sender, receiver) = (EndpointId::from_raw(1), EndpointId::from_raw(0x8001));
+//! let message = DirectMessage { sender, receiver, width: Width::Bits64, words: [1, 2, 3, 4, 5] };
+//! let registers = Call::DirectReq(message).encode();
+//! assert_eq!(Call::direct_parties(&registers), Some((sender, receiver, Width::Bits64)));
+//! // The answer goes back to the sender.
+//! assert_eq!((message.reply([0; 5]).sender, message.reply([0; 5]).receiver), (receiver, sender));
+//!
+//! // Reserved bits must be zero, and what is no function is told apart from what a version does not have.
+//! let mut broken = registers;
+//! broken.0[2] = 1;
+//! assert!(matches!(Call::decode(&broken, Version::V1_1), Err(DecodeError::Reserved { .. })));
+//! let unknown = Call::decode(&Regs::from_smc8([0x8400_00ff, 0, 0, 0, 0, 0, 0, 0]), Version::V1_1);
+//! assert!(matches!(unknown, Err(DecodeError::UnknownFunction { .. })));
+//! ```
+//!
+//! Calls about memory:
+//!
+//! ```
+//! use causeway_ffa::call::{
+//!     Call, DataPermission, InstructionPermission, Lengths, PagePermission, ReclaimFlags, TimeSlice, Transfer, Zero,
+//! };
+//! use causeway_ffa::{MemHandle, Version};
+//!
+//! // A descriptor of 8000 bytes, of which the first 4096 lie in the TX buffer.
+//! let lengths = Lengths::new(8000, 4096).expect("a fragment is no longer than the whole");
+//! assert!(!lengths.is_whole());
+//! let share = Call::MemSend { kind: Transfer::Share, lengths };
+//! assert_eq!(Call::decode(&share.encode(), Version::V1_1), Ok(share));
+//!
+//! let flags = ReclaimFlags { zero: Zero::Zero, time_slice: TimeSlice::Whole };
+//! assert_eq!(ReclaimFlags::from_word(flags.word()), Some(flags));
+//! let handle = MemHandle::new(0x1234).expect("a handle");
+//! let reclaim = Call::MemReclaim { handle, flags };
+//! assert_eq!(Call::decode(&reclaim.encode(), Version::V1_1), Ok(reclaim));
+//!
+//! let data = PagePermission { data: DataPermission::ReadWrite, instruction: InstructionPermission::NotExecutable };
+//! assert_eq!(PagePermission::from_word(data.word()), Some(data));
+//! ```
+//!
+//! Messages of the framework, notifications, and what only some SPMCs serve:
+//!
+//! ```
+//! use causeway_ffa::call::{
+//!     BitmapSet, Call, ConsoleText, DirectMessage2, Framework, FrameworkMessage, RareCall, Scope, Signal, Vcpu, WarmBoot,
+//! };
+//! use causeway_ffa::{EndpointId, Uuid, Version, Width};
+//!
+//! let (spmc, partition) = (EndpointId::from_raw(0x8000), EndpointId::from_raw(0x8001));
+//! let message = FrameworkMessage::PowerWarmBoot { kind: WarmBoot::SuspendToRam };
+//! let woken = Framework { sender: spmc, receiver: partition, message };
+//! assert!(woken.message.is_request());
+//! assert_eq!(Call::decode(&Call::FrameworkReq(woken).encode(), Version::V1_1), Ok(Call::FrameworkReq(woken)));
+//!
+//! let vcpu = Vcpu { endpoint: EndpointId::from_raw(2), vcpu: 1 };
+//! assert_eq!(Vcpu::from_word(vcpu.word()), vcpu);
+//! assert!(BitmapSet::VM.and(BitmapSet::SP).has(BitmapSet::VM));
+//! assert_ne!((Scope::Global, Signal::Now), (Scope::PerVcpu, Signal::Delayed));
+//!
+//! let text = ConsoleText::new(b"hello").expect("at most 48 bytes");
+//! let log = Call::ConsoleLog { text, width: Width::Bits64 };
+//! assert_eq!(Call::decode(&log.encode(), Version::V1_2), Ok(log));
+//! let long = DirectMessage2 { sender: vcpu.endpoint, receiver: partition, uuid: Uuid::NIL, words: [7; 14] };
+//! assert_eq!(Call::decode(&Call::DirectReq2(long).encode(), Version::V1_2), Ok(Call::DirectReq2(long)));
+//! let rare = RareCall::Abort { width: Width::Bits32 };
+//! assert_eq!(RareCall::decode(&rare.encode(), Version::V1_3), Ok(rare));
+//! ```
 
 mod decode;
 mod encode;

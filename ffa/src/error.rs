@@ -1,4 +1,13 @@
 //! Owns the FF-A status codes; never decides which of them a situation deserves.
+//!
+//! ```
+//! use causeway_ffa::FfaError;
+//!
+//! assert_eq!(FfaError::Denied.code(), -6);
+//! assert_eq!(FfaError::from_code(-6), FfaError::Denied);
+//! // A code that nobody has defined is kept.
+//! assert_eq!(FfaError::from_code(-99).code(), -99);
+//! ```
 
 /// An FF-A error code. Source: DEN0077A 1.2, table "Error status codes".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,11 @@
 //! Owns the function ids of FF-A; never decides which of them a component serves.
+//!
+//! ```
+//! use causeway_ffa::{FuncId, Version};
+//!
+//! let share = FuncId::from_raw(0x8400_0073).expect("FFA_MEM_SHARE");
+//! assert_eq!((share, share.is_64_bit(), share.since()), (FuncId::MemShare32, false, Version::V1_0));
+//! ```
 
 use crate::Version;
 

@@ -1,4 +1,13 @@
 //! Owns the names of endpoints and of memory transactions; never decides who may use them.
+//!
+//! ```
+//! use causeway_ffa::{EndpointId, MemHandle};
+//!
+//! let partition = EndpointId::from_raw(0x8001);
+//! assert!(partition.is_secure() && !EndpointId::from_raw(1).is_secure());
+//! assert_eq!(MemHandle::new(u64::MAX), None);
+//! assert_eq!(MemHandle::new(7).map(MemHandle::get), Some(7));
+//! ```
 
 use core::fmt;
 

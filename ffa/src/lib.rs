@@ -1,4 +1,22 @@
 //! FF-A wire types: bytes and registers in, typed and checked values out. Never acts, never panics on input.
+//!
+//! A hypervisor that looks at what its VM asks for:
+//!
+//! ```
+//! use causeway_ffa::{Answer, Call, FfaError, Regs, Version};
+//!
+//! fn serve(registers: &Regs) -> Regs {
+//!     let answer = match Call::decode(registers, Version::V1_1) {
+//!         Ok(Call::IdGet) => Answer::endpoint(causeway_ffa::EndpointId::from_raw(1)),
+//!         Ok(_) => Answer::Error(FfaError::NotSupported),
+//!         Err(error) => Answer::Error(error.status()),
+//!     };
+//!     answer.encode()
+//! }
+//! let asked = serve(&Call::IdGet.encode());
+//! assert!(matches!(Answer::decode(&asked, Version::V1_1), Ok(Answer::Success(_))));
+//! assert!(matches!(Answer::decode(&serve(&Regs::ZERO), Version::V1_1), Ok(Answer::Error(FfaError::NotSupported))));
+//! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![deny(

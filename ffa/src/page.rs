@@ -1,4 +1,14 @@
 //! Owns page-granular addresses: once built, always aligned and in range; never a pointer.
+//!
+//! ```
+//! use causeway_ffa::{PAGE_SIZE, PageAddr, PageRange};
+//!
+//! assert_eq!(PageAddr::new(0x8000_0010), None);
+//! let start = PageAddr::new(0x8000_0000).expect("aligned, below 2^48");
+//! let range = PageRange::new(start, 4).expect("some pages, below 2^48");
+//! assert_eq!((range.len_bytes(), range.end()), (4 * PAGE_SIZE, 0x8000_4000));
+//! assert!(range.contains(PageRange::new(start, 1).unwrap()));
+//! ```
 
 /// Bytes in an FF-A page; descriptors count in this unit whatever the guest's granule.
 pub const PAGE_SIZE: u64 = 4096;

@@ -3,6 +3,37 @@
 //! 8 bytes in 1.0 (id, contexts, properties), 24 from 1.1 on (plus UUID); later versions append
 //! (Hafnium's 1.3 has 48), so the reader takes the size that FFA_PARTITION_INFO_GET returned in w3.
 //! Source: DEN0077A 1.1, table 13.37; 1.2, tables 6.1 and 6.2.
+//!
+//! ```
+//! use causeway_ffa::answer::Success;
+//! use causeway_ffa::partition_info::{
+//!     PartitionInfo, PartitionInfoError, PartitionInfos, Properties, RegsPage, descriptor_len,
+//! };
+//! use causeway_ffa::{EndpointId, Uuid, Version};
+//!
+//! let properties = Properties::DIRECT_REQ_RECEIVE.and(Properties::NOTIFICATIONS);
+//! let uuid = Uuid::from_words([1, 2, 3, 4]);
+//! let info = PartitionInfo { id: EndpointId::from_raw(0x8001), contexts: 1, properties, uuid };
+//! let mut buffer = [0; 64];
+//! let len = info.write(Version::V1_1, &mut buffer).expect("room");
+//! assert_eq!(len, descriptor_len(Version::V1_1));
+//!
+//! // As the answer of FFA_PARTITION_INFO_GET says: how many, and how long each is.
+//! let infos = PartitionInfos::parse(&buffer, 1, 24, Version::V1_1)?;
+//! assert_eq!(infos.find(uuid), Some(info));
+//! let two = PartitionInfos::parse(&buffer[..24], 2, 24, Version::V1_1);
+//! assert_eq!(two.err(), Some(PartitionInfoError::Truncated));
+//!
+//! // The same in registers (FFA_PARTITION_INFO_GET_REGS): the only one of a list of one.
+//! let mut args = [0; 16];
+//! args[0] = 24 << 48;
+//! for (arg, word) in args[1..].iter_mut().zip(buffer[..24].chunks_exact(8)) {
+//!     *arg = u64::from_le_bytes(word.try_into().unwrap());
+//! }
+//! let page = RegsPage::decode(&Success::double_words(args), 0).expect("a list");
+//! assert!(page.next().is_none() && page.iter().eq([info]));
+//! # Ok::<(), PartitionInfoError>(())
+//! ```
 
 mod regs_page;
 

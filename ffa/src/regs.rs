@@ -1,4 +1,15 @@
 //! Owns the register file of one call; never gives a register a meaning (see `call` and `answer`).
+//!
+//! ```
+//! use causeway_ffa::regs::{Regs, decode_version_reply, version_reply};
+//! use causeway_ffa::{FuncId, Version};
+//!
+//! let registers = Regs::from_smc8([0x8400_0063, 0x1_0001, 0, 0, 0, 0, 0, 0]);
+//! assert_eq!((registers.func(), registers.w(1)), (Some(FuncId::Version), 0x1_0001));
+//! // FFA_VERSION alone answers in w0, without a function id.
+//! assert_eq!(decode_version_reply(&version_reply(Some(Version::V1_1))), Ok(Version::V1_1));
+//! assert!(decode_version_reply(&version_reply(None)).is_err());
+//! ```
 
 use crate::{FfaError, FuncId, Version};
 

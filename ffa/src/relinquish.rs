@@ -1,6 +1,19 @@
 //! Owns the descriptor of FFA_MEM_RELINQUISH; never lets go of anything.
 //!
 //! 16 bytes (handle, flags, count), then 16-bit endpoint ids. Source: DEN0077A 1.1, table 16.25.
+//!
+//! ```
+//! use causeway_ffa::call::ReclaimFlags;
+//! use causeway_ffa::relinquish::{self, Relinquish, RelinquishError};
+//! use causeway_ffa::{EndpointId, MemHandle};
+//!
+//! let (handle, me) = (MemHandle::new(7).unwrap(), EndpointId::from_raw(2));
+//! let mut buffer = [0; 64];
+//! let len = relinquish::write(handle, ReclaimFlags::default(), &[me], &mut buffer)?;
+//! let read = Relinquish::parse(&buffer[..len])?;
+//! assert_eq!((read.handle(), read.sole_endpoint()), (handle, Some(me)));
+//! # Ok::<(), RelinquishError>(())
+//! ```
 
 use crate::bytes::{array, le32, le64, size};
 use crate::call::ReclaimFlags;

@@ -1,4 +1,13 @@
 //! Owns UUIDs as FF-A carries them; never says which service one names.
+//!
+//! ```
+//! use causeway_ffa::Uuid;
+//!
+//! let uuid = Uuid::from_words([0x1e67_b5b4, 0xe14f_904a, 0x13fb_1fb8, 0xcbda_e1da]);
+//! assert_eq!(uuid.to_string(), "b4b5671e-4a90-4fe1-b81f-fb13dae1dacb");
+//! assert_eq!(Uuid::from_double_words(uuid.double_words()), uuid);
+//! assert!(Uuid::NIL.is_nil());
+//! ```
 
 use core::fmt;
 

@@ -1,4 +1,13 @@
 //! Owns FF-A version numbers; never negotiates: the caller decides which one holds.
+//!
+//! ```
+//! use causeway_ffa::Version;
+//!
+//! // Who has 1.2 serves a caller of 1.1, and not the other way round.
+//! assert!(Version::V1_2.serves(Version::V1_1) && !Version::V1_1.serves(Version::V1_2));
+//! assert_eq!(Version::new(1, 1), Some(Version::V1_1));
+//! assert_eq!(Version::from_raw(0x8000_0000), None);
+//! ```
 
 use core::fmt;
 

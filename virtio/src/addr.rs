@@ -1,4 +1,14 @@
 //! Owns bus addresses and area ids; never knows what memory stands behind them.
+//!
+//! ```
+//! use causeway_virtio::{AreaId, BusAddr};
+//!
+//! let area = AreaId::new(3).expect("1 to 65534");
+//! let at = BusAddr::new(area, 0x40).expect("below 2^48");
+//! assert_eq!((at.get(), at.area(), at.offset()), (3 << 48 | 0x40, Some(area), 0x40));
+//! // No sum leads into the next area.
+//! assert_eq!(at.checked_add(1 << 48), None);
+//! ```
 
 use core::fmt;
 use core::num::NonZeroU16;

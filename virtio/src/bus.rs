@@ -85,6 +85,27 @@
 //! # }
 //! ```
 //! On each entry it also feeds [`Event::Tick`] when [`Bus::next_deadline`] has passed.
+//!
+//! # Who is on it
+//! ```
+//! use causeway_ffa::EndpointId;
+//! use causeway_virtio::bus::{BusConfig, Counters, DefaultBus, Effects, LinkPolicy, LongWords, SetupError};
+//! use causeway_virtio::msg::BusFeatures;
+//!
+//! let config = BusConfig { ffa_version: 0x1_0001, features: BusFeatures::FIFO, answer_ticks: 1000 };
+//! let mut bus = DefaultBus::new(config);
+//! let (driver, backend) = (EndpointId::from_raw(1), EndpointId::from_raw(2));
+//! let link = LinkPolicy { driver, backend: Some(backend), backend_dev: 0, driver_dev: 0 };
+//! assert_eq!(bus.add_link(link), Err(SetupError::UnknownVm));
+//! bus.add_vm(driver)?;
+//! bus.add_vm(backend)?;
+//! bus.add_link(link)?;
+//! assert_eq!((bus.counters(), bus.next_deadline()), (Counters::default(), None));
+//! // Where messages of fourteen words come, they arrive as such.
+//! let words: LongWords = [0; 14];
+//! assert!(Effects::new().is_empty() && words.len() == 14);
+//! # Ok::<(), SetupError>(())
+//! ```
 
 mod answer;
 mod area;

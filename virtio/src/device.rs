@@ -27,6 +27,111 @@
 //! let Body::Response(Response::GetDeviceInfo(info)) = answer.body else { panic!() };
 //! assert_eq!((answer.token, info.device_id), (5, DeviceId::ENTROPY.get()));
 //! ```
+//!
+//! # A device of one's own
+//! ```
+//! use causeway_virtio::device::{Applied, Cursor, DeviceModel, DeviceServer, Identity, Run, Served};
+//! use causeway_virtio::mem::{AreaMap, WordArea};
+//! use causeway_virtio::queue::{Chain, DeviceQueue, QueueError, QueueSize, Segment};
+//! use causeway_virtio::{AreaId, BusAddr, DeviceId};
+//! use core::sync::atomic::AtomicU16;
+//!
+//! /// Fills every buffer with one byte, which the driver sets in the configuration space.
+//! struct Paint(u8);
+//!
+//! impl DeviceModel for Paint {
+//!     fn identity(&self) -> Identity {
+//!         Identity { device: DeviceId::from_raw(0xff), vendor: 0, uuid: [0; 16] }
+//!     }
+//!     fn config_len(&self) -> u32 {
+//!         1
+//!     }
+//!     fn read_config(&self, _offset: u32, into: &mut [u8]) {
+//!         into.fill(self.0);
+//!     }
+//!     fn write_config(&mut self, _offset: u32, from: &[u8]) -> Applied {
+//!         let [colour] = from else { return Applied::No };
+//!         self.0 = *colour;
+//!         Applied::Yes
+//!     }
+//!     fn queue_count(&self) -> u16 {
+//!         1
+//!     }
+//!     fn max_queue_size(&self, _index: u16) -> QueueSize {
+//!         QueueSize::new(8).unwrap()
+//!     }
+//!     fn serve<M: AreaMap + ?Sized>(
+//!         &mut self, mem: &M, _index: u16, queue: &mut DeviceQueue, budget: u32,
+//!     ) -> Result<u32, QueueError> {
+//!         let mut chain = Chain::<4>::new();
+//!         for done in 0..budget {
+//!             let Some(head) = queue.take(mem, &mut chain)? else { return Ok(done) };
+//!             let written = Cursor::new(chain.writable()).write(mem, &[self.0; 64])?;
+//!             queue.complete(mem, head, written as u32)?;
+//!         }
+//!         Ok(budget)
+//!     }
+//! }
+//!
+//! let words: Vec<AtomicU16> = (0..64).map(|_| AtomicU16::new(0)).collect();
+//! let mem = WordArea::new(AreaId::new(1).unwrap(), &words);
+//! let mut server: DeviceServer<_, 1> = DeviceServer::new(Paint(3));
+//! assert_eq!(server.model_mut().write_config(0, &[5]), Applied::Yes);
+//! // No driver has set a queue up: nothing to do, nobody to tell.
+//! let served: Served = server.serve(&mem, 0, 8);
+//! assert_eq!((served.requests, served.notify), (0, false));
+//!
+//! // A cursor goes through the buffers of a chain, whose bounds are nobody's concern.
+//! let at = BusAddr::new(AreaId::new(1).unwrap(), 0).unwrap();
+//! let buffers = [Segment { addr: at, len: 4 }, Segment { addr: at, len: 8 }];
+//! let mut cursor = Cursor::new(&buffers);
+//! cursor.skip(2);
+//! assert_eq!(cursor.run(u64::MAX), Some(Run { at: at.checked_add(2).unwrap(), len: 2 }));
+//! ```
+//!
+//! # Several devices of several drivers
+//! A partition gives its devices to a [`Host`]; see there. Its devices may be of several kinds:
+//!
+//! ```
+//! use causeway_ffa::EndpointId;
+//! use causeway_virtio::device::block::{Block, RamDisk};
+//! use causeway_virtio::device::console::{Console, Size, Terminal};
+//! use causeway_virtio::device::rng::{EntropySource, NoEntropy, Rng};
+//! use causeway_virtio::device::{AnyDevice, Host, HostFull, News, Progress, Taken};
+//! use causeway_virtio::mem::WordArea;
+//! use causeway_virtio::msg::{Body, Message, Request};
+//! use causeway_virtio::AreaId;
+//! use core::sync::atomic::AtomicU16;
+//!
+//! struct Nothing;
+//! impl EntropySource for Nothing {
+//!     fn fill(&mut self, _into: &mut [u8]) -> Result<(), NoEntropy> {
+//!         Err(NoEntropy)
+//!     }
+//! }
+//! impl Terminal for Nothing {
+//!     fn write(&mut self, _bytes: &[u8]) {}
+//! }
+//! type Device = AnyDevice<Nothing, Nothing, RamDisk<4096>>;
+//!
+//! let driver = EndpointId::from_raw(1);
+//! let mut host = Host::<Device, 3, 2>::new();
+//! host.add(driver, 1, AnyDevice::Rng(Rng::new(Nothing)))?;
+//! let size = Size { columns: 80, rows: 25 };
+//! host.add(driver, 2, AnyDevice::Console(Console::new(Nothing, size)))?;
+//! host.add(driver, 3, AnyDevice::Block(Block::new(RamDisk::new(), [0; 20])))?;
+//! let another = AnyDevice::Rng(Rng::new(Nothing));
+//! assert!(host.add(driver, 4, another).is_err());
+//!
+//! let words: Vec<AtomicU16> = (0..64).map(|_| AtomicU16::new(0)).collect();
+//! let mem = WordArea::new(AreaId::new(1).unwrap(), &words);
+//! let ask = Message { dev_num: 3, token: 1, body: Body::Request(Request::GetDeviceInfo) };
+//! assert!(matches!(host.take(&mem, driver, &ask), Taken::Answer(_)));
+//! let mut told: Vec<News> = Vec::new();
+//! let progress = host.work(&mem, driver, 8, |news| told.push(news));
+//! assert!(matches!(progress, Progress::Done) && told.is_empty());
+//! # Ok::<(), HostFull>(())
+//! ```
 
 mod any;
 pub mod block;

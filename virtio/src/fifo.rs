@@ -8,6 +8,28 @@
 //! The trailer of a slot is our own profile: bytes 112-113 hold the little-endian endpoint id of
 //! the far side of the link, written by the partition for what it forwards to a backend, because a
 //! backend serves several drivers on one FIFO. Everywhere else it is zero.
+//!
+//! ```
+//! use causeway_ffa::EndpointId;
+//! use causeway_virtio::fifo::{self, Fifo, FifoError, FifoMemory, OutOfFifo, Side, Slot};
+//! use causeway_virtio::mem::WordArea;
+//! use causeway_virtio::msg::{Body, Message, Request};
+//! use core::sync::atomic::AtomicU16;
+//!
+//! let words: Vec<AtomicU16> = (0..4096).map(|_| AtomicU16::new(0)).collect();
+//! let memory = WordArea::flat(&words);
+//! assert_eq!(FifoMemory::read(&memory, 1 << 20, &mut [0]), Err(OutOfFifo));
+//! fifo::format(&memory)?;
+//! let mut driver = Fifo::attach(&memory, Side::Driver)?;
+//! let mut device = Fifo::attach(&memory, Side::Device)?;
+//!
+//! let ask = Message { dev_num: 0, token: 1, body: Body::Request(Request::GetDeviceInfo) };
+//! driver.push(&memory, &Slot::new(&ask.encode(), EndpointId::from_raw(2)))?;
+//! let slot = device.pop(&memory)?.expect("a message");
+//! assert_eq!(Message::decode(slot.message_bytes()), Ok(ask));
+//! assert_eq!(device.pop(&memory), Ok(None));
+//! # Ok::<(), FifoError>(())
+//! ```
 
 use crate::msg::Encoded;
 use causeway_ffa::EndpointId;

@@ -1,4 +1,30 @@
 //! Owns how queues and devices see memory: copies in and out at bus addresses; never a reference.
+//!
+//! What a user of this crate supplies is an [`AreaMap`]. [`WordArea`] is one for tests:
+//!
+//! ```
+//! use causeway_virtio::mem::{Access, AreaMap, MemError, Walked, WordArea};
+//! use causeway_virtio::{AreaId, BusAddr};
+//! use core::sync::atomic::AtomicU16;
+//!
+//! let words: Vec<AtomicU16> = (0..32).map(|_| AtomicU16::new(0)).collect();
+//! let id = AreaId::new(1).unwrap();
+//! let area = WordArea::new(id, &words);
+//! let at = BusAddr::new(id, 16).unwrap();
+//! area.write_u64(at, 5)?;
+//! assert_eq!(area.read_u64(at), Ok(5));
+//! assert_eq!(area.read_only().check(at, 8, Access::Write), Err(MemError::Permission));
+//! assert_eq!(area.check(at, 49, Access::Read), Err(MemError::Outside));
+//!
+//! // Three records of 16 bytes: the second one, then one that the table does not have.
+//! let mut seen = Vec::new();
+//! let walked = area.walk_records(BusAddr::new(id, 0).unwrap(), 3, 1, |record| {
+//!     seen.push(record[0]);
+//!     Some(3)
+//! });
+//! assert_eq!((walked, seen), (Ok(Walked::BeyondTable), vec![5]));
+//! # Ok::<(), MemError>(())
+//! ```
 
 use crate::addr::BusAddr;
 use core::sync::atomic::{Ordering, fence};

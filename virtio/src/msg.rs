@@ -10,6 +10,95 @@
 //! assert_eq!(bytes.bytes(), [0, 2, 3, 0, 7, 0, 8, 0]);
 //! assert_eq!(Message::decode(bytes.bytes()), Ok(ask));
 //! ```
+//!
+//! What a driver asks a device, and the answers:
+//!
+//! ```
+//! use causeway_virtio::msg::{
+//!     BlockRange, Body, ConfigBytes, ConfigData, ConfigEvent, ConfigRange, DeviceInfo, FeatureBlocks, FeatureWords, Header,
+//!     Kind, Message, MsgError, Request, Response, SetVqueue, Shm, Vqueue, VqueueFlags,
+//! };
+//! use causeway_virtio::{AreaId, BusAddr, DeviceId, Status};
+//!
+//! fn there_and_back(body: Body) -> Result<(), MsgError> {
+//!     let message = Message { dev_num: 0, token: 9, body };
+//!     let encoded = message.encode();
+//!     assert_eq!(Message::decode(encoded.bytes())?, message);
+//!     Ok(())
+//! }
+//! there_and_back(Body::Request(Request::GetDeviceFeatures(BlockRange { index: 0, count: 2 })))?;
+//! let words = FeatureWords::collect([1 << 29, 1]).expect("not too many");
+//! there_and_back(Body::Request(Request::SetDriverFeatures(FeatureBlocks { index: 0, words })))?;
+//! there_and_back(Body::Request(Request::GetConfig(ConfigRange { offset: 0, len: 8 })))?;
+//! let data = ConfigBytes::new(&[1, 2, 3, 4]).expect("not too long");
+//! let config = ConfigData { generation: 1, offset: 0, data };
+//! there_and_back(Body::Response(Response::GetConfig(config)))?;
+//! let event = ConfigEvent::of_status(Status::DRIVER_OK, 1);
+//! there_and_back(Body::Request(Request::EventConfig(event)))?;
+//!
+//! let at = |offset| BusAddr::new(AreaId::new(1).unwrap(), offset).unwrap();
+//! let (desc, driver, device) = (at(0), at(0x100), at(0x200));
+//! let set = SetVqueue { index: 0, flags: VqueueFlags::ENABLE, size: 8, desc, driver, device };
+//! there_and_back(Body::Request(Request::SetVqueue(set)))?;
+//! let set = Vqueue { index: 0, max_size: 32, cur_size: 8, enabled: true, desc, driver, device };
+//! there_and_back(Body::Response(Response::GetVqueue(set)))?;
+//! there_and_back(Body::Response(Response::GetShm(Shm { shmid: 0, len: 4096, address: 0 })))?;
+//! let info = DeviceInfo {
+//!     device_id: DeviceId::BLOCK.get(), vendor_id: 0, uuid: [0; 16], num_feature_blocks: 2, config_size: 24,
+//!     max_virtqueues: 1, admin_vq_start: 0, admin_vq_count: 0,
+//! };
+//! there_and_back(Body::Response(Response::GetDeviceInfo(info)))?;
+//!
+//! // What is no message says which rule it breaks.
+//! assert_eq!(Message::decode(&[0; 3]), Err(MsgError::Short));
+//! let ask = Message { dev_num: 3, token: 7, body: Body::Request(Request::GetDeviceInfo) };
+//! let header = Header::decode(ask.encode().bytes())?;
+//! assert_eq!((header.kind, header.dev_num, header.token), (Kind::Request, 3, 7));
+//! # Ok::<(), MsgError>(())
+//! ```
+//!
+//! What the two ends of a bus say to each other, and how messages lie in registers:
+//!
+//! ```
+//! use causeway_ffa::MemHandle;
+//! use causeway_virtio::AreaId;
+//! use causeway_virtio::msg::{
+//!     AreaAttrs, AreaShare, Body, BusFeatures, BusRequest, BusResponse, BusResult, DeviceBitmap, Encoded, Message,
+//!     MsgError, VersionRequest, VersionResponse, dialect, frame_bytes, long_frame_bytes,
+//! };
+//!
+//! let area = AreaId::new(1).unwrap();
+//! let (handle, attrs) = (MemHandle::new(7).unwrap(), AreaAttrs::SHARED_READ_WRITE);
+//! let share = AreaShare { area, handle, tag: 0, page_count: 2, attrs };
+//! let ask = Message { dev_num: 0, token: 1, body: Body::BusRequest(BusRequest::AreaShare(share)) };
+//! let encoded: Encoded = ask.encode();
+//! // In the fourteen words of DIRECT_REQ2:
+//! assert_eq!(Message::decode(&long_frame_bytes(&encoded.to_long_frame()))?, ask);
+//!
+//! // In the five words of DIRECT_REQ, where it is short enough:
+//! let frame = encoded.to_frame().expect("at most 40 bytes");
+//! assert_eq!(frame_bytes(&frame)[..encoded.bytes().len()], *encoded.bytes());
+//!
+//! let result = BusResult::Ok;
+//! let body = Body::BusResponse(BusResponse::AreaUnshare { area, result });
+//! assert_eq!(Message::decode(Message { body, ..ask }.encode().bytes())?.body, body);
+//!
+//! let mut devices = DeviceBitmap::new(0, 0, 16).expect("not too many");
+//! devices.insert(3);
+//! assert!(devices.iter().eq([3]));
+//! assert!(BusFeatures::FIFO.with(BusFeatures::DIRECT_TX).contains(BusFeatures::FIFO));
+//!
+//! // What depends on the version of the protocol.
+//! let (bus_version, transport_revision) = (dialect::BUS_VERSION, dialect::TRANSPORT_REVISION);
+//! let version = VersionRequest::Den0153V1 { bus_version, transport_revision };
+//! assert_eq!(version.dialect(), dialect::Dialect::Den0153V1);
+//! let (feature_bits, bus_features, max_areas) = (0, BusFeatures::FIFO, 16);
+//! let answer =
+//!     VersionResponse { bus_version, transport_revision, ffa_version: None, feature_bits, bus_features, max_areas };
+//! assert!(!dialect::is_tokenless_version(encoded.bytes()));
+//! assert_eq!(dialect::tokenless_version_answer(&answer).len(), dialect::TOKENLESS_VERSION_BYTES);
+//! # Ok::<(), MsgError>(())
+//! ```
 
 pub mod bus;
 pub mod data;

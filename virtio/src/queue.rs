@@ -14,6 +14,46 @@
 //! # Sizes
 //! A device side is 64 bytes at most in either layout, plus the [`Chain`] that all queues of a device
 //! may share. A driver side is 96 bytes at most plus 8 per entry. Both are checked by a test.
+//!
+//! # A request goes round
+//! ```
+//! use causeway_virtio::mem::WordArea;
+//! use causeway_virtio::queue::{
+//!     Chain, DeviceQueue, DriverQueue, Head, QueueConfig, QueueError, QueueSize, RingPart, Segment, Token, Used,
+//! };
+//! use causeway_virtio::{Access, AreaId, BusAddr, Features};
+//! use core::sync::atomic::AtomicU16;
+//!
+//! let words: Vec<AtomicU16> = (0..2048).map(|_| AtomicU16::new(0)).collect();
+//! let id = AreaId::new(1).unwrap();
+//! let mem = WordArea::new(id, &words);
+//! let at = |offset| BusAddr::new(id, offset).unwrap();
+//! for features in [Features::EVENT_IDX, Features::EVENT_IDX | Features::RING_PACKED] {
+//!     let size = QueueSize::new(8).expect("a power of two");
+//!     let config = QueueConfig { size, desc: at(0), driver: at(0x100), device: at(0x200), features };
+//!     let [table, ..]: [RingPart; 3] = config.parts();
+//!     assert_eq!((table.at, table.len, table.align), (at(0), 128, 16));
+//!     let mut driver = DriverQueue::<8>::new(&mem, config)?;
+//!     let mut device = DeviceQueue::new(&mem, config)?;
+//!     assert!(!matches!((&driver, &device), (DriverQueue::Split(_), DeviceQueue::Packed(_))));
+//!
+//!     let (header, data) = (Segment { addr: at(0x400), len: 16 }, Segment { addr: at(0x600), len: 512 });
+//!     let token: Token = driver.submit(&mem, &[header], &[data])?;
+//!     assert!(driver.should_kick(&mem)?);
+//!
+//!     let mut chain = Chain::<4>::new();
+//!     let head: Head = device.take(&mem, &mut chain)?.expect("a chain");
+//!     assert_eq!((chain.readable(), chain.writable()), (&[header][..], &[data][..]));
+//!     device.complete(&mem, head, 512)?;
+//!     assert!(device.should_notify(&mem)?);
+//!
+//!     assert_eq!(driver.pop_used(&mem)?, Some(Used { token, written: 512 }));
+//!     // A side that broke a rule, or gave up, goes no further.
+//!     device.fail();
+//!     assert_eq!(device.take(&mem, &mut chain), Err(QueueError::Failed));
+//! }
+//! # Ok::<(), QueueError>(())
+//! ```
 
 pub mod chain;
 mod desc;

@@ -1,4 +1,15 @@
 //! Owns virtio's small vocabulary: device ids, status bits and feature bits; decides nothing.
+//!
+//! ```
+//! use causeway_virtio::{DeviceId, Features, Status};
+//!
+//! let rings = Features::VERSION_1 | Features::EVENT_IDX;
+//! assert!(rings.contains(Features::EVENT_IDX) && !rings.contains(Features::RING_PACKED));
+//! // As messages carry them: blocks of 32 bits.
+//! assert_eq!((rings.block(0), rings.block(1)), (1 << 29, 1));
+//! assert_eq!(DeviceId::from_raw(2), DeviceId::BLOCK);
+//! assert!(Status::from_raw(0).is_reset());
+//! ```
 
 use core::ops::{BitAnd, BitOr};
 

@@ -1,5 +1,6 @@
-//! Owns the rule that every public item of the client library stands in a documentation example of
-//! its module (they compile, and most run, in `cargo test --doc`). Never judges an example.
+//! Owns the rule that public items stand in a documentation example of their module (they compile, and
+//! most run, in `cargo test --doc`): every item of the client library, every type, trait and free function
+//! of the libraries that it is built on. Never judges an example.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -60,9 +61,28 @@ fn example_words(text: &str, words: &mut BTreeSet<String>) {
     }
 }
 
-/// What each module of the library declares and has not in an example.
-fn missing() -> (usize, BTreeMap<String, BTreeSet<String>>) {
-    let src = root().join("client/src");
+/// Which items must stand in an example.
+#[derive(Clone, Copy)]
+enum Items {
+    /// All.
+    All,
+    /// Types, traits and functions that belong to no type: not constants and methods.
+    TypesAndFunctions,
+}
+
+impl Items {
+    fn has(self, line: &str) -> bool {
+        let is_constant = line.starts_with("pub const ") && !line.starts_with("pub const fn ");
+        match self {
+            Self::All => true,
+            Self::TypesAndFunctions => line.starts_with("pub ") && !is_constant,
+        }
+    }
+}
+
+/// What each module of a library declares and has not in an example.
+fn missing(library: &str, wanted: Items) -> (usize, BTreeMap<String, BTreeSet<String>>) {
+    let src = root().join(library).join("src");
     let mut files = Vec::new();
     sources(&src, &mut files);
     let mut items: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -74,10 +94,8 @@ fn missing() -> (usize, BTreeMap<String, BTreeSet<String>>) {
         let text = std::fs::read_to_string(&file).expect("a readable source");
         example_words(&text, words.entry(module.clone()).or_default());
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        items
-            .entry(module)
-            .or_default()
-            .extend(code.lines().filter_map(declared).map(str::to_owned));
+        let lines = code.lines().filter(|line| wanted.has(line));
+        items.entry(module).or_default().extend(lines.filter_map(declared).map(str::to_owned));
     }
     let count = items.values().map(BTreeSet::len).sum();
     for (module, items) in &mut items {
@@ -89,9 +107,18 @@ fn missing() -> (usize, BTreeMap<String, BTreeSet<String>>) {
 
 #[test]
 fn every_public_item_of_the_client_library_stands_in_an_example_of_its_module() {
-    let (count, missing) = missing();
+    let (count, missing) = missing("client", Items::All);
     assert!(count > 150, "{count} items: the sources were not found");
     assert!(missing.is_empty(), "of {count} items these have no example: {missing:#?}");
+}
+
+#[test]
+fn every_public_type_and_function_below_the_client_stands_in_an_example_of_its_module() {
+    for (library, least) in [("ffa", 70), ("abi", 20), ("virtio", 80)] {
+        let (count, missing) = missing(library, Items::TypesAndFunctions);
+        assert!(count >= least, "{library}: {count} items: the sources were not found");
+        assert!(missing.is_empty(), "{library}: of {count} these have no example: {missing:#?}");
+    }
 }
 
 #[test]

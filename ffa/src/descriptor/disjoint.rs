@@ -1,4 +1,16 @@
 //! Owns the check that no page is described twice (KB-06); never compares two transactions.
+//!
+//! ```
+//! use causeway_ffa::descriptor::{DescriptorError, disjoint};
+//! use causeway_ffa::{PageAddr, PageRange};
+//!
+//! let range = |address, pages| PageRange::new(PageAddr::new(address).unwrap(), pages).unwrap();
+//! let mut ranges = [range(0x9000, 2), range(0x1000, 2)];
+//! assert_eq!(disjoint::check(ranges.iter().copied()), Ok(()));
+//! assert_eq!(disjoint::sort_and_check(&mut ranges), Ok(()));
+//! let twice = [range(0x1000, 2), range(0x2000, 1)];
+//! assert_eq!(disjoint::check(twice.iter().copied()), Err(DescriptorError::Overlap));
+//! ```
 
 use super::DescriptorError;
 use crate::PageRange;

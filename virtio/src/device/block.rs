@@ -1,5 +1,27 @@
 //! Owns the block device (virtio 1.3, 5.2): requests, statuses and counters. Never copies payload:
 //! the medium moves sectors straight between itself and the driver's buffers.
+//!
+//! ```
+//! use causeway_virtio::device::block::{Block, Counters, Medium, MediumError, RamDisk, SliceMedium};
+//! use causeway_virtio::mem::WordArea;
+//! use causeway_virtio::{AreaId, BusAddr};
+//! use core::sync::atomic::AtomicU16;
+//!
+//! let words: Vec<AtomicU16> = (0..512).map(|_| AtomicU16::new(0)).collect();
+//! let mem = WordArea::new(AreaId::new(1).unwrap(), &words);
+//! let to = BusAddr::new(AreaId::new(1).unwrap(), 0).unwrap();
+//! let mut disk = Block::<_, 66>::new(RamDisk::<2048>::new(), *b"a disk of 2048 bytes");
+//! assert_eq!(disk.medium().sector_count(), 4);
+//! disk.medium_mut().read_into(512, &mem, to, 512)?;
+//! // What went through requests: none did.
+//! assert_eq!(disk.counters(), Counters::default());
+//!
+//! let mut file = [7; 1024];
+//! let mut medium = SliceMedium::new(&mut file);
+//! medium.write_from(0, &mem, to, 512)?;
+//! assert_eq!((medium.bytes()[511], medium.bytes()[512]), (0, 7));
+//! # Ok::<(), MediumError>(())
+//! ```
 
 use super::{Cursor, DeviceModel, Identity};
 use crate::addr::BusAddr;

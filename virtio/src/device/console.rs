@@ -3,6 +3,28 @@
 //! The second file to read on the way to a device of one's own (docs/how-to-write-a-device.md):
 //! two queues that run in opposite directions, a configuration space, and a queue of buffers that
 //! the device keeps until it has something to put into them ([`DeviceModel::wants`]).
+//!
+//! ```
+//! use causeway_virtio::device::console::{Console, Echo, LineBuffer, Size, Terminal};
+//!
+//! /// Prints whole lines.
+//! struct Log(LineBuffer<80>, Vec<String>);
+//! impl Terminal for Log {
+//!     fn write(&mut self, bytes: &[u8]) {
+//!         let lines = &mut self.1;
+//!         self.0.write(bytes, |line| lines.push(line.to_owned()));
+//!     }
+//! }
+//! let log = Log(LineBuffer::new(), Vec::new());
+//! let mut console = Console::new(Echo::<_, 16>::new(log), Size { columns: 80, rows: 25 });
+//! console.terminal_mut().write(b"hello\nwor");
+//! assert_eq!(console.terminal().behind().1, ["hello"]);
+//! // What was written comes back as input.
+//! let mut input = [0; 16];
+//! assert!(console.terminal().has_input());
+//! let len = console.terminal_mut().read(&mut input);
+//! assert_eq!(&input[..len], b"hello\nwor");
+//! ```
 
 use super::{Applied, Cursor, DeviceModel, Identity};
 use crate::mem::AreaMap;

@@ -1,4 +1,22 @@
 //! Owns walking over a chain's buffers byte by byte or run by run; never copies payload by itself.
+//!
+//! ```
+//! use causeway_virtio::device::cursor::Cursor;
+//! use causeway_virtio::mem::WordArea;
+//! use causeway_virtio::queue::Segment;
+//! use causeway_virtio::{AreaId, BusAddr};
+//! use core::sync::atomic::AtomicU16;
+//!
+//! let words: Vec<AtomicU16> = (0..64).map(|_| AtomicU16::new(0)).collect();
+//! let mem = WordArea::new(AreaId::new(1).unwrap(), &words);
+//! let at = |offset| BusAddr::new(AreaId::new(1).unwrap(), offset).unwrap();
+//! let buffers = [Segment { addr: at(0), len: 3 }, Segment { addr: at(64), len: 3 }];
+//! // Six bytes of room, wherever they lie.
+//! assert_eq!(Cursor::new(&buffers).write(&mem, b"abcdefgh"), Ok(6));
+//! let mut back = [0; 8];
+//! assert_eq!(Cursor::new(&buffers).read(&mem, &mut back), Ok(6));
+//! assert_eq!(&back, b"abcdef\0\0");
+//! ```
 
 use crate::addr::BusAddr;
 use crate::mem::{AreaMap, MemError};

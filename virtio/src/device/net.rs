@@ -3,6 +3,25 @@
 //!
 //! A frame is copied once on its way: from the driver's buffer into [`Frame`], or from the wire's
 //! frame into the driver's buffer. Nobody looks at shared memory again after that.
+//!
+//! ```
+//! use causeway_virtio::device::net::{Cable, Counters, Faults, Frame, Lane, LaneCounts, Net, Wire};
+//!
+//! // Every frame to the far end is doubled.
+//! let mut slots = [[Frame::BLANK; 4], [Frame::BLANK; 4]];
+//! let [to_driver, to_far] = &mut slots;
+//! let faults = Faults { seed: 1, twice: 1, ..Faults::NONE };
+//! let cable = Cable::new(Lane::new(to_driver, Faults::NONE), Lane::new(to_far, faults));
+//! let mut card = Net::new(cable, [2, 0, 0, 0, 0, 1]);
+//!
+//! let frame = Frame::new(&[9; 60]).expect("no longer than a frame may be");
+//! card.wire_mut().send(&frame);
+//! assert_eq!(card.wire().far_waiting().map(Frame::bytes), Some(&[9; 60][..]));
+//! let counts: LaneCounts = card.wire().to_far().counts();
+//! assert_eq!((counts.frames, counts.doubled), (1, 1));
+//! // Nothing of it went through the card's queues.
+//! assert_eq!(card.counters(), Counters::default());
+//! ```
 
 use super::{Cursor, DeviceModel, Identity};
 use crate::mem::AreaMap;

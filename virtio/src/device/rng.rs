@@ -2,6 +2,21 @@
 //!
 //! Read this file to learn how to write a device: an identity, one queue, and a loop that takes a
 //! chain, fills its writable buffers and completes it.
+//!
+//! ```
+//! use causeway_virtio::device::DeviceServer;
+//! use causeway_virtio::device::rng::{EntropySource, NoEntropy, Rng};
+//!
+//! struct Hardware;
+//! impl EntropySource for Hardware {
+//!     fn fill(&mut self, into: &mut [u8]) -> Result<(), NoEntropy> {
+//!         // A source that has nothing now says so, and the request is completed with no byte.
+//!         if into.is_empty() { Ok(()) } else { Err(NoEntropy) }
+//!     }
+//! }
+//! let server: DeviceServer<_, 1> = DeviceServer::new(Rng::new(Hardware));
+//! assert!(server.status().is_reset());
+//! ```
 
 use super::{Cursor, DeviceModel, Identity};
 use crate::mem::AreaMap;

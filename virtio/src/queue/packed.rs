@@ -1,5 +1,20 @@
 //! Owns where things lie in packed rings (virtio 1.3, 2.8): slots, laps and event suppression; never
 //! decides what to do with them.
+//!
+//! Chosen by [`Features::RING_PACKED`], behind the types of both layouts:
+//!
+//! ```
+//! use causeway_virtio::queue::packed::{PackedDevice, PackedDriver};
+//! use causeway_virtio::queue::{DeviceQueue, DriverQueue};
+//!
+//! fn is_packed(driver: &DriverQueue<8>, device: &DeviceQueue) -> bool {
+//!     let packed: (Option<&PackedDriver<8>>, Option<&PackedDevice>) = (
+//!         if let DriverQueue::Packed(queue) = driver { Some(queue) } else { None },
+//!         if let DeviceQueue::Packed(queue) = device { Some(queue) } else { None },
+//!     );
+//!     packed.0.is_some() && packed.1.is_some()
+//! }
+//! ```
 
 mod device;
 mod driver;

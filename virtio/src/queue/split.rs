@@ -1,4 +1,19 @@
 //! Owns where things lie in split rings (virtio 1.3, 2.7); never decides what to do with them.
+//!
+//! Chosen where [`crate::Features::RING_PACKED`] is not, behind the types of both layouts:
+//!
+//! ```
+//! use causeway_virtio::queue::split::{SplitDevice, SplitDriver};
+//! use causeway_virtio::queue::{DeviceQueue, DriverQueue};
+//!
+//! fn device_of(queue: &DeviceQueue) -> Option<&SplitDevice> {
+//!     if let DeviceQueue::Split(queue) = queue { Some(queue) } else { None }
+//! }
+//!
+//! fn driver_of(queue: &DriverQueue<8>) -> Option<&SplitDriver<8>> {
+//!     if let DriverQueue::Split(queue) = queue { Some(queue) } else { None }
+//! }
+//! ```
 
 mod device;
 mod driver;
