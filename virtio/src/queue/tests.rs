@@ -1,5 +1,5 @@
 //! Tests of both layouts: both sides against each other, and every lie that a driver or a device can
-//! tell. Against foreign implementations: tests/rust_vmm.rs and the package peers.
+//! tell. Against others: tests/rust_vmm.rs, tests/packed_model.rs, and the client library with virtio-drivers.
 #![expect(clippy::arithmetic_side_effects, reason = "tests compute with small constants")]
 
 // Under Miri an operation takes a tenth of a second: the golden images run there, loops do not.

@@ -89,6 +89,9 @@ fn pack(context: &Context<'_>, dir: &Path) -> Result<(), Stop> {
         .args([&built])
         .args(PACKED.iter().flat_map(|name| ["--package".to_owned(), package(name)]))
         .run()?;
+    if let Some(warning) = warning(&log) {
+        return Err(Stop::failed(format!("cargo package: {warning} (log: {})", log.display())));
+    }
     for name in PACKED {
         let file = built.join("package").join(format!("{}.crate", versioned(name)));
         Step::new("tar", "tar", &log_name(context.dir, &format!("unpack {name}")))
@@ -100,6 +103,13 @@ fn pack(context: &Context<'_>, dir: &Path) -> Result<(), Stop> {
             .run()?;
     }
     Ok(())
+}
+
+/// The first warning in a log: of a crate that does not say what it is, for one.
+fn warning(log: &Path) -> Option<String> {
+    let bytes = files::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().find(|line| line.trim_start().starts_with("warning")).map(str::to_owned)
 }
 
 /// Builds and runs each example of a packed crate in a project of its own.
