@@ -40,6 +40,15 @@ pub enum StoreCheck {
     Spmc,
 }
 
+/// Whether each call is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// No.
+    Nothing,
+    /// A line for each call that a VM makes, and for each that goes to the SPMC.
+    Calls,
+}
+
 /// What to boot, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootConfig<'a> {
@@ -55,6 +64,8 @@ pub struct BootConfig<'a> {
     pub confirm: Confirm,
     /// Who counts what is taken of the SPMC's store.
     pub store_check: StoreCheck,
+    /// Whether each call is printed.
+    pub trace: Trace,
     /// Bytes of the SPMC's store that each VM may fill.
     pub store_quota: [u32; VM_COUNT],
     /// Virtual processors of each VM; 1 to [`MAX_VCPUS`].
@@ -97,6 +108,7 @@ impl Default for BootConfig<'_> {
             controller: FRONTEND,
             confirm: Confirm::Always,
             store_check: StoreCheck::Quota,
+            trace: Trace::Nothing,
             store_quota: STORE_QUOTA,
             vcpus: [1; VM_COUNT],
             commands: [DEFAULT_COMMAND; VM_COUNT],
@@ -179,6 +191,13 @@ impl<'a> BootConfig<'a> {
                     _ => return None,
                 }
             }
+            Key::Trace => {
+                self.trace = match value {
+                    "calls" => Trace::Calls,
+                    "nothing" => Trace::Nothing,
+                    _ => return None,
+                }
+            }
             Key::StoreQuota(vm) => {
                 let bytes = u32::try_from(parse_number(value)?).ok()?;
                 self.store_quota[vm.index()] = (bytes <= STORE_BYTES).then_some(bytes)?;
@@ -205,6 +224,7 @@ enum Key {
     Controller,
     ConfirmUnmaps,
     StoreCheck,
+    Trace,
     StoreQuota(VmIndex),
     Vcpus(VmIndex),
     Command(VmIndex),
@@ -221,6 +241,7 @@ impl Key {
             "controller" => Self::Controller,
             "confirm_unmaps" => Self::ConfirmUnmaps,
             "store_check" => Self::StoreCheck,
+            "trace" => Self::Trace,
             _ => of_vm("store_quota_vm")
                 .map(Self::StoreQuota)
                 .or_else(|| of_vm("vcpus_vm").map(Self::Vcpus))
@@ -238,6 +259,7 @@ impl Key {
             Self::Controller => 4,
             Self::ConfirmUnmaps => 5,
             Self::StoreCheck => 6,
+            Self::Trace => 7,
             Self::StoreQuota(vm) => 8 + vm.index(),
             Self::Vcpus(vm) => 8 + VM_COUNT + vm.index(),
             Self::Command(vm) => 8 + 2 * VM_COUNT + vm.index(),

@@ -6,13 +6,14 @@ pub(crate) mod lives;
 pub(crate) mod memory;
 pub(crate) mod partition;
 pub(crate) mod state;
+pub(crate) mod trace;
 
 #[cfg(test)]
 mod tests;
 
 use crate::arch::uart::say;
 use crate::arch::{boot as entry, gic, phys, smc, vcpu};
-use causeway_monitor::config::BootConfig;
+use causeway_monitor::config::{BootConfig, Trace};
 use causeway_monitor::layout::{FRONTEND, MAX_CORES, MEDIUM, VmIndex};
 use core::sync::atomic::{AtomicBool, Ordering};
 use spin::{Mutex, MutexGuard};
@@ -27,6 +28,9 @@ pub(crate) fn boot() -> ! {
     say!("CONFIG cores={} disk_bytes={} commands={}", config.cores, disk.len_bytes, commands.len());
     if disk.len_bytes == 0 {
         say!("no disk medium is configured: the transfer job will report it");
+    }
+    if config.trace == Trace::Calls {
+        trace::begin();
     }
     state::build_stage2(&config);
     memory::MEMORY.lock().configure(&config);

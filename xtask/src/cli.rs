@@ -3,7 +3,7 @@
 mod tools;
 
 pub(crate) use tools::{
-    BenchArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs,
+    BenchArgs, DecodeArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs,
     ManifestsArgs, MutantsArgs, PowercutArgs, TraceabilityArgs, VerifyArgs,
 };
 
@@ -58,6 +58,8 @@ pub(crate) enum Action {
     Ledger(LedgerArgs),
     /// Write abi/include/causeway.h, the service interface for C, from the Rust definitions
     Header(HeaderArgs),
+    /// Print the calls that `run --trace` recorded as a reader of the specification would
+    Decode(DecodeArgs),
     /// Write every manifest from the platforms' descriptions
     Manifests(ManifestsArgs),
     /// Write the generated parts of the documents, and look for broken links
@@ -163,7 +165,7 @@ pub(crate) struct RunArgs {
     /// Write a report (not available yet)
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Write a trace (not available yet)
+    /// Record each call that the monitor saw; `cargo xtask decode FILE` prints them
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
     #[command(flatten)]

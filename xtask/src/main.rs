@@ -29,6 +29,7 @@ mod space;
 mod suite;
 mod tail;
 mod tfa;
+mod trace;
 mod traceability;
 mod tree;
 mod verdict;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Action::Bench(args) => finish(bench::bench(&args, consent(args.set_up.yes))),
         Action::Header(args) => finish(header::header(args)),
         Action::Manifests(args) => finish(manifests::manifests(args)),
+        Action::Decode(args) => finish(trace::decode(&args)),
         Action::Docs(args) => finish(docs::docs(args)),
         Action::Traceability(args) => finish(traceability::traceability(&args)),
         Action::Fuzz(args) => finish(fuzz::fuzz(&args)),

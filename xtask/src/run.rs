@@ -13,13 +13,14 @@ use crate::image::{self, Variant};
 use crate::lines::{Line, Source};
 use crate::outcome::{Stop, files};
 use crate::setup::{self, Consent, qemu};
+use crate::trace::Trace;
 use crate::verdict::{self, Broken, Figures, Report, Transfer};
 use crate::{json, paths, say, space};
 use causeway_guests::cmdline::CommandLine;
 use causeway_guests::jobs::{FIGURES, Flash, Job, TRANSFER};
 use demo::Results;
 use result::RunResult;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SHOWN_LINES: u32 = 200;
@@ -85,9 +86,14 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
         smp: args.smp,
         limit: Duration::from_secs(args.timeout),
         disk: disk.as_ref(),
+        traced: args.trace.is_some(),
     };
     let mut shown = 0;
     let mut ran = plan.boot(&dir, &mut |line| show(line, &mut shown))?;
+    if let Some(file) = &args.trace {
+        say::progress(&format!("{} calls are in {}", ran.trace.records.len(), file.display()));
+        ran.trace.write(file, job.name)?;
+    }
     result.tell_transfer(&ran.transfer, ran.wall);
     result.tell_results(ran.results);
     if job.name == TRANSFER.name && ran.broken.is_empty() {
@@ -119,16 +125,27 @@ fn count(dir: &Path, limit: Duration) -> Result<Ran, Stop> {
         smp: 1,
         limit,
         disk: Some(&disk),
+        traced: false,
     };
     plan.boot(dir, &mut |_| ())
 }
 
 fn check_options(args: &RunArgs) -> Result<&'static Job, Stop> {
     let job = demo::job(&args.demo)?;
-    for (name, file) in [("--report", &args.report), ("--trace", &args.trace)] {
-        if file.is_some() {
-            return Err(Stop::usage(format!("{name}: not available yet")).mend("leave it out"));
+    if args.report.is_some() {
+        return Err(Stop::usage("--report: not available yet").mend("leave it out"));
+    }
+    if let Some(trace) = &args.trace {
+        let others = [("--disk", &args.disk), ("--json", &args.json)];
+        let same = |file: &&PathBuf| **file == *trace || paths::is_same_file(file, trace);
+        if let Some((name, _)) =
+            others.iter().find(|(_, file)| file.as_ref().is_some_and(|f| same(&f)))
+        {
+            return Err(Stop::usage(format!("--trace and {name} name the same file"))
+                .mend("name another file"));
         }
+        // A file that cannot be written is told before the work.
+        files::write(trace, "").map_err(|stop| Stop::usage(format!("--trace: {}", stop.reason)))?;
     }
     if args.disk.is_some() && !job.needs_disk {
         let why = format!("--disk: the demo {} uses no disk image", args.demo);
@@ -145,7 +162,9 @@ fn check_options(args: &RunArgs) -> Result<&'static Job, Stop> {
 fn show(text: &str, shown: &mut u32) {
     let line = Line::normal(text);
     let talk = match line.source {
-        Source::Vm(_) | Source::Monitor => line.fields("RESULT").is_none(),
+        Source::Vm(_) | Source::Monitor => {
+            line.fields("RESULT").is_none() && line.fields("TRACE").is_none()
+        }
         Source::Partition | Source::Firmware => false,
     };
     if talk && *shown <= SHOWN_LINES {
@@ -193,6 +212,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) limit: Duration,
     /// The disk, where the job needs one.
     pub(crate) disk: Option<&'a Disk>,
+    /// Whether each call is printed.
+    pub(crate) traced: bool,
 }
 
 /// What came of it.
@@ -205,6 +226,8 @@ pub(crate) struct Ran {
     pub(crate) figures: Option<Figures>,
     /// All that the RESULT lines say.
     pub(crate) results: Results,
+    /// Each call, if it was traced.
+    pub(crate) trace: Trace,
     /// QEMU's run time.
     pub(crate) wall: Duration,
 }
@@ -242,7 +265,8 @@ impl Plan<'_> {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Ran, Stop> {
         files::make_dir(dir)?;
-        let config = Config::of(self.job, self.smp, self.disk.map_or(0, |disk| disk.bytes));
+        let disk_bytes = self.disk.map_or(0, |disk| disk.bytes);
+        let config = Config { traced: self.traced, ..Config::of(self.job, self.smp, disk_bytes) };
         let machine = Machine {
             program: qemu::program(),
             flash: flash.to_path_buf(),
@@ -276,7 +300,8 @@ impl Plan<'_> {
                 None => broken.push(Broken::Unsaid("a figure")),
             }
         }
-        Ok(Ran { broken, transfer, figures, results: demo::results(&logs), wall: logs.wall })
+        let (results, trace) = (demo::results(&logs), Trace::of(&logs.normal));
+        Ok(Ran { broken, transfer, figures, results, trace, wall: logs.wall })
     }
 
     fn counts(&self) -> Counts {

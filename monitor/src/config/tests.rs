@@ -54,13 +54,15 @@ fn what_tests_switch_is_read_and_is_off_by_default() {
     let none = BootConfig::default();
     assert_eq!((none.controller, none.confirm), (FRONTEND, Confirm::Always));
     assert_eq!((none.store_check, none.vcpus), (StoreCheck::Quota, [1; VM_COUNT]));
+    assert_eq!(none.trace, Trace::Nothing);
     assert_eq!(none.store_quota, STORE_QUOTA);
-    let text = "causeway-boot 1\nend=vm3\ncontroller=3\nconfirm_unmaps=never\nstore_check=spmc\n\
+    let text = "causeway-boot 1\nend=vm3\ncontroller=3\nconfirm_unmaps=never\nstore_check=spmc\ntrace=calls\n\
         store_quota_vm1=65536\nstore_quota_vm2=0\nstore_quota_vm3=0\nvcpus_vm1=2\n";
     let config = BootConfig::parse(text.as_bytes()).unwrap().unwrap();
     let third = VmIndex::ALL[2];
     assert_eq!((config.end, config.controller), (EndRule::Vm(third), third));
     assert_eq!((config.confirm, config.store_check), (Confirm::Never, StoreCheck::Spmc));
+    assert_eq!(config.trace, Trace::Calls);
     assert_eq!((config.store_quota, config.vcpus), ([65536, 0, 0], [2, 1, 1]));
 }
 
@@ -76,4 +78,5 @@ fn quotas_never_promise_more_than_the_store_holds() {
     assert_eq!(parse("vcpus_vm1=3"), Some(ConfigError::BadValue(2)));
     assert_eq!(parse("controller=0"), Some(ConfigError::BadValue(2)));
     assert_eq!(parse("confirm_unmaps=sometimes"), Some(ConfigError::BadValue(2)));
+    assert_eq!(parse("trace=all"), Some(ConfigError::BadValue(2)));
 }

@@ -1,7 +1,7 @@
 //! Owns what one core does: its VMs in turn, their traps, its sleep. Never looks at a call's meaning.
 
 use super::dispatch::{self, Reaction};
-use super::{Ending, finish, lives, partition, state};
+use super::{Ending, finish, lives, partition, state, trace};
 use crate::arch::uart::say;
 use crate::arch::vcpu::{self, Exit, Vcpu, VirtualIrq};
 use crate::arch::{gic, smc, sysreg, timer};
@@ -296,7 +296,10 @@ impl Core {
                 if trap == Trap::Smc {
                     vcpu.skip_instruction();
                 }
-                match dispatch::call(processor, &vcpu.arguments()) {
+                let (asked, call) = (trace::ask(), vcpu.arguments());
+                let reaction = dispatch::call(processor, &call);
+                trace::of_vm(asked, processor, &call, reaction.answer());
+                match reaction {
                     Reaction::Answer(regs) => {
                         vcpu.answer(&regs);
                         Next::Resume

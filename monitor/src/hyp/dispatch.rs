@@ -30,6 +30,16 @@ pub(crate) enum Reaction {
     ProcessorOff,
 }
 
+impl Reaction {
+    /// The registers that the VM gets, if it gets any.
+    pub(crate) const fn answer(&self) -> Option<&Regs8> {
+        match self {
+            Self::Answer(regs) => Some(regs),
+            Self::Off | Self::ProcessorOff => None,
+        }
+    }
+}
+
 /// A refusal, and the layer that refused (LAST_REFUSAL tells tests).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {

@@ -2,6 +2,7 @@
 
 use super::memory::{self, MEMORY};
 use super::state::{self, COUNTERS, NOTIFY};
+use super::trace;
 use crate::arch::gic::DOORBELL_SGI;
 use crate::arch::uart::say;
 use crate::arch::{smc, timer};
@@ -36,7 +37,9 @@ pub(crate) fn spmc_id() -> EndpointId {
 
 /// Makes an FF-A call of the monitor's own.
 pub(crate) fn ffa(call: &Call) -> Result<Answer, FfaError> {
-    let regs = smc::call(&call.encode().smc8());
+    let (asked, request) = (trace::ask(), call.encode().smc8());
+    let regs = smc::call(&request);
+    trace::below(asked, &request, &regs);
     match Answer::decode(&Regs::from_smc8(regs), Version::V1_1) {
         Ok(Answer::Error(error)) => Err(error),
         Ok(answer) => Ok(answer),
@@ -88,7 +91,9 @@ pub(crate) fn carry_unchecked(processor: Processor, regs: &smc::Regs8) -> smc::R
     let is_nobody = said != MONITOR_ID && !said.is_secure() && VmIndex::from_id(said).is_none();
     let sender = if is_nobody { said } else { processor.vm.id() };
     out[1] = (regs[1] & !0xffff_0000) | u64::from(sender.get()) << 16;
+    let asked = trace::ask();
     let answer = COUNTERS.inside_partition(|| smc::call(&out));
+    trace::below(asked, &out, &answer);
     if let Ok(Answer::Error(_)) = Answer::decode(&Regs::from_smc8(answer), Version::V1_1) {
         super::dispatch::note_refusal_below(processor);
     }

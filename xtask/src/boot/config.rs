@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) command_lines: [String; 3],
     /// Further lines, as the job has them.
     pub(crate) further: &'static [&'static str],
+    /// Whether the monitor prints each call.
+    pub(crate) traced: bool,
 }
 
 impl Config {
@@ -32,6 +34,7 @@ impl Config {
             end: job.end,
             command_lines: job.command_lines.map(str::to_owned),
             further: job.config,
+            traced: false,
         }
     }
 
@@ -60,6 +63,9 @@ impl Config {
         for line in self.further {
             text.push_str(line);
             text.push('\n');
+        }
+        if self.traced {
+            text.push_str("trace=calls\n");
         }
         text.push('\0');
         if text.len() > MAX_BYTES {

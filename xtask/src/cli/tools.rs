@@ -130,6 +130,33 @@ pub(crate) struct HeaderArgs {
     pub(crate) check: bool,
 }
 
+/// Options of `decode`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask run --trace calls.jsonl && cargo xtask decode calls.jsonl\n  \
+    cargo xtask decode calls.jsonl --by vm1             what VM 1 asked\n  \
+    cargo xtask decode calls.jsonl --refused            refusals only, each with the rule that was broken\n  \
+    cargo xtask decode calls.jsonl --call OFFER         a call of the partition, or of FF-A by its name\n\n\
+    A line is: when (microseconds since the first call), how long the answer took, who called, the call with\n\
+    its fields, the answer with its fields. docs/trace.md has the file's format.")]
+pub(crate) struct DecodeArgs {
+    /// The file that `run --trace` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only calls by this caller: vm1, vm2, vm3 or monitor
+    #[arg(long, value_name = "WHO")]
+    pub(crate) by: Option<String>,
+    /// Only calls of this name (MEM_SHARE, OFFER, ...)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) call: Option<String>,
+    /// Only calls that were refused
+    #[arg(long)]
+    pub(crate) refused: bool,
+    /// Write the decoded calls as JSON, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
 /// Options of `manifests`.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(after_help = "Examples:\n  \

@@ -50,6 +50,7 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
                 continue;
             }
             let plan = Plan {
+                traced: false,
                 job,
                 variant: Variant::of(job),
                 cpu: *cpu,

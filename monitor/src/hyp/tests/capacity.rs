@@ -14,6 +14,7 @@ const ALL_TO_VM_1: BootConfig<'_> = BootConfig {
     controller: FRONTEND,
     confirm: causeway_monitor::config::Confirm::Always,
     store_check: causeway_monitor::config::StoreCheck::Quota,
+    trace: causeway_monitor::config::Trace::Nothing,
     store_quota: [64 << 10, 0, 0],
     vcpus: [1; 3],
     commands: [""; 3],
