@@ -148,7 +148,7 @@ fn a_file_that_may_not_be_read_is_told_with_its_name() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_in_plain_words() {
-    for args in [["--demo", "audio"], ["--report", "r"], ["--trace", "t"]] {
+    for args in [["--demo", "audio"], ["--report", "r"]] {
         let bench = Bench::new();
         let seen = bench.run(&["run", args[0], args[1], "--json", "out.json"]);
         assert_eq!(seen.code, Some(2));
