@@ -69,11 +69,12 @@ impl<P: Platform> Vault<P> {
         }
         let mut bytes = [0; ROOM];
         let wanted = bytes.get_mut(..usize::from(count)).ok_or(Status::BadArgument)?;
+        // What a source that is empty was asked for counts too: asking keeps it empty for others.
+        rate.take(u32::from(count));
         if let Err(error) = source.fill(wanted) {
             self.entropy_failed |= error == EntropyError::Failed;
             return Err(entropy::status(error));
         }
-        rate.take(u32::from(count));
         let [a, b, c, _] = words(&bytes);
         Ok([u64::from(count), a, b, c])
     }

@@ -4,8 +4,8 @@
 //!
 //! Cryptography: RustCrypto and ed25519-dalek. Wrapping: HKDF-SHA256 (RFC 5869) from the
 //! hardware-unique key, XChaCha20-Poly1305. Uses: HMAC-SHA256 (RFC 2104), XChaCha20-Poly1305,
-//! Ed25519 (RFC 8032). Nonces come from a counter in the store, reserved before use: none comes
-//! twice, entropy or not.
+//! Ed25519 (RFC 8032). Nonces come from a counter of the VM's own in the store, reserved before use:
+//! none comes twice, entropy or not, and none tells what other VMs do.
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +39,8 @@ const RECORD: usize = HEADER + NONCE + KEY + TAG;
 
 /// Nonces reserved in the store at once.
 const BATCH: u64 = 256;
+/// Batches that are remembered, one for a VM: of more VMs some would reserve anew more often.
+const BATCHES: usize = 8;
 
 /// The key that the hardware gives this device and nobody else. On QEMU there is none: a sector of
 /// the secure flash stands in, which is private to the secure world but can be rewritten by it.
@@ -124,20 +126,27 @@ pub struct Proof {
     pub tag: [u8; TAG],
 }
 
+/// Nonces of a VM that are reserved and not used.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    vm: u16,
+    next: u64,
+    end: u64,
+}
+
 /// The keys of all VMs.
 #[derive(Debug)]
 pub struct Keys {
     root: RootKey,
-    /// Next nonce, and the first that is not reserved. Equal after power-on.
-    next: u64,
-    reserved: u64,
+    /// The latest first. None after power-on.
+    batches: [Option<Batch>; BATCHES],
 }
 
 impl Keys {
     /// Keys under `root`.
     #[must_use]
     pub const fn new(root: RootKey) -> Self {
-        Self { root, next: 0, reserved: 0 }
+        Self { root, batches: [None; BATCHES] }
     }
 
     /// Makes a key from the generator.
@@ -392,25 +401,21 @@ impl Keys {
         key
     }
 
-    /// A nonce that nobody has had: VM id, zeros, counter. The counter is reserved durably first.
+    /// A nonce that nobody has had: VM id, zeros, the VM's counter. That is reserved durably first.
     fn nonce<F: NorFlash>(
         &mut self,
         store: &mut Store<F>,
         vm: u16,
     ) -> Result<[u8; NONCE], KeyError> {
-        if self.next == self.reserved {
-            let mut bytes = [0; 8];
-            let from = match store.get(NONCES, &mut bytes)? {
-                None => 0,
-                Some(8) => u64::from_le_bytes(bytes),
-                Some(_) => return Err(KeyError::Store(StoreError::Corrupted)),
-            };
-            let to = from.checked_add(BATCH).ok_or(KeyError::Store(StoreError::Full))?;
-            store.put(NONCES, &to.to_le_bytes())?;
-            (self.next, self.reserved) = (from, to);
-        }
-        let number = self.next;
-        self.next = number.saturating_add(1);
+        let own = |batch: &&mut Batch| batch.vm == vm && batch.next < batch.end;
+        let number = match self.batches.iter_mut().flatten().find(own) {
+            Some(batch) => {
+                let number = batch.next;
+                batch.next = number.saturating_add(1);
+                number
+            }
+            None => self.reserve(store, vm)?,
+        };
         let mut nonce = [0; NONCE];
         let parts = vm.to_le_bytes().into_iter().chain([0; 14]).chain(number.to_le_bytes());
         for (to, from) in nonce.iter_mut().zip(parts) {
@@ -418,9 +423,42 @@ impl Keys {
         }
         Ok(nonce)
     }
+
+    /// Reserves a batch, takes its first number, and remembers the others in the place of the VM's
+    /// batch that is used up, or of the oldest.
+    fn reserve<F: NorFlash>(&mut self, store: &mut Store<F>, vm: u16) -> Result<u64, KeyError> {
+        let first = match number_in(store, nonces_of(vm))? {
+            Some(number) => number,
+            // Format 1 had one counter for all.
+            None => number_in(store, SHARED_NONCES)?.unwrap_or(0),
+        };
+        let end = first.checked_add(BATCH).ok_or(KeyError::Store(StoreError::Full))?;
+        store.put(nonces_of(vm), &end.to_le_bytes())?;
+        let used_up = self.batches.iter().position(|b| b.is_none_or(|b| b.vm == vm));
+        if let Some(to_front) = self.batches.get_mut(..=used_up.unwrap_or(BATCHES - 1)) {
+            to_front.rotate_right(1);
+        }
+        if let Some(front) = self.batches.first_mut() {
+            *front = Some(Batch { vm, next: first.saturating_add(1), end });
+        }
+        Ok(first)
+    }
 }
 
-const NONCES: Name = Name { kind: Kind::Nonces, vm: 0, index: 0 };
+const SHARED_NONCES: Name = Name { kind: Kind::Nonces, vm: 0, index: 0 };
+
+const fn nonces_of(vm: u16) -> Name {
+    Name { kind: Kind::Nonces, vm, index: 1 }
+}
+
+fn number_in<F: NorFlash>(store: &mut Store<F>, name: Name) -> Result<Option<u64>, KeyError> {
+    let mut bytes = [0; 8];
+    match store.get(name, &mut bytes)? {
+        None => Ok(None),
+        Some(8) => Ok(Some(u64::from_le_bytes(bytes))),
+        Some(_) => Err(KeyError::Store(StoreError::Corrupted)),
+    }
+}
 
 const fn name(owner: Owner, slot: u32) -> Name {
     Name { kind: Kind::SealedKey, vm: owner.vm, index: slot }

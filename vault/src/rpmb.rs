@@ -11,7 +11,7 @@ mod tests;
 use crate::flash::NorFlash;
 use crate::store::{Key, Kind, Store, StoreError};
 use frame::{BLOCK, Frame, Outcome, Request};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// Blocks of 256 bytes in one VM's area: 128 KiB, the smallest that virtio can name.
 pub const BLOCKS: u16 = 512;
@@ -71,13 +71,13 @@ impl Area {
                 Some(0)
             }
             Request::ReadResult => {
+                let answer = into.first_mut()?;
                 let (of, outcome, address, counter) = self.result.take().unwrap_or((
                     Request::ReadResult,
                     Outcome::GeneralFailure,
                     0,
                     0,
                 ));
-                let answer = into.first_mut()?;
                 *answer = Frame::response(of, outcome);
                 answer.set_address(address);
                 answer.set_counter(counter);
@@ -114,13 +114,13 @@ impl Area {
 
     /// The order of the checks is that of the definitions: key, expiry, address, MAC, counter.
     fn write<F: NorFlash>(&mut self, store: &mut Store<F>, vm: u16, request: &Frame) -> Outcome {
-        let mut key = match load_key(store, vm) {
+        let key = match load_key(store, vm) {
             Ok(Some(key)) => key,
             Ok(None) => return Outcome::NoKey,
             Err(_) => return Outcome::GeneralFailure,
         };
         let proven = frame::verify(&key, core::slice::from_ref(request));
-        key.zeroize();
+        drop(key);
         let Ok(counter) = self.counter(store, vm) else {
             return Outcome::GeneralFailure;
         };
@@ -226,9 +226,8 @@ impl Area {
         if of == Request::ProgramKey {
             return;
         }
-        if let Ok(Some(mut key)) = load_key(store, vm) {
+        if let Ok(Some(key)) = load_key(store, vm) {
             frame::seal(&key, frames);
-            key.zeroize();
         }
     }
 
@@ -238,7 +237,7 @@ impl Area {
         vm: u16,
     ) -> Result<u32, Outcome> {
         match load_key(store, vm) {
-            Ok(Some(mut key)) => key.zeroize(),
+            Ok(Some(_)) => {}
             Ok(None) => return Err(Outcome::NoKey),
             Err(_) => return Err(Outcome::GeneralFailure),
         }
@@ -277,9 +276,12 @@ fn page_name(vm: u16, address: u16) -> Key {
     Key { kind: Kind::RpmbPage, vm, index: u32::from(address / PAGE_BLOCKS) }
 }
 
-fn load_key<F: NorFlash>(store: &mut Store<F>, vm: u16) -> Result<Option<[u8; 32]>, StoreError> {
-    let mut key = [0; 32];
-    match store.get(key_name(vm), &mut key)? {
+fn load_key<F: NorFlash>(
+    store: &mut Store<F>,
+    vm: u16,
+) -> Result<Option<Zeroizing<[u8; 32]>>, StoreError> {
+    let mut key = Zeroizing::new([0; 32]);
+    match store.get(key_name(vm), key.as_mut_slice())? {
         None => Ok(None),
         Some(32) => Ok(Some(key)),
         Some(_) => Err(StoreError::Corrupted),

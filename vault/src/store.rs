@@ -14,8 +14,9 @@ use sequential_storage::cache::page_pointers::ArrayPagePointers;
 use sequential_storage::cache::page_states::ArrayPageStates;
 use sequential_storage::map::{MapConfig, MapStorage};
 
-/// The format that this code writes.
-pub const FORMAT: u32 = 1;
+/// The format that this code writes. Since 2 each VM has nonces of its own: software of format 1 would
+/// use them again.
+pub const FORMAT: u32 = 2;
 
 /// Largest value in bytes: one RPMB page with its counter, and room to spare.
 pub const MAX_VALUE: usize = 4096 + 32;
@@ -42,7 +43,7 @@ pub enum Kind {
     Counter,
     /// A sealed key.
     SealedKey,
-    /// A reservation of nonces.
+    /// A reservation of a VM's nonces.
     Nonces,
 }
 

@@ -1,6 +1,9 @@
 //! Sealed keys, with the published vectors of each algorithm where a key is imported.
 
-use super::{KeyError, Keys, NONCES, Owner, Proof, RootKey, SLOTS_PER_VM, Use, name};
+use super::{
+    BATCH, BATCHES, KeyError, Keys, Owner, Proof, RootKey, SHARED_NONCES, SLOTS_PER_VM, Use, name,
+    nonces_of,
+};
 use crate::entropy::{Drbg, EntropyError, RawEntropy};
 use crate::flash::model::{Model, SECTOR};
 use crate::store::Store;
@@ -165,6 +168,53 @@ fn no_nonce_comes_twice_over_restarts_and_slots() {
         }
     }
     let mut bytes = [0; 8];
-    assert_eq!(store.get(NONCES, &mut bytes), Ok(Some(8)));
-    assert!(usize::try_from(u64::from_le_bytes(bytes)).unwrap() >= seen.len());
+    let mut reserved = 0;
+    for vm in [VM1.vm, VM2.vm] {
+        assert_eq!(store.get(nonces_of(vm), &mut bytes), Ok(Some(8)));
+        reserved += usize::try_from(u64::from_le_bytes(bytes)).unwrap();
+    }
+    assert!(reserved >= seen.len());
+}
+
+/// The number in the nonce of an encryption with `owner`'s slot 0.
+fn number(keys: &mut Keys, store: &mut Store<Model>, owner: Owner) -> u64 {
+    let proof = keys.encrypt(store, owner, 0, b"", &mut [0; 4]).unwrap();
+    u64::from_le_bytes(proof.nonce[16..].try_into().unwrap())
+}
+
+#[test]
+fn a_nonce_tells_nothing_of_what_other_vms_do() {
+    let (mut store, mut keys) = (store(), keys());
+    for owner in [VM1, VM2] {
+        keys.import(&mut store, owner, 0, Use::Aead, &[5; 32]).unwrap();
+    }
+    let first = number(&mut keys, &mut store, VM1);
+    for _ in 0..if cfg!(miri) { 2 } else { 2 * BATCH } {
+        number(&mut keys, &mut store, VM2);
+    }
+    assert_eq!(number(&mut keys, &mut store, VM1), first + 1);
+}
+
+#[test]
+fn more_vms_than_batches_reserve_anew_and_repeat_nothing() {
+    let (mut store, mut keys) = (store(), keys());
+    let vms = u16::try_from(BATCHES).unwrap() + 1;
+    let owners = (1..=vms).map(|vm| Owner { vm, ..VM1 });
+    for owner in owners.clone() {
+        keys.import(&mut store, owner, 0, Use::Aead, &[5; 32]).unwrap();
+    }
+    let mut last = 0;
+    for _ in 0..3 {
+        let numbers: Vec<u64> = owners.clone().map(|o| number(&mut keys, &mut store, o)).collect();
+        assert!(numbers.iter().all(|n| *n > last), "{numbers:?} after {last}");
+        last = *numbers.iter().max().unwrap();
+    }
+}
+
+#[test]
+fn numbers_go_on_behind_those_of_the_first_format_which_had_one_counter_for_all() {
+    let (mut store, mut keys) = (store(), keys());
+    store.put(SHARED_NONCES, &1024_u64.to_le_bytes()).unwrap();
+    keys.import(&mut store, VM1, 0, Use::Aead, &[5; 32]).unwrap();
+    assert_eq!(number(&mut keys, &mut store, VM1), 1025, "the import took the first");
 }

@@ -251,3 +251,14 @@ fn a_power_cut_leaves_data_and_counter_together() {
         }
     }
 }
+
+#[test]
+fn a_result_that_found_no_room_is_there_at_the_next_request() {
+    let mut host = Host::new();
+    let mut frame = Frame::new_request(Request::ProgramKey);
+    frame.set_key_mac(&KEY);
+    assert!(host.ask(&frame, 0).unwrap().is_empty());
+    assert_eq!(host.ask(&Frame::new_request(Request::ReadResult), 0), None);
+    let result = host.result();
+    assert_eq!((result.type_code(), result.result()), (0x100, Outcome::Ok.code()));
+}
