@@ -247,7 +247,9 @@ impl<P: Platform> Partition<P> {
             self.devices_turn();
         }
         *restart |= self.take_restart();
-        let at_once = self.devices.is_busy().then(|| self.platform.now());
+        // One VM to restart is told at a time.
+        let busy = self.devices.is_busy() || self.has_restart();
+        let at_once = busy.then(|| self.platform.now());
         for next in [at_once.or(self.bus.deadline()), self.watch_deadline()].into_iter().flatten() {
             *deadline = if *deadline == 0 { next } else { next.min(*deadline) };
         }

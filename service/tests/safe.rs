@@ -533,6 +533,37 @@ fn the_watchdog_of_a_vm_that_is_dying_fires_no_more() {
     assert!(platform.say_destroyed(1) && platform.restarts_asked().is_empty());
 }
 
+#[test]
+fn of_vms_that_are_to_be_restarted_together_none_waits_for_another_doorbell() {
+    let mut policy = causeway_fake_spmc::platform::standard_policy(3, PAGES);
+    for vm in 1..=3 {
+        policy.set_services(EndpointId::from_raw(vm), ALL).unwrap();
+    }
+    let setup = Setup { vm_pages: PAGES, policy: Some(policy), ..Setup::new(Personality::EL3) };
+    let platform = Platform::boot(&setup);
+    for vm in 1..=3 {
+        start(&Guest::new(&platform, vm, PAGES), 100, 0).unwrap();
+    }
+    platform.machine().pass(200);
+    platform.interrupts_unseen();
+    for (vm, more) in [(1, true), (2, true), (3, false)] {
+        let [_, _, word, deadline] = platform.hypervisor(Call::HypPoll).unwrap().results;
+        assert_eq!(word & 0xffff_ffff_0001_0000, vm << 32 | 1 << 16);
+        let now = platform.machine().now();
+        assert_eq!(deadline != 0 && deadline <= now, more, "VM {vm}: {deadline} at {now}");
+    }
+}
+
+#[test]
+fn a_vm_that_arms_its_watchdog_again_and_again_rings_nobody() {
+    let (platform, [one, _]) = boot();
+    for _ in 0..20 {
+        start(&one, 5000, 0).unwrap();
+        start(&one, 50, 0).unwrap();
+        assert!(!platform.take_bell(1), "the secure timer looks at the deadline");
+    }
+}
+
 // ---- the ledger
 
 #[test]

@@ -54,8 +54,9 @@ impl<P: Platform> Partition<P> {
         vault.set_watch();
         let earlier = vault.watch_at < before;
         self.unsettle_alarm();
-        if earlier {
-            // The hypervisor learns of an earlier deadline when it polls, and it polls when it is rung.
+        if earlier && self.platform.alarm_intid().is_none() {
+            // Without a timer of ours the hypervisor has to look. It learns of an earlier deadline when
+            // it polls, and it polls when it is rung.
             self.ring_bell(EndpointId::from_raw(who.vm));
         }
         Ok([0; 4])
@@ -133,6 +134,11 @@ impl<P: Platform> Partition<P> {
             }
             Action::ResetSystem => self.platform.reset(),
         }
+    }
+
+    /// Whether the hypervisor has to hear of a VM to restart.
+    pub(crate) const fn has_restart(&self) -> bool {
+        self.vault.restarts != 0
     }
 
     /// Tells the polling hypervisor of a VM to restart, once: bit 16 and bits 47:32 of the word that
