@@ -86,7 +86,7 @@ impl BusGlue {
             }
         }
         for link in policy.links() {
-            if link.backend.is_none() && !devices.add(platform, &link) {
+            if link.backend.is_none() && !devices.add(platform, policy, &link) {
                 continue;
             }
             let added = self.bus.add_link(LinkPolicy {

@@ -6,15 +6,19 @@ use crate::entropy::ForDevice;
 use crate::lines::{LINE_BYTES, Said, Text};
 use crate::partition::Partition;
 use crate::platform::{Log, Parts, Platform, Window, log};
+use crate::rpmb::Memory;
+use crate::safe::Tenant;
 use crate::sizes::{LOCAL_AREAS, LOCAL_DEVICES, LOCAL_QUEUES};
 use causeway_ffa::{EndpointId, MemHandle};
 use causeway_memshare::GrantId;
+use causeway_memshare::Policy;
 use causeway_memshare::policy::Link;
 use causeway_vault::entropy::{EntropyError, Random};
 use causeway_virtio::bus::Event;
 use causeway_virtio::device::block::{Block, Medium, MediumError};
 use causeway_virtio::device::console::{Console, LineBuffer, Size, Terminal};
 use causeway_virtio::device::rng::Rng;
+use causeway_virtio::device::rpmb::Rpmb;
 use causeway_virtio::device::{AnyDevice, Host, News, Progress, Taken};
 use causeway_virtio::fifo::FifoMemory;
 use causeway_virtio::mem::{Access, AreaMap, MemError};
@@ -88,8 +92,12 @@ impl<L: Log> Terminal for Screen<L> {
     }
 }
 
-type Device<P> =
-    AnyDevice<ForDevice<<P as Parts>::Entropy>, Screen<<P as Parts>::Console>, <P as Parts>::Disk>;
+type Device<P> = AnyDevice<
+    ForDevice<<P as Parts>::Entropy>,
+    Screen<<P as Parts>::Console>,
+    <P as Parts>::Disk,
+    Memory<P>,
+>;
 
 /// An area that a driver gave to the partition's devices.
 #[derive(Clone, Copy)]
@@ -126,8 +134,8 @@ impl<P: Platform> Devices<P> {
     }
 
     /// Makes the device of a link; false if the platform has none such, which is then not offered.
-    pub(crate) fn add(&mut self, platform: &mut P, link: &Link) -> bool {
-        let Some(model) = make::<P>(platform, link) else { return false };
+    pub(crate) fn add(&mut self, platform: &mut P, policy: &Policy, link: &Link) -> bool {
+        let Some(model) = make::<P>(platform, policy, link) else { return false };
         let added = self.host.add(link.driver, link.backend_device, model);
         if added.is_err() {
             log!(*platform, "devices: no room for another of {}", link.driver);
@@ -158,7 +166,7 @@ impl<P: Platform> Devices<P> {
 }
 
 /// The device that a link without a backend names, by its kind.
-fn make<P: Platform>(platform: &mut P, link: &Link) -> Option<Device<P>> {
+fn make<P: Platform>(platform: &mut P, policy: &Policy, link: &Link) -> Option<Device<P>> {
     let kind = u32::from(link.backend_device);
     if kind == DeviceId::ENTROPY.get() {
         Some(AnyDevice::Rng(Rng::new(ForDevice(platform.entropy()?))))
@@ -172,6 +180,9 @@ fn make<P: Platform>(platform: &mut P, link: &Link) -> Option<Device<P>> {
             *last = u8::try_from(link.driver.get()).map_or(b'?', |vm| b'0'.saturating_add(vm));
         }
         Some(AnyDevice::Block(Block::new(platform.disk(link.driver)?, id)))
+    } else if kind == DeviceId::RPMB.get() {
+        let tenant = Tenant::of(policy, link.driver)?;
+        Some(AnyDevice::Rpmb(Rpmb::new(Memory::of(platform, tenant)?)))
     } else {
         log!(*platform, "devices: {} has kind {kind}, which is none of ours", link.driver);
         None
@@ -315,6 +326,7 @@ impl<P: Platform> Partition<P> {
         let progress = host.work(&reach, driver, BUDGET, |news| note(&mut told, news));
         *busy = progress == Progress::More || host.any_work().is_some();
         self.tell_news(driver, &told);
+        self.record_frames();
     }
 
     /// Serves the devices of somebody whose work was left over.

@@ -36,6 +36,7 @@ mod mapped;
 mod partition;
 pub mod platform;
 mod rate;
+mod rpmb;
 pub mod safe;
 mod sizes;
 pub mod spmc;

@@ -2,12 +2,15 @@
 //! areas and sealed keys; opened at first use, and shared by calls and devices. Never decides who may
 //! use what: policy is asked before.
 
+mod frames;
 mod keyed;
 
 pub(crate) use keyed::{KeyTask, Made};
 
 use crate::rate::Rate;
 use causeway_abi::Status;
+use causeway_ffa::EndpointId;
+use causeway_memshare::Policy;
 use causeway_memshare::policy::{MAX_VMS, Services};
 use causeway_vault::counter::{self, CounterError};
 use causeway_vault::flash::NorFlash;
@@ -59,6 +62,14 @@ pub struct Tenant {
     pub(crate) given: Services,
 }
 
+impl Tenant {
+    /// The VM as the security services know it; `None` for one that the policy does not name.
+    pub(crate) fn of(policy: &Policy, vm: EndpointId) -> Option<Self> {
+        let place = policy.vms().position(|v| v == vm)?;
+        Some(Self { place, vm: vm.get(), given: policy.services(vm) })
+    }
+}
+
 /// The safe, in a place that calls and devices share. They come under the partition's one lock, so
 /// that nobody ever waits here.
 pub struct Safe<H: SecureFlash>(SpinMutex<Contents<H>>);
@@ -81,6 +92,7 @@ impl<H: SecureFlash> Safe<H> {
             areas: [const { Area::new() }; MAX_VMS],
             writes: [Rate::NEW; MAX_VMS],
             signatures: [Rate::NEW; MAX_VMS],
+            noted: [None; frames::NOTED],
         }))
     }
 
@@ -105,6 +117,8 @@ pub(crate) struct Contents<H: SecureFlash> {
     areas: [Area; MAX_VMS],
     writes: [Rate; MAX_VMS],
     signatures: [Rate; MAX_VMS],
+    /// Frames that came through devices, for the ledger.
+    noted: [Option<frames::Noted>; frames::NOTED],
 }
 
 impl<H: SecureFlash> Contents<H> {

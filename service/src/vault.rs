@@ -95,7 +95,7 @@ impl<P: Platform> Vault<P> {
         [bits, 0, 0, 0]
     }
 
-    fn safe(&self) -> Result<P::Safe, Status> {
+    pub(crate) fn safe(&self) -> Result<P::Safe, Status> {
         self.safe.clone().ok_or(Status::NoStore)
     }
 
@@ -151,9 +151,7 @@ impl<P: Platform> Partition<P> {
 
     /// The VM as the security services know it.
     fn tenant(&self, vm: EndpointId) -> Option<Tenant> {
-        let policy = self.broker.policy();
-        let place = policy.vms().position(|v| v == vm)?;
-        Some(Tenant { place, vm: vm.get(), given: policy.services(vm) })
+        Tenant::of(self.broker.policy(), vm)
     }
 
     fn vault_result(&mut self, vm: EndpointId, call: VaultCall) -> Result<[u64; 4], Status> {

@@ -1,6 +1,9 @@
 //! Holds counters, replay-protected memory, sealed keys and watchdogs to docs/error-precedence.md, on an
 //! SPMC in this process, over a flash that only clears bits.
 
+#[path = "support/frames.rs"]
+mod frames;
+
 use causeway_abi::vault::{KeyPurpose, Keyed, KeyedText, services};
 use causeway_abi::{Call, GrantKind, GrantTerms, Permission, Status, VaultCall};
 use causeway_fake_spmc::{Guest, Personality, Platform, Refusal, Setup};
@@ -8,6 +11,7 @@ use causeway_ffa::{EndpointId, MemHandle};
 use causeway_memshare::policy::{Services, WatchdogAction, WatchdogRule};
 use causeway_service::safe::FlashState;
 use causeway_vault::flash::model::Tear;
+use frames::{KEY, frame, mac, write_frame};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
@@ -178,34 +182,6 @@ fn what_the_flash_failed_at_is_taken_off_the_rate() {
 }
 
 // ---- RPMB: frames made here from the definitions (JESD84-B51), not by the partition's code
-
-const KEY: [u8; 32] = *b"the host's own RPMB key, 32 byte";
-
-fn frame(kind: u16, fill: impl FnOnce(&mut [u8; 512])) -> [u8; 512] {
-    let mut frame = [0; 512];
-    frame[510..512].copy_from_slice(&kind.to_be_bytes());
-    fill(&mut frame);
-    frame
-}
-
-fn mac(frames: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&KEY).unwrap();
-    for frame in frames.chunks(512) {
-        mac.update(&frame[228..512]);
-    }
-    mac.finalize().into_bytes().into()
-}
-
-fn write_frame(counter: u32, address: u16, data: u8) -> [u8; 512] {
-    frame(3, |f| {
-        f[228..484].fill(data);
-        f[500..504].copy_from_slice(&counter.to_be_bytes());
-        f[504..506].copy_from_slice(&address.to_be_bytes());
-        f[506..508].copy_from_slice(&1_u16.to_be_bytes());
-        let mac = mac(&f[..]);
-        f[196..228].copy_from_slice(&mac);
-    })
-}
 
 fn rpmb(area: &Area<'_>, request: &[u8; 512], room: u16) -> Result<Vec<u8>, Refusal> {
     area.put(0, request);

@@ -100,6 +100,22 @@ impl Area {
         }
     }
 
+    /// A programming or writing that was refused before it came here: the next result read says so, and
+    /// not what an older request met.
+    pub fn refuse<F: NorFlash>(
+        &mut self,
+        store: Option<&mut Store<F>>,
+        vm: u16,
+        of: Request,
+        address: u16,
+    ) {
+        let counter = match (of, store) {
+            (Request::Write, Some(store)) => self.counter(store, vm).unwrap_or(0),
+            _ => 0,
+        };
+        self.result = Some((of, Outcome::WriteFailure, address, counter));
+    }
+
     fn program<F: NorFlash>(&self, store: &mut Store<F>, vm: u16, request: &Frame) -> Outcome {
         match load_key(store, vm) {
             // Once, and never again.

@@ -140,6 +140,7 @@ pub mod cursor;
 mod host;
 pub mod net;
 pub mod rng;
+pub mod rpmb;
 mod server;
 
 pub use any::AnyDevice;

@@ -37,7 +37,7 @@ pub(super) const ENTROPY_NONE: Job = Job {
 /// Replay-protected memory and counters.
 pub(super) const DEMO_RPMB: Job = Job {
     name: "demo_rpmb",
-    shows: "replay-protected memory and a counter on the secure flash, across a power-off: key once, writes proven and counted, replays refused",
+    shows: "replay-protected memory and a counter on the secure flash, by call and by virtio device, across a power-off: key once, writes proven and counted, replays refused",
     command_lines: ["job=rpmb", "job=rpmb", "job=rpmb"],
     tests: [
         &[
@@ -48,10 +48,15 @@ pub(super) const DEMO_RPMB: Job = Job {
             "rpmb/a_replay_is_refused",
             "rpmb/a_forged_write_is_refused",
             "rpmb/what_was_written_reads_back_authentic",
+            "rpmb/device_tells_its_limits",
+            "rpmb/what_the_device_wrote_the_call_reads",
+            "rpmb/device_refuses_a_replay",
+            "rpmb/device_reads_authentic",
+            "rpmb/device_driven_and_reset",
             "rpmb/counter_goes_up_by_one_at_each_boot",
             "rpmb/a_counter_beyond_policy_is_refused",
         ],
-        &["rpmb/vm2_has_an_area_of_its_own"],
+        &["rpmb/vm2_has_an_area_of_its_own", "rpmb/vm2_has_a_device_of_its_own"],
         &["rpmb/nothing_for_vm3"],
     ],
     flash: Flash::BootedTwice,

@@ -1,6 +1,7 @@
 //! What the secure world keeps for a VM: counters, replay-protected memory, sealed keys, a watchdog, and
 //! the workload that has its power cut. Never holds what it expects in the partition's code.
 
+mod device;
 mod frames;
 pub(super) mod keys;
 pub(super) mod powercut;

@@ -33,7 +33,7 @@ fn the_shipped_manifest_is_read_whole() {
     // Killed and restarted by VM 1 in the tests of deaths and of sealing, which it also audits.
     assert_eq!((policy.auditor(), policy.sealer()), (Some(vm(1)), Some(vm(1))));
     let local = policy.links().filter(|link| link.backend.is_none());
-    assert_eq!((policy.links().count(), local.count()), (7, 5));
+    assert_eq!((policy.links().count(), local.count()), (9, 7));
     let sources: Vec<_> = policy.interrupts().map(|rule| (rule.intid, rule.vm)).collect();
     let owned = |intid, raw| (intid, Some(vm(raw)));
     assert_eq!(sources, [owned(29, 1), owned(40, 1), owned(32, 3), owned(34, 1)]);

@@ -4,6 +4,7 @@
 use super::block::{Block, Medium};
 use super::console::{Console, Terminal};
 use super::rng::{EntropySource, Rng};
+use super::rpmb::{Protected, Rpmb};
 use super::{Applied, DeviceModel, Identity};
 use crate::mem::AreaMap;
 use crate::queue::{DeviceQueue, QueueError, QueueSize};
@@ -11,13 +12,15 @@ use crate::types::Features;
 
 /// One of the devices of this crate.
 #[derive(Debug)]
-pub enum AnyDevice<S, T, D, const SEGMENTS: usize = 18> {
+pub enum AnyDevice<S, T, D, R, const SEGMENTS: usize = 18> {
     /// Entropy.
     Rng(Rng<S>),
     /// A console.
     Console(Console<T>),
     /// A block device.
     Block(Block<D, SEGMENTS>),
+    /// Replay-protected memory.
+    Rpmb(Rpmb<R>),
 }
 
 macro_rules! of_each {
@@ -26,12 +29,13 @@ macro_rules! of_each {
             Self::Rng($device) => $call,
             Self::Console($device) => $call,
             Self::Block($device) => $call,
+            Self::Rpmb($device) => $call,
         }
     };
 }
 
-impl<S: EntropySource, T: Terminal, D: Medium, const SEGMENTS: usize> DeviceModel
-    for AnyDevice<S, T, D, SEGMENTS>
+impl<S: EntropySource, T: Terminal, D: Medium, R: Protected, const SEGMENTS: usize> DeviceModel
+    for AnyDevice<S, T, D, R, SEGMENTS>
 {
     fn identity(&self) -> Identity {
         of_each!(self, device => device.identity())

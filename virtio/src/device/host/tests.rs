@@ -8,6 +8,7 @@ use crate::device::AnyDevice;
 use crate::device::block::{Block, RamDisk};
 use crate::device::console::{Console, Echo, RECEIVE, Size, TRANSMIT, Terminal};
 use crate::device::rng::{EntropySource, NoEntropy, Rng};
+use crate::device::rpmb::{Frame, Limits, Protected};
 use crate::mem::WordArea;
 use crate::msg::{AreaAttrs, FeatureBlocks, FeatureWords, Kind, Response, SetVqueue, VqueueFlags};
 use crate::queue::{DriverQueue, QueueConfig, QueueSize, Segment};
@@ -35,7 +36,17 @@ impl Terminal for Paper {
     }
 }
 
-type Device = AnyDevice<Ones, Echo<Paper, 8>, RamDisk<1024>>;
+struct Nothing;
+
+impl Protected for Nothing {
+    fn limits(&self) -> Limits {
+        Limits { capacity: 1, max_write_blocks: 1, max_read_blocks: 1 }
+    }
+
+    fn request(&mut self, _: &Frame, _: usize, _: &mut dyn FnMut(&Frame)) {}
+}
+
+type Device = AnyDevice<Ones, Echo<Paper, 8>, RamDisk<1024>, Nothing>;
 type Devices = Host<Device, 3, 2>;
 
 const ENTROPY: u16 = 4;
