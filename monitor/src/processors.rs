@@ -1,6 +1,6 @@
-//! Owns which of a VM's processors are on; never runs one.
+//! Owns which of a VM's processors are on, and which are suspended; never runs one.
 //!
-//! Source: PSCI (DEN0022) 1.1, CPU_ON, CPU_OFF, AFFINITY_INFO.
+//! Source: PSCI (DEN0022) 1.1, CPU_ON, CPU_OFF, CPU_SUSPEND, AFFINITY_INFO.
 
 use crate::layout::{MAX_VCPUS, RAM_IPA, VmIndex};
 
@@ -27,6 +27,26 @@ impl NotOn {
     }
 }
 
+/// The power states of CPU_SUSPEND, as TF-A's platform for QEMU names them (original format: state id
+/// 15:0, 1 for power-down in bit 16, power level 25:24).
+pub const STANDBY: u64 = 1;
+/// See [`STANDBY`].
+pub const POWER_DOWN: u64 = 1 << 16 | 2;
+
+/// How a suspended processor goes on when it is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Behind its call, which succeeded.
+    Behind,
+    /// At an entry, as after CPU_ON.
+    At {
+        /// The entry, in the VM's RAM.
+        entry: u64,
+        /// Its x0.
+        context: u64,
+    },
+}
+
 /// What is left when a processor switched itself off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
@@ -40,6 +60,7 @@ pub enum Left {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Processors {
     on: [bool; MAX_VCPUS],
+    suspended: [bool; MAX_VCPUS],
     count: usize,
 }
 
@@ -49,7 +70,8 @@ impl Processors {
     pub const fn at_start(count: usize) -> Self {
         let mut on = [false; MAX_VCPUS];
         on[0] = true;
-        Self { on, count: if count < MAX_VCPUS { count } else { MAX_VCPUS } }
+        let suspended = [false; MAX_VCPUS];
+        Self { on, suspended, count: if count < MAX_VCPUS { count } else { MAX_VCPUS } }
     }
 
     /// Names the processor with this MPIDR (its affinity fields), as CPU_ON does.
@@ -75,14 +97,48 @@ impl Processors {
         if self.on[number] {
             return Err(NotOn::AlreadyOn);
         }
-        let inside = entry.checked_sub(RAM_IPA).is_some_and(|at| at < vm.ram().len_bytes);
-        if inside && entry.is_multiple_of(4) { Ok(number) } else { Err(NotOn::BadEntry) }
+        if is_entry(vm, entry) { Ok(number) } else { Err(NotOn::BadEntry) }
+    }
+
+    /// Reads CPU_SUSPEND: power state, entry, x0.
+    ///
+    /// # Errors
+    /// [`NotOn::NoSuch`] (PSCI: invalid parameters) for a power state that there is not;
+    /// [`NotOn::BadEntry`].
+    pub fn check_suspend(vm: VmIndex, [state, entry, context]: [u64; 3]) -> Result<Wake, NotOn> {
+        match state {
+            STANDBY => Ok(Wake::Behind),
+            POWER_DOWN if is_entry(vm, entry) => Ok(Wake::At { entry, context }),
+            POWER_DOWN => Err(NotOn::BadEntry),
+            _ => Err(NotOn::NoSuch),
+        }
+    }
+
+    /// A processor suspends itself, until [`Processors::wake`].
+    pub fn suspend(&mut self, number: usize) {
+        if let Some(suspended) = self.suspended.get_mut(number) {
+            *suspended = true;
+        }
+    }
+
+    /// It goes on.
+    pub fn wake(&mut self, number: usize) {
+        if let Some(suspended) = self.suspended.get_mut(number) {
+            *suspended = false;
+        }
+    }
+
+    /// Reports whether a processor is suspended.
+    #[must_use]
+    pub fn is_suspended(&self, number: usize) -> bool {
+        self.is_on(number) && self.suspended[number]
     }
 
     /// Switches a processor on that [`Processors::check_on`] named.
     pub fn turn_on(&mut self, number: usize) {
         if number < self.count {
             self.on[number] = true;
+            self.suspended[number] = false;
         }
     }
 
@@ -93,6 +149,11 @@ impl Processors {
         }
         if self.on.contains(&true) { Left::Others } else { Left::Nobody }
     }
+}
+
+fn is_entry(vm: VmIndex, entry: u64) -> bool {
+    let inside = entry.checked_sub(RAM_IPA).is_some_and(|at| at < vm.ram().len_bytes);
+    inside && entry.is_multiple_of(4)
 }
 
 #[cfg(test)]
@@ -126,6 +187,34 @@ mod tests {
             assert_eq!(two.check_on(VM, 1, entry), Err(NotOn::BadEntry), "{entry:#x}");
         }
         assert_eq!(two.check_on(VM, 1, end - 4), Ok(1));
+    }
+
+    #[test]
+    fn a_suspended_processor_stays_on_and_a_new_start_finds_it_awake() {
+        let mut all = Processors::at_start(2);
+        all.suspend(0);
+        assert!(all.is_on(0) && all.is_suspended(0) && !all.is_suspended(1));
+        all.wake(0);
+        assert!(!all.is_suspended(0));
+        all.suspend(1);
+        assert!(!all.is_suspended(1), "it is off");
+        all.turn_on(1);
+        assert!(!all.is_suspended(1));
+        all.suspend(MAX_VCPUS);
+        assert!(!all.is_suspended(MAX_VCPUS));
+    }
+
+    #[test]
+    fn power_states_that_there_are_not_and_entries_outside_ram_are_refused() {
+        let suspend = |state, entry| Processors::check_suspend(VM, [state, entry, 7]);
+        assert_eq!(suspend(STANDBY, 0), Ok(Wake::Behind));
+        let at = Wake::At { entry: RAM_IPA, context: 7 };
+        assert_eq!(suspend(POWER_DOWN, RAM_IPA), Ok(at));
+        assert_eq!(suspend(POWER_DOWN, RAM_IPA + 2), Err(NotOn::BadEntry));
+        assert_eq!(suspend(POWER_DOWN, 0), Err(NotOn::BadEntry));
+        for state in [0, 2, 1 << 16, 1 << 24 | 1, 1 << 30 | 2, u64::MAX] {
+            assert_eq!(suspend(state, RAM_IPA), Err(NotOn::NoSuch), "{state:#x}");
+        }
     }
 
     #[test]

@@ -34,6 +34,17 @@ pub(crate) fn core_off() {
     call(&[PSCI_CPU_OFF, 0, 0, 0, 0, 0, 0, 0]);
 }
 
+/// PSCI CPU_SUSPEND (SMC64), and the one power state of TF-A's platform for QEMU that it can enter: core
+/// standby. Its power-down states are listed there and not implemented.
+const PSCI_CPU_SUSPEND: u64 = 0xc400_0001;
+const STANDBY: u64 = 1;
+
+/// Suspends this core until an interrupt is pending; false if EL3 refuses.
+pub(crate) fn core_standby() -> bool {
+    let [answer, ..] = call(&[PSCI_CPU_SUSPEND, STANDBY, 0, 0, 0, 0, 0, 0]);
+    answer == 0
+}
+
 /// Reports whether a core is off.
 pub(crate) fn is_off(core: usize) -> bool {
     let mpidr = (((core / 16) << 8) | (core % 16)) as u64;

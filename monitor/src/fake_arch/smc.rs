@@ -14,6 +14,10 @@ pub(crate) fn system_off() -> ! {
 
 pub(crate) fn core_off() {}
 
+pub(crate) fn core_standby() -> bool {
+    true
+}
+
 pub(crate) fn is_off(_core: usize) -> bool {
     false
 }

@@ -8,7 +8,7 @@ use crate::arch::{gic, smc, sysreg, timer};
 use causeway_monitor::config::EndRule;
 use causeway_monitor::layout::{Processor, VM_COUNT, VmIndex};
 use causeway_monitor::lifecycle::{Order, Outcome, Phase, Progress};
-use causeway_monitor::processors::Left;
+use causeway_monitor::processors::{Left, Wake};
 use causeway_monitor::trap::{Access, Fault, Trap};
 
 /// How long a VM runs while another waits for the core.
@@ -44,6 +44,8 @@ pub(crate) struct Core {
     end_by: Option<u64>,
     /// The interrupt line that the hardware shows to the VM.
     line: VirtualIrq,
+    /// The log has told that this core is suspended.
+    standby_told: bool,
 }
 
 /// What to do after a trap.
@@ -65,6 +67,7 @@ impl Core {
             tries: [0; VM_COUNT],
             end_by: None,
             line: VirtualIrq::None,
+            standby_told: false,
         }
     }
 
@@ -178,6 +181,9 @@ impl Core {
         if !may_run(processor) {
             return false;
         }
+        if state::PROCESSORS[vm.index()].lock().is_suspended(processor.number) {
+            return state::NOTIFY.lock().is_pending(vm);
+        }
         match self.sleeping[processor.index()] {
             None => true,
             Some(until) => timer::now() >= until || state::NOTIFY.lock().is_pending(vm),
@@ -193,6 +199,7 @@ impl Core {
         let processor = ready.min_by_key(place)?;
         self.last = processor.index();
         self.sleeping[processor.index()] = None;
+        state::PROCESSORS[processor.vm.index()].lock().wake(processor.number);
         Some(processor)
     }
 
@@ -232,10 +239,41 @@ impl Core {
         smc::core_off();
     }
 
-    fn idle(&self) {
+    fn idle(&mut self) {
         timer::arm(self.next_look(IDLE_MS));
-        sysreg::wfi();
+        if !self.is_suspended() || !self.standby() {
+            sysreg::wfi();
+        }
         timer::disarm();
+    }
+
+    /// Whether all that this core would run is suspended, and something is.
+    fn is_suspended(&self) -> bool {
+        let mut all = self.own_processors().filter(|processor| may_run(*processor)).peekable();
+        let suspended = |processor: Processor| {
+            state::PROCESSORS[processor.vm.index()].lock().is_suspended(processor.number)
+        };
+        all.peek().is_some() && all.all(suspended)
+    }
+
+    /// Suspends the core itself, at EL3; an interrupt ends it, the secure world's too.
+    fn standby(&mut self) -> bool {
+        if !core::mem::replace(&mut self.standby_told, true) {
+            say!("CORE SUSPEND core={}", self.number);
+        }
+        smc::core_standby()
+    }
+
+    /// A processor suspends itself. What wakes it is its VM's interrupt, masked or not.
+    fn suspend(&mut self, processor: Processor, wake: Wake, vcpu: &mut Vcpu) -> Next {
+        match wake {
+            Wake::Behind => vcpu.answer(&[0; 8]),
+            Wake::At { entry, context } => vcpu.reset(entry, context),
+        }
+        state::PROCESSORS[processor.vm.index()].lock().suspend(processor.number);
+        self.standby_told = false;
+        say!("SUSPEND vm={} processor={}", processor.vm.id().get(), processor.number);
+        Next::Reschedule
     }
 
     /// Takes the EL1 registers of another processor off the hardware.
@@ -315,6 +353,7 @@ impl Core {
                         stop(vm);
                         Next::Reschedule
                     }
+                    Reaction::Suspend(wake) => self.suspend(processor, wake, vcpu),
                 }
             }
             Trap::Wait => {

@@ -13,6 +13,7 @@ use crate::arch::gic;
 use causeway_ffa::{Answer, EndpointId, FfaError, FuncId};
 use causeway_monitor::layout::{FRONTEND, Processor, VmIndex};
 use causeway_monitor::lifecycle::Progress;
+use causeway_monitor::processors::Wake;
 use causeway_monitor::trap::Access;
 use core::sync::atomic::Ordering;
 
@@ -28,6 +29,8 @@ pub(crate) enum Reaction {
     Off,
     /// The calling processor switched itself off.
     ProcessorOff,
+    /// The calling processor sleeps until the VM's interrupt, and goes on so.
+    Suspend(Wake),
 }
 
 impl Reaction {
@@ -73,10 +76,12 @@ pub(crate) fn call(processor: Processor, regs: &Regs8) -> Reaction {
         0x8400_0000 => one(PSCI_1_1),
         // PSCI_FEATURES: of what there is.
         0x8400_000a => match regs[1] as u32 {
-            0x8400_0000 | 0x8400_0002..=0x8400_0004 | 0x8400_0008 | 0x8400_000a => one(0),
-            0xc400_0003 | 0xc400_0004 => one(0),
+            0x8400_0000..=0x8400_0004 | 0x8400_0008 | 0x8400_000a => one(0),
+            0xc400_0001 | 0xc400_0003 | 0xc400_0004 => one(0),
             _ => one(NOT_SUPPORTED),
         },
+        0x8400_0001 => psci::cpu_suspend(vm, [1, 2, 3].map(|n| regs[n] & 0xffff_ffff)),
+        0xc400_0001 => psci::cpu_suspend(vm, [regs[1], regs[2], regs[3]]),
         0x8400_0002 => Reaction::ProcessorOff,
         0x8400_0003 => one(psci::cpu_on(vm, [1, 2, 3].map(|n| regs[n] & 0xffff_ffff))),
         0xc400_0003 => one(psci::cpu_on(vm, [regs[1], regs[2], regs[3]])),

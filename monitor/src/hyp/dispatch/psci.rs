@@ -1,10 +1,11 @@
-//! Owns a VM's switching of its own processors (PSCI CPU_ON, AFFINITY_INFO). Never touches another
-//! VM's.
+//! Owns a VM's switching of its own processors (PSCI CPU_ON, CPU_SUSPEND, AFFINITY_INFO). Never touches
+//! another VM's.
 
+use super::Reaction;
 use crate::arch::gic;
 use crate::hyp::state;
 use causeway_monitor::layout::{Processor, VmIndex};
-use causeway_monitor::processors::NotOn;
+use causeway_monitor::processors::{NotOn, Processors};
 
 /// AFFINITY_INFO: the processor is on, or off.
 const ON: u64 = 0;
@@ -34,6 +35,14 @@ pub(super) fn cpu_on(vm: VmIndex, [mpidr, entry, context]: [u64; 3]) -> u64 {
     }
     gic::kick(state::core_of(target));
     0
+}
+
+/// CPU_SUSPEND: power state, entry, x0.
+pub(super) fn cpu_suspend(vm: VmIndex, arguments: [u64; 3]) -> Reaction {
+    match Processors::check_suspend(vm, arguments) {
+        Ok(wake) => Reaction::Suspend(wake),
+        Err(refused) => Reaction::Answer([refused.code() as u64, 0, 0, 0, 0, 0, 0, 0]),
+    }
 }
 
 /// AFFINITY_INFO: of a single processor.
