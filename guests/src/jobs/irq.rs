@@ -58,7 +58,7 @@ pub(super) const FIGURES: Job = Job {
 /// Interrupts at every awkward moment.
 pub(super) const SITUATIONS: Job = Job {
     name: "irq_situations",
-    shows: "interrupts while a VM computes, in the partition, while their VM is off, of a liar, around CPU_OFF",
+    shows: "interrupts while a VM computes, in the partition, while their VM is off, of a liar, around CPU_OFF and CPU_SUSPEND",
     command_lines: ["job=irq_situations", "job=idle", "job=irq_situations"],
     tests: [
         &[
@@ -72,6 +72,8 @@ pub(super) const SITUATIONS: Job = Job {
             "irq_situations/lying_source_is_counted_and_masked",
             "irq_situations/alarm_outlives_its_core",
             "irq_situations/core_that_came_back_has_interrupts",
+            "irq_situations/suspended_processor_is_woken_by_each_interrupt",
+            "irq_situations/powered_down_processor_begins_anew_at_an_interrupt",
             "irq_situations/handler_met_no_surprise",
         ],
         &[],
@@ -80,6 +82,8 @@ pub(super) const SITUATIONS: Job = Job {
     config: &["vcpus_vm1=2"],
     monitor_lines: &[
         MonitorLine { text: "CORE OFF core=3", at_least: 1 },
+        MonitorLine { text: "CORE SUSPEND core=0", at_least: 1 },
+        MonitorLine { text: "SUSPEND vm=1 processor=1", at_least: 1 },
         MonitorLine { text: "DOWN vm=3", at_least: 2 },
     ],
     min_cores: 4,

@@ -89,19 +89,20 @@ pub(super) const DEMO_KEYS: Job = Job {
 /// Watchdogs.
 pub(super) const DEMO_WATCHDOG: Job = Job {
     name: "demo_watchdog",
-    shows: "VM 2 hangs and is restarted, though the processor that armed its watchdog is off; VM 1 hangs and the machine is reset",
+    shows: "VM 2 hangs and is restarted, though the processor that armed its watchdog is off, and then suspended; VM 1 hangs and the machine is reset",
     command_lines: ["job=watchdog", "job=watchdog", "job=idle"],
     tests: [
         &["watchdog/the_machine_was_reset", "watchdog/pings_held_it_off_and_policy_its_stop"],
-        &["watchdog/vm2_was_restarted_once"],
+        &["watchdog/vm2_was_restarted_when_off_and_when_suspended"],
         &[],
     ],
     monitor_lines: &[
         MonitorLine { text: "BOOT build=", at_least: 2 },
-        MonitorLine { text: "RESTART vm=2 asked_by=partition", at_least: 1 },
+        MonitorLine { text: "RESTART vm=2 asked_by=partition", at_least: 2 },
+        MonitorLine { text: "CORE SUSPEND core=1", at_least: 1 },
     ],
     partition_lines: &[
-        MonitorLine { text: "watchdog of VM 0x0002 fired: RestartVm", at_least: 1 },
+        MonitorLine { text: "watchdog of VM 0x0002 fired: RestartVm", at_least: 2 },
         MonitorLine { text: "watchdog of VM 0x0001 fired: ResetSystem", at_least: 1 },
     ],
     config: &["vcpus_vm2=2"],

@@ -75,6 +75,35 @@ unsafe extern "C" {
 /// PSCI AFFINITY_INFO, SMC64.
 const AFFINITY_INFO: u64 = 0xc400_0004;
 
+/// PSCI CPU_SUSPEND, SMC64, and the two power states of our monitor.
+const CPU_SUSPEND: u64 = 0xc400_0001;
+const STANDBY: u64 = 1;
+const POWER_DOWN: u64 = 0x1_0002;
+
+/// Suspends the calling processor (PSCI CPU_SUSPEND, standby) until its VM's interrupt is pending, masked
+/// or not.
+#[must_use]
+pub fn suspend_this_one() -> bool {
+    let [answer, ..] = hvc::call([CPU_SUSPEND, STANDBY, 0, 0, 0, 0, 0, 0]);
+    answer == 0
+}
+
+/// Has the second processor suspend itself in power-down until the VM's interrupt is pending, which the
+/// caller has seen to. It then begins anew, makes one call and switches itself off. Returns whether all
+/// of this came about.
+#[must_use]
+pub fn suspend_and_call_once(regs: [u64; 8], millis: u64) -> bool {
+    let page = pages::take(1);
+    for (at, value) in (page..).step_by(8).zip(regs) {
+        access::write_u64(at, value);
+    }
+    let entry = (causeway_second_call as *const ()).expose_provenance();
+    let Ok(entry) = u64::try_from(entry) else { return false };
+    // Its own call never returns: the other half of the sleep begins at the entry.
+    let first = call_once([CPU_SUSPEND, POWER_DOWN, entry, page, 0, 0, 0, 0], millis);
+    first.is_none() && access::read_u64(page + 128) == 1
+}
+
 /// Has the second processor make one call and switch itself off; returns x0-x3 of the answer. `None` if
 /// it cannot be switched on, or is not off again within `millis`.
 #[must_use]

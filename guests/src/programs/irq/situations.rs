@@ -1,10 +1,11 @@
 //! `irq_situations`: interrupts while a VM computes, while the partition runs, while their VM is off,
-//! from a device that lies, and around the switching of a core.
+//! from a device that lies, and around the switching and
+//! the suspending of a core.
 
 use super::{CLOCK, TIMER, UART, call, counts, provoke, tick, troubles, unmask};
 use crate::calls::{self, Met};
 use crate::check;
-use crate::rt::second::call_once;
+use crate::rt::second::{call_once, suspend_and_call_once, suspend_this_one};
 use crate::rt::{Boot, hvc, interrupt, signal, time};
 use causeway_abi::{Call, InfoPage, InterruptCall, SourceId, Status};
 
@@ -21,6 +22,7 @@ pub(in crate::programs) fn first(_boot: &Boot) {
     target_off();
     lying_clock();
     core_off_and_on();
+    suspended();
     let wrong = interrupt::wrong();
     check!("irq_situations/handler_met_no_surprise", wrong == 0, "{wrong}");
 }
@@ -170,6 +172,37 @@ fn core_off_and_on() {
         "irq_situations/core_that_came_back_has_interrupts",
         on && armed && came,
         "{on} {armed} {came} {}",
+        seen.events()
+    );
+}
+
+/// Both of VM 1's processors suspend themselves: one goes on behind its call, the other begins anew.
+fn suspended() {
+    let seen = interrupt::seen(TIMER);
+    seen.forget();
+    let armed = tick(2_000, 10);
+    let end = time::now_micros() + MILLIS * 1000;
+    let mut slept = true;
+    while seen.events() < 10 && time::now_micros() < end {
+        slept &= suspend_this_one();
+        interrupt::open();
+        interrupt::close();
+    }
+    check!(
+        "irq_situations/suspended_processor_is_woken_by_each_interrupt",
+        armed.is_ok() && slept && seen.events() == 10,
+        "{armed:?} {slept} {}",
+        seen.events()
+    );
+    // Masked as it is, the interrupt stays pending for the processor that sleeps.
+    let armed = tick(20_000, 1);
+    let arm = InterruptCall::Arm { source: TIMER, interval_us: 1_000, count: 5 };
+    let anew = suspend_and_call_once(calls::registers(&Call::Interrupt(arm)), MILLIS);
+    let came = interrupt::wait(MILLIS, || seen.events() == 16);
+    check!(
+        "irq_situations/powered_down_processor_begins_anew_at_an_interrupt",
+        armed.is_ok() && anew && came,
+        "{armed:?} {anew} {came} {}",
         seen.events()
     );
 }

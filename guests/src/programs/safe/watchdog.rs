@@ -1,5 +1,5 @@
-//! `demo_watchdog`: VM 2 hangs after it switched off the processor that armed its watchdog, and is
-//! restarted; VM 1 hangs, and the machine is reset. What one life learnt reaches the next in counters.
+//! `demo_watchdog`: VM 2 hangs after it switched off the processor that armed its watchdog, and again after
+//! it suspended it, and is restarted; VM 1 hangs, and the machine is reset. What one life learnt reaches the next in counters.
 
 use super::{connect, status_of, until_ready};
 use crate::rt::{Boot, pages, second, signal, time};
@@ -10,7 +10,7 @@ use causeway_client::security::Security;
 /// VM 1's counters: boots, and what was found right in the first of them.
 const BOOTS: u8 = 1;
 const RIGHT: u8 = 2;
-/// The bit that VM 2 sets in its second life: one of its data bits.
+/// The bit that VM 2 sets in its third life: one of its data bits.
 const RESTARTED: u64 = 1 << 20;
 const MILLIS: u64 = 60_000;
 
@@ -29,7 +29,7 @@ pub(in crate::programs) fn resets(_boot: &Boot) {
     say!("RESULT job=watchdog boots={boot} right={}", right.unwrap_or(0));
 }
 
-/// Waits for the word of VM 2's second life. With VM 2's death the bits that it sets are unbound, so
+/// Waits for the word of VM 2's third life. With VM 2's death the bits that it sets are unbound, so
 /// they are bound again until it comes.
 fn came_back() -> bool {
     time::wait_until(MILLIS, || {
@@ -66,7 +66,8 @@ fn note(security: Security<'_>, good: bool) {
     }
 }
 
-/// VM 2: three lives. In the first it arms its watchdog and switches off the processor that did.
+/// VM 2: four lives. In the first it arms its watchdog and switches off the processor that did, in the
+/// second it suspends it, and with it the core.
 pub(in crate::programs) fn restarts(_boot: &Boot) {
     let security = Security::of(connect());
     assert!(until_ready(security), "every core is seen");
@@ -81,12 +82,19 @@ pub(in crate::programs) fn restarts(_boot: &Boot) {
             second::switch_off_this_one();
         }
         2 => {
+            security.start_watchdog(400, 0).expect("armed");
+            say!("suspending the processor that armed the watchdog");
+            loop {
+                assert!(second::suspend_this_one(), "suspended");
+            }
+        }
+        3 => {
             // Until the reset.
             loop {
                 let _heard = signal::set(1, RESTARTED);
                 time::rest();
             }
         }
-        _ => check!("watchdog/vm2_was_restarted_once", life == 3, "{life}"),
+        _ => check!("watchdog/vm2_was_restarted_when_off_and_when_suspended", life == 4, "{life}"),
     }
 }

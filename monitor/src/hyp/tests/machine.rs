@@ -153,7 +153,9 @@ impl Vm {
     pub(super) fn raw(self, regs: &Regs8) -> Regs8 {
         match dispatch::call(Processor { vm: self.0, number: 0 }, regs) {
             Reaction::Answer(regs) => regs,
-            off @ (Reaction::Off | Reaction::ProcessorOff) => panic!("{off:?}"),
+            off @ (Reaction::Off | Reaction::ProcessorOff | Reaction::Suspend(_)) => {
+                panic!("{off:?}")
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::hyp::dispatch::{Reaction, call};
 use crate::hyp::state;
 use causeway_monitor::layout::{Processor, RAM_IPA, VmIndex};
 use causeway_monitor::lifecycle::{Outcome, Step};
+use causeway_monitor::processors::Wake;
 
 const CPU_ON: u64 = 0xc400_0003;
 const AFFINITY_INFO: u64 = 0xc400_0004;
@@ -31,6 +32,23 @@ fn a_second_processor_starts_on_a_core_of_its_own() {
         // VM 1 has one processor here.
         assert_eq!(ALL[0].raw(&on)[0], -2_i64 as u64);
         assert_eq!(call(second, &[0x8400_0002, 0, 0, 0, 0, 0, 0, 0]), Reaction::ProcessorOff);
+    });
+}
+
+#[test]
+fn a_processor_suspends_itself_in_the_two_states_that_there_are() {
+    on_el3(|| {
+        let processor = Processor { vm: ALL[2].0, number: 0 };
+        let suspend = |id, state, entry| call(processor, &[id, state, entry, 5, 0, 0, 0, 0]);
+        for id in [0x8400_0001, 0xc400_0001] {
+            assert_eq!(suspend(id, 1, 0), Reaction::Suspend(Wake::Behind));
+            let at = Wake::At { entry: RAM_IPA, context: 5 };
+            assert_eq!(suspend(id, 0x1_0002, RAM_IPA), Reaction::Suspend(at));
+            let refused = |code: i64| Reaction::Answer([code as u64, 0, 0, 0, 0, 0, 0, 0]);
+            assert_eq!(suspend(id, 7, RAM_IPA), refused(-2));
+            assert_eq!(suspend(id, 0x1_0002, 0), refused(-9));
+            assert_eq!(ALL[2].raw(&[0x8400_000a, id, 0, 0, 0, 0, 0, 0])[0], 0, "PSCI_FEATURES");
+        }
     });
 }
 
