@@ -14,7 +14,7 @@ use causeway_abi::{CallId, Permission, Reply, Status};
 use causeway_fake_spmc::{Personality, Platform, Setup, layout, range};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, FuncId, PageRange, Regs, Version, regs};
 use causeway_memshare::Policy;
-use causeway_memshare::policy::{Link, PairRule, Quota, Services};
+use causeway_memshare::policy::{Link, PairRule, Quota, Services, WatchdogAction, WatchdogRule};
 use core::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use vm::Memory;
@@ -53,7 +53,7 @@ pub(crate) struct FakeWorld {
 }
 
 /// Everybody may grant to everybody; VM 2 serves VM 1's devices 0 and 5; VM 1 reads the ledger and
-/// has the security services' entropy, RPMB and one key; VM 2 may seal.
+/// has the security services' entropy, RPMB and one key; VM 2 may seal; VM 3 has every service.
 fn policy(vm_pages: u32) -> Policy {
     let vm = EndpointId::from_raw;
     let mut policy = Policy::new()
@@ -97,6 +97,23 @@ fn policy(vm_pages: u32) -> Policy {
         ..Services::NONE
     };
     policy.set_services(vm(1), given).unwrap();
+    let watchdog = WatchdogRule {
+        action: WatchdogAction::RestartVm,
+        shortest_ms: 50,
+        longest_ms: 5000,
+        may_stop: true,
+    };
+    let all = Services {
+        uuid: [3; 16],
+        entropy_bytes_per_second: 4096,
+        counters: 2,
+        rpmb: true,
+        key_slots: 3,
+        store_writes_per_second: 20,
+        signatures_per_second: 3,
+        watchdog: Some(watchdog),
+    };
+    policy.set_services(vm(3), all).unwrap();
     policy
 }
 

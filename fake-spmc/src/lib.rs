@@ -22,6 +22,7 @@ mod spans;
 pub mod spmc;
 pub mod wires;
 
+pub use causeway_service::safe::FlashState;
 pub use guest::{Guest, Refusal};
 pub use machine::Machine;
 pub use pages::{PageModel, Violation};

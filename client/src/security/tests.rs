@@ -1,6 +1,7 @@
 //! Asks for what there is, for what there is not, and is told lies about it.
 
 mod each_failure;
+mod kept;
 
 use super::*;
 use crate::memory::Pages;
