@@ -34,6 +34,15 @@
 
 /* The most bytes that one COPY moves. */
 #define CAUSEWAY_COPY_MAX_BYTES 16384
+/* The most random bytes of one ENTROPY, in the words behind their number. */
+#define CAUSEWAY_ENTROPY_MAX_BYTES 24
+/* The longest message of a call on a key. */
+#define CAUSEWAY_KEY_MAX_BYTES 4096
+/* Bytes of a frame, a key or tag, a signature, and of nonce and tag. */
+#define CAUSEWAY_FRAME_BYTES 512
+#define CAUSEWAY_KEY_BYTES 32
+#define CAUSEWAY_SIGNATURE_BYTES 64
+#define CAUSEWAY_PROOF_BYTES 40
 
 /* The calls, by number. */
 enum causeway_call {
@@ -206,6 +215,44 @@ enum causeway_scope {
 enum causeway_half {
     CAUSEWAY_HALF_FIRST = 0x0,
     CAUSEWAY_HALF_SECOND = 0x1,
+};
+
+/* How a source goes on after an interrupt. */
+enum causeway_trigger {
+    CAUSEWAY_TRIGGER_LEVEL = 0x0,
+    CAUSEWAY_TRIGGER_EDGE = 0x1,
+};
+
+/* What a key is for. */
+enum causeway_purpose {
+    CAUSEWAY_PURPOSE_MAC = 0x1,
+    CAUSEWAY_PURPOSE_AEAD = 0x2,
+    CAUSEWAY_PURPOSE_SIGN = 0x3,
+};
+
+/* Bits of VERSION's features. */
+enum causeway_feature {
+    CAUSEWAY_FEATURE_G_R_A_N_T_S__T_O__V_M_S = 0x1,
+    CAUSEWAY_FEATURE_L_O_C_A_L__A_R_E_A_S = 0x2,
+    CAUSEWAY_FEATURE_H_Y_P_E_R_V_I_S_O_R = 0x4,
+    CAUSEWAY_FEATURE_D_O_N_A_T_E = 0x8,
+    CAUSEWAY_FEATURE_J_O_I_N_S = 0x10,
+    CAUSEWAY_FEATURE_I_N_T_E_R_R_U_P_T_S = 0x20,
+    CAUSEWAY_FEATURE_E_N_T_R_O_P_Y = 0x40,
+    CAUSEWAY_FEATURE_C_O_U_N_T_E_R_S = 0x80,
+    CAUSEWAY_FEATURE_R_P_M_B = 0x100,
+    CAUSEWAY_FEATURE_K_E_Y_S = 0x200,
+    CAUSEWAY_FEATURE_W_A_T_C_H_D_O_G = 0x400,
+};
+
+/* Bits of VAULT_STATE's services. */
+enum causeway_service {
+    CAUSEWAY_SERVICE_E_N_T_R_O_P_Y = 0x1,
+    CAUSEWAY_SERVICE_C_O_U_N_T_E_R_S = 0x2,
+    CAUSEWAY_SERVICE_R_P_M_B = 0x4,
+    CAUSEWAY_SERVICE_K_E_Y_S = 0x8,
+    CAUSEWAY_SERVICE_W_A_T_C_H_D_O_G = 0x10,
+    CAUSEWAY_SERVICE_F_L_A_S_H__R_E_A_D_Y = 0x100,
 };
 
 /* The payload of a direct message: x3-x7. */

@@ -196,18 +196,29 @@ pub enum VaultCall {
 
 /// Bits of what VAULT_STATE returns in x4.
 pub mod services {
-    /// ENTROPY: policy allows it, and the processor has a source that has not failed.
-    pub const ENTROPY: u64 = 1 << 0;
-    /// Counters: policy gives some, and there is a store.
-    pub const COUNTERS: u64 = 1 << 1;
-    /// RPMB: policy allows it, and there is a store.
-    pub const RPMB: u64 = 1 << 2;
-    /// Keys: policy gives slots, and there is a store and a hardware-unique key.
-    pub const KEYS: u64 = 1 << 3;
-    /// Watchdog: policy allows it.
-    pub const WATCHDOG: u64 = 1 << 4;
-    /// The flash may be written: every core of the machine has been seen.
-    pub const FLASH_READY: u64 = 1 << 8;
+    macro_rules! services {
+        ($($(#[$doc:meta])* $name:ident = $bit:literal;)+) => {
+            $($(#[$doc])* pub const $name: u64 = 1 << $bit;)+
+
+            /// Every bit with its name, in order.
+            pub const ALL: &[(&str, u64)] = &[$((stringify!($name), $name),)+];
+        };
+    }
+
+    services! {
+        /// ENTROPY: policy allows it, and the processor has a source that has not failed.
+        ENTROPY = 0;
+        /// Counters: policy gives some, and there is a store.
+        COUNTERS = 1;
+        /// RPMB: policy allows it, and there is a store.
+        RPMB = 2;
+        /// Keys: policy gives slots, and there is a store and a hardware-unique key.
+        KEYS = 3;
+        /// Watchdog: policy allows it.
+        WATCHDOG = 4;
+        /// The flash may be written: every core of the machine has been seen.
+        FLASH_READY = 8;
+    }
 }
 
 impl VaultCall {

@@ -9,9 +9,10 @@ use crate::cli::HeaderArgs;
 use crate::outcome::{Stop, files};
 use crate::{paths, say};
 use causeway_abi::layout::Field;
+use causeway_abi::vault::{self, KeyPurpose, services};
 use causeway_abi::{
     CallId, CopyDirection, DigestHalf, GrantKind, JoinState, LedgerScope, LifeState, Permission,
-    Status, join,
+    Status, Trigger, features, join,
 };
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -50,6 +51,12 @@ fn render() -> String {
     named(&mut out, "direction", "Which of two joined areas is read.", CopyDirection::from_code);
     named(&mut out, "scope", "Whose records of the ledger.", LedgerScope::from_code);
     named(&mut out, "half", "Which 16 bytes of a digest.", DigestHalf::from_code);
+    named(&mut out, "trigger", "How a source goes on after an interrupt.", Trigger::from_code);
+    named(&mut out, "purpose", "What a key is for.", KeyPurpose::from_code);
+    let about = "Bits of VERSION's features.";
+    values(&mut out, "feature", about, features::ALL.iter().copied());
+    let about = "Bits of VAULT_STATE's services.";
+    values(&mut out, "service", about, services::ALL.iter().copied());
     out.push_str(FRAMES);
     rules(&mut out);
     for call in CallId::ALL {
@@ -148,7 +155,24 @@ fn limits(out: &mut String) {
     put(out, format_args!("/* The peer of an offer to the partition only. */"));
     put(out, format_args!("#define CAUSEWAY_NO_PEER UINT16_C({:#x})\n", causeway_abi::NO_PEER));
     put(out, format_args!("/* The most bytes that one COPY moves. */"));
-    put(out, format_args!("#define CAUSEWAY_COPY_MAX_BYTES {}\n", join::COPY_MAX_BYTES));
+    put(out, format_args!("#define CAUSEWAY_COPY_MAX_BYTES {}", join::COPY_MAX_BYTES));
+    put(
+        out,
+        format_args!(
+            "/* The most random bytes of one ENTROPY, in the words behind their number. */"
+        ),
+    );
+    put(out, format_args!("#define CAUSEWAY_ENTROPY_MAX_BYTES {}", vault::ENTROPY_MAX_BYTES));
+    put(out, format_args!("/* The longest message of a call on a key. */"));
+    put(out, format_args!("#define CAUSEWAY_KEY_MAX_BYTES {}", vault::KEY_MAX_BYTES));
+    put(
+        out,
+        format_args!("/* Bytes of a frame, a key or tag, a signature, and of nonce and tag. */"),
+    );
+    put(out, format_args!("#define CAUSEWAY_FRAME_BYTES {}", vault::FRAME_BYTES));
+    put(out, format_args!("#define CAUSEWAY_KEY_BYTES {}", vault::KEY_BYTES));
+    put(out, format_args!("#define CAUSEWAY_SIGNATURE_BYTES {}", vault::SIGNATURE_BYTES));
+    put(out, format_args!("#define CAUSEWAY_PROOF_BYTES {}\n", vault::PROOF_BYTES));
 }
 
 /// One enumeration.

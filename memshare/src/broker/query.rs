@@ -42,6 +42,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if self.policy.interrupts().any(|rule| rule.vms().any(|vm| vm == caller)) {
             features |= features::INTERRUPTS;
         }
+        features |= self.policy.services(caller).features();
         let version = u64::from(VERSION_MAJOR) << 16 | u64::from(VERSION_MINOR);
         ok(CallId::Version, [version, features, pages, ranges])
     }

@@ -3,6 +3,7 @@
 
 use super::manifest::{cells, need, only, short};
 use super::{MAX_VMS, Policy, PolicyError};
+use causeway_abi::features;
 use causeway_ffa::EndpointId;
 use dtoolkit::fdt::FdtNode;
 use dtoolkit::{Node, Property};
@@ -65,6 +66,19 @@ impl Services {
         signatures_per_second: 0,
         watchdog: None,
     };
+
+    /// The bits of VERSION's features word ([`causeway_abi::features`]) that stand for what is given.
+    #[must_use]
+    pub const fn features(&self) -> u64 {
+        const fn bit(given: bool, bit: u64) -> u64 {
+            if given { bit } else { 0 }
+        }
+        bit(self.entropy_bytes_per_second > 0, features::ENTROPY)
+            | bit(self.counters > 0, features::COUNTERS)
+            | bit(self.rpmb, features::RPMB)
+            | bit(self.key_slots > 0, features::KEYS)
+            | bit(self.watchdog.is_some(), features::WATCHDOG)
+    }
 }
 
 impl Policy {

@@ -5,10 +5,10 @@ use crate::outcome::{Stop, files};
 use crate::paths;
 use causeway_abi::call::Callers;
 use causeway_abi::layout::Field;
-use causeway_abi::vault::{self, KeyPurpose};
+use causeway_abi::vault::{self, KeyPurpose, services};
 use causeway_abi::{
     CallId, CopyDirection, DigestHalf, GrantKind, JoinState, LedgerScope, LifeState, Permission,
-    Status, Trigger, join,
+    Status, Trigger, features, join,
 };
 use std::fmt::Debug;
 
@@ -147,6 +147,13 @@ pub(super) fn values() -> Result<String, Stop> {
     named(&mut rows, "half", DigestHalf::from_code);
     named(&mut rows, "trigger", Trigger::from_code);
     named(&mut rows, "purpose", KeyPurpose::from_code);
+    let bits = [("feature of VERSION", features::ALL), ("service of VAULT_STATE", services::ALL)];
+    for (field, all) in bits {
+        let row = |(name, bit): &(&str, u64)| {
+            vec![field.to_owned(), format!("bit {}", bit.trailing_zeros()), (*name).to_owned()]
+        };
+        rows.extend(all.iter().map(row));
+    }
     Ok(table(&["field", "value", "name"], rows))
 }
 

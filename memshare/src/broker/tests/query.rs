@@ -3,6 +3,7 @@
 use super::*;
 use crate::event::Event;
 use crate::lab::Outcome;
+use crate::policy::{Services, WatchdogAction, WatchdogRule};
 use causeway_abi::VERSION_MINOR as MINOR;
 use causeway_abi::features;
 
@@ -17,6 +18,38 @@ fn version_tells_each_caller_its_own_limits() {
         [u64::from(MINOR), features::LOCAL_AREAS | features::HYPERVISOR, 8, 8]
     );
     assert_eq!(version(&mut lab, 4), [u64::from(MINOR), features::HYPERVISOR, 0, 0]);
+}
+
+#[test]
+fn version_has_a_bit_for_each_service_that_policy_gives_the_caller() {
+    let watchdog = WatchdogRule {
+        action: WatchdogAction::RestartVm,
+        shortest_ms: 1,
+        longest_ms: 2,
+        may_stop: true,
+    };
+    let none = Services::NONE;
+    let one_each = [
+        (Services { entropy_bytes_per_second: 1, ..none }, features::ENTROPY),
+        (Services { counters: 1, ..none }, features::COUNTERS),
+        (Services { rpmb: true, ..none }, features::RPMB),
+        (Services { key_slots: 1, ..none }, features::KEYS),
+        (Services { watchdog: Some(watchdog), ..none }, features::WATCHDOG),
+        (none, 0),
+    ];
+    for (given, bit) in one_each {
+        assert_eq!(given.features(), bit);
+    }
+    let (all, mut policy) = (Services { counters: 1, rpmb: true, ..none }, policy());
+    policy.set_services(EndpointId::from_raw(1), all).unwrap();
+    let mut lab = Small::new(&policy);
+    let services = |lab: &mut Small, caller| {
+        lab.granted(caller, Call::Version { minor: 3 })[1] & !(features::ENTROPY - 1)
+    };
+    assert_eq!(services(&mut lab, 1), features::COUNTERS | features::RPMB);
+    assert_eq!(services(&mut lab, 2), 0, "another's are not told");
+    let bits: Vec<u64> = features::ALL.iter().map(|(_, bit)| *bit).collect();
+    assert!(bits.is_sorted_by(|a, b| a < b) && bits.iter().all(|bit| bit.is_power_of_two()));
 }
 
 #[test]
