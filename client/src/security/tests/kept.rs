@@ -84,7 +84,7 @@ fn a_key_does_what_it_is_for_and_is_deleted() {
     assert_eq!(area.sign(2, b"one"), refused(CallId::KeySign, Status::QuotaRate));
     world.platform().pass(1001);
     assert_eq!(area.sign(2, b"one"), refused(CallId::KeySign, Status::SlotEmpty));
-    area.close(&crate::testing::FakeWait::idle(), Bound::NONE).unwrap();
+    area.close(&FakeWait::idle(), Bound::NONE).unwrap();
 }
 
 #[test]
