@@ -54,9 +54,10 @@ fn render() -> String {
     named(&mut out, "trigger", "How a source goes on after an interrupt.", Trigger::from_code);
     named(&mut out, "purpose", "What a key is for.", KeyPurpose::from_code);
     let about = "Bits of VERSION's features.";
-    values(&mut out, "feature", about, features::ALL.iter().copied());
+    let lower = |(name, bit): &(&str, u64)| (name.to_lowercase(), *bit);
+    values(&mut out, "feature", about, features::ALL.iter().map(lower));
     let about = "Bits of VAULT_STATE's services.";
-    values(&mut out, "service", about, services::ALL.iter().copied());
+    values(&mut out, "service", about, services::ALL.iter().map(lower));
     out.push_str(FRAMES);
     rules(&mut out);
     for call in CallId::ALL {
