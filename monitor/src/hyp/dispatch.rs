@@ -38,7 +38,7 @@ impl Reaction {
     pub(crate) const fn answer(&self) -> Option<&Regs8> {
         match self {
             Self::Answer(regs) => Some(regs),
-            Self::Off | Self::ProcessorOff => None,
+            Self::Off | Self::ProcessorOff | Self::Suspend(_) => None,
         }
     }
 }

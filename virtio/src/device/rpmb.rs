@@ -4,6 +4,33 @@
 //! A chain holds request frames of 512 bytes in its readable buffers, and room for answer frames in its
 //! writable ones. Programming and writing have no answer: a driver puts the frame that reads the result
 //! behind them, into the same chain or a later one.
+//!
+//! ```
+//! use causeway_virtio::device::DeviceModel;
+//! use causeway_virtio::device::rpmb::{FRAME_BYTES, Frame, Limits, Protected, Rpmb};
+//!
+//! /// A memory that refuses everything: result 1 (general failure) of a result read.
+//! struct Nothing;
+//!
+//! impl Protected for Nothing {
+//!     fn limits(&self) -> Limits {
+//!         Limits { capacity: 1, max_write_blocks: 1, max_read_blocks: 16 }
+//!     }
+//!
+//!     fn request(&mut self, _: &Frame, room: usize, answer: &mut dyn FnMut(&Frame)) {
+//!         let mut frame = [0; FRAME_BYTES];
+//!         (frame[509], frame[510]) = (1, 5);
+//!         if room > 0 {
+//!             answer(&frame);
+//!         }
+//!     }
+//! }
+//!
+//! let device = Rpmb::new(Nothing);
+//! let mut config = [0; 3];
+//! device.read_config(0, &mut config);
+//! assert_eq!((device.identity().device.get(), config), (28, [1, 1, 16]));
+//! ```
 
 use super::{Cursor, DeviceModel, Identity};
 use crate::mem::{AreaMap, MemError};
