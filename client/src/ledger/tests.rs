@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Party;
-use crate::testing::{FakeWait, FakeWorld};
+use crate::testing::{FakeWait, FakeWorld, Fault};
 use std::sync::{Arc, Mutex};
 
 /// What LEDGER_HEAD says while so many records wait; 32 fewer each time.
@@ -106,4 +106,42 @@ fn a_page_longer_than_a_page_is_refused() {
     falsified(&world, 0, vec![(96, 5); 5000]);
     let endless = reader.dump(LedgerScope::Own, |_| ());
     assert_eq!(endless, Err(Error::partition(Rule::EndlessList)));
+}
+
+/// A reader's life: its area, a dump, and the area back.
+fn life(world: &FakeWorld) -> Result<(), Error> {
+    let conduit = world.vm(1);
+    let opened = Connection::open(&conduit, world.mailbox(1));
+    let connection = opened.map_err(|failed| failed.error)?;
+    let lived = read(world, &connection);
+    world.stop_failing();
+    assert_eq!(connection.sweep(), 0);
+    lived
+}
+
+fn read(world: &FakeWorld, connection: &Connection<'_>) -> Result<(), Error> {
+    let reader = Reader::open(connection, world.pages(1, 1)).map_err(|failed| failed.error)?;
+    reader.dump(LedgerScope::All, |_| ())?;
+    let pages =
+        reader.close(&FakeWait::idle(), Bound::millis(30)).map_err(|failed| failed.error)?;
+    assert_eq!(pages.page_count(), 1);
+    Ok(())
+}
+
+#[test]
+fn whichever_call_of_a_readers_life_fails_nothing_stays_behind() {
+    let world = FakeWorld::new();
+    assert_eq!(life(&world), Ok(()));
+    world.assert_clean("nothing failed");
+    let calls = world.calls();
+    let mut failures = 0;
+    for fault in [Fault::Refused, Fault::LostAnswer, Fault::Garbage] {
+        for skip in 0..calls {
+            let world = FakeWorld::new();
+            world.fail_after(skip, fault);
+            failures += usize::from(life(&world).is_err());
+            world.assert_clean(&format!("{fault:?} at call {skip} of {calls}"));
+        }
+    }
+    assert!(failures > calls, "{failures} of {calls} calls, three faults each");
 }
