@@ -10,6 +10,7 @@ use causeway_memshare::{Action, Record};
 use causeway_vault::rpmb::frame::Frame;
 use causeway_vault::rpmb::{BLOCKS, MAX_READ, MAX_WRITE};
 use causeway_virtio::device::rpmb::{self as device, Limits, Protected};
+use zeroize::Zeroizing;
 
 /// Blocks in one unit of the device's capacity, 128 KiB.
 const UNIT: u16 = 512;
@@ -46,7 +47,8 @@ impl<P: Secured> Protected for Memory<P> {
         room: usize,
         answer: &mut dyn FnMut(&device::Frame),
     ) {
-        let request = Frame(*request);
+        // It carries the key where it programs one.
+        let request = Zeroizing::new(Frame(*request));
         let mut frames = [const { Frame([0; device::FRAME_BYTES]) }; MAX_FRAMES];
         let into = frames.get_mut(..room.min(MAX_FRAMES)).unwrap_or(&mut []);
         let count = self.safe.with(|contents| contents.frame(&self.tenant, &request, into));

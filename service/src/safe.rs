@@ -93,6 +93,8 @@ impl<H: SecureFlash> Safe<H> {
             writes: [Rate::NEW; MAX_VMS],
             signatures: [Rate::NEW; MAX_VMS],
             noted: [None; frames::NOTED],
+            mounts: Rate::NEW,
+            not_mounted: Status::FlashFailed,
         }))
     }
 
@@ -109,6 +111,10 @@ enum Cost {
     Signature,
 }
 
+/// How often in a second the store is mounted at most. To mount one mends it, and reads much of the flash:
+/// where that fails, whoever asks again and again makes it wear no faster, and takes no more time.
+const MOUNTS_PER_SECOND: u32 = 8;
+
 /// What is inside.
 pub(crate) struct Contents<H: SecureFlash> {
     hardware: H,
@@ -119,6 +125,9 @@ pub(crate) struct Contents<H: SecureFlash> {
     signatures: [Rate; MAX_VMS],
     /// Frames that came through devices, for the ledger.
     noted: [Option<frames::Noted>; frames::NOTED],
+    mounts: Rate,
+    /// Why it was not mounted last.
+    not_mounted: Status,
 }
 
 impl<H: SecureFlash> Contents<H> {
@@ -145,6 +154,15 @@ impl<H: SecureFlash> Contents<H> {
             return Ok(());
         }
         self.store = None;
+        let (now, second) = self.hardware.time();
+        if !self.mounts.allows(now, second, MOUNTS_PER_SECOND, 1) {
+            return Err(self.not_mounted);
+        }
+        self.mounts.take(1);
+        self.mount().inspect_err(|status| self.not_mounted = *status)
+    }
+
+    fn mount(&mut self) -> Result<(), Status> {
         let flash = self.hardware.open().ok_or(Status::FlashFailed)?;
         let store = Store::mount(flash, self.hardware.store_range()).map_err(status_of_store)?;
         self.store = Some(store);

@@ -181,6 +181,23 @@ fn what_the_flash_failed_at_is_taken_off_the_rate() {
     assert!(up().is_ok());
 }
 
+#[test]
+fn a_flash_that_goes_on_failing_is_mounted_a_few_times_a_second_whoever_asks() {
+    let (platform, [one, two]) = boot();
+    let flash = platform.machine().flash();
+    flash.model(|model| model.cut_at(model.operations, Tear::Middle));
+    for _ in 0..100 {
+        for vm in [&one, &two] {
+            let met = ask(vm, VaultCall::CounterRead { number: 0 });
+            assert_eq!(met, refused(Status::FlashFailed));
+        }
+    }
+    assert_eq!(flash.opened(), 8);
+    flash.model(|model| model.power_on());
+    platform.pass(1001);
+    assert_eq!(ask(&one, VaultCall::CounterRead { number: 0 }), Ok([0; 4]));
+}
+
 // ---- RPMB: frames made here from the definitions (JESD84-B51), not by the partition's code
 
 fn rpmb(area: &Area<'_>, request: &[u8; 512], room: u16) -> Result<Vec<u8>, Refusal> {
