@@ -162,6 +162,9 @@ fn run(boot: &Boot, choose: fn(&str) -> Option<Program>) {
             Some(program) => {
                 signal::open();
                 program(boot);
+                if boot.line.is_set("ledger") {
+                    audit::print_at_the_end();
+                }
             }
             None => {
                 report::fail();

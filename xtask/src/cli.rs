@@ -162,7 +162,7 @@ pub(crate) struct RunArgs {
     /// Write the result as JSON, in every case, with `pass` and `reason`
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Write a report (not available yet)
+    /// Write a page for a browser: the worlds, the life of each grant, the ledger, calls and figures
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Record each call that the monitor saw; `cargo xtask decode FILE` prints them
@@ -189,12 +189,22 @@ pub(crate) enum Category {
     Qemu,
     /// flash.bin with the QEMU line that `image` prints.
     Image,
+    /// The page of `run --report` in a browser, and the trace.
+    Report,
 }
 
 impl Category {
     /// Every category, in the order in which they run.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Host, Self::Package, Self::Explore, Self::Fuzz, Self::Miri, Self::Qemu, Self::Image];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Host,
+        Self::Package,
+        Self::Explore,
+        Self::Fuzz,
+        Self::Miri,
+        Self::Qemu,
+        Self::Image,
+        Self::Report,
+    ];
 
     /// Its name on the command line and before its tests.
     pub(crate) fn name(self) -> &'static str {
@@ -206,6 +216,7 @@ impl Category {
             Self::Miri => "miri",
             Self::Qemu => "qemu",
             Self::Image => "image",
+            Self::Report => "report",
         }
     }
 }

@@ -22,6 +22,7 @@ mod paths;
 mod pool;
 mod powercut;
 mod process;
+mod report;
 mod run;
 mod say;
 mod setup;

@@ -12,7 +12,9 @@ use crate::flash_file::{self, Tells};
 use crate::image::{self, Variant};
 use crate::lines::{Line, Source};
 use crate::outcome::{Stop, files};
+use crate::report::Page;
 use crate::setup::{self, Consent, qemu};
+use crate::tfa;
 use crate::trace::Trace;
 use crate::verdict::{self, Broken, Figures, Report, Transfer};
 use crate::{json, paths, say, space};
@@ -86,7 +88,8 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
         smp: args.smp,
         limit: Duration::from_secs(args.timeout),
         disk: disk.as_ref(),
-        traced: args.trace.is_some(),
+        traced: args.trace.is_some() || args.report.is_some(),
+        audited: args.report.is_some(),
     };
     let mut shown = 0;
     let mut ran = plan.boot(&dir, &mut |line| show(line, &mut shown))?;
@@ -95,11 +98,15 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
         ran.trace.write(file, job.name)?;
     }
     result.tell_transfer(&ran.transfer, ran.wall);
-    result.tell_results(ran.results);
+    result.tell_results(std::mem::take(&mut ran.results));
     if job.name == TRANSFER.name && ran.broken.is_empty() {
         let counted = count(&dir.join("figures"), plan.limit)?;
         ran.broken = counted.broken;
         counted.figures.into_iter().for_each(|figures| result.tell_figures(figures));
+    }
+    if let Some(file) = &args.report {
+        write_report(file, args, job, &ran, result)?;
+        say::progress(&format!("the report is in {}", file.display()));
     }
     match ran.broken.first() {
         None => Ok(()),
@@ -114,6 +121,33 @@ fn attempt(args: &RunArgs, consent: Consent, result: &mut RunResult) -> Result<(
     }
 }
 
+fn write_report(
+    file: &Path,
+    args: &RunArgs,
+    job: &Job,
+    ran: &Ran,
+    result: &RunResult,
+) -> Result<(), Stop> {
+    let facts = [
+        ("machine", format!("QEMU virt, {} cores of {}", args.smp, args.cpu.name())),
+        ("emulator", qemu::check()?),
+        ("firmware", format!("TF-A {}, its EL3 SPMC", tfa::ready()?.version)),
+        ("Causeway", env!("CARGO_PKG_VERSION").to_owned()),
+        ("made", humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()),
+        ("calls traced", ran.trace.records.len().to_string()),
+    ];
+    let broken: Vec<String> = ran.broken.iter().map(ToString::to_string).collect();
+    let page = Page {
+        job: (job.name, job.shows),
+        broken: &broken,
+        facts: &facts,
+        table: &result.table(),
+        trace: &ran.trace,
+        ledger: &ran.ledger,
+    };
+    page.write(file)
+}
+
 /// The second boot: what a transfer of the built-in image takes.
 fn count(dir: &Path, limit: Duration) -> Result<Ran, Stop> {
     say::progress("booting again to count doorbells and instructions (built-in image, one core)");
@@ -126,26 +160,28 @@ fn count(dir: &Path, limit: Duration) -> Result<Ran, Stop> {
         limit,
         disk: Some(&disk),
         traced: false,
+        audited: false,
     };
     plan.boot(dir, &mut |_| ())
 }
 
 fn check_options(args: &RunArgs) -> Result<&'static Job, Stop> {
     let job = demo::job(&args.demo)?;
-    if args.report.is_some() {
-        return Err(Stop::usage("--report: not available yet").mend("leave it out"));
-    }
-    if let Some(trace) = &args.trace {
-        let others = [("--disk", &args.disk), ("--json", &args.json)];
-        let same = |file: &&PathBuf| **file == *trace || paths::is_same_file(file, trace);
-        if let Some((name, _)) =
-            others.iter().find(|(_, file)| file.as_ref().is_some_and(|f| same(&f)))
-        {
-            return Err(Stop::usage(format!("--trace and {name} name the same file"))
+    let written = [("--trace", &args.trace), ("--report", &args.report)];
+    let others = [("--disk", &args.disk), ("--json", &args.json)];
+    for (at, (option, file)) in written.iter().enumerate() {
+        let Some(file) = file else { continue };
+        let same = |other: &&PathBuf| **other == *file || paths::is_same_file(other, file);
+        let earlier = written.iter().take(at).chain(&others);
+        let taken = |(_, other): &&(&str, &Option<PathBuf>)| {
+            other.as_ref().is_some_and(|other| same(&other))
+        };
+        if let Some((name, _)) = earlier.into_iter().find(taken) {
+            return Err(Stop::usage(format!("{option} and {name} name the same file"))
                 .mend("name another file"));
         }
         // A file that cannot be written is told before the work.
-        files::write(trace, "").map_err(|stop| Stop::usage(format!("--trace: {}", stop.reason)))?;
+        files::write(file, "").map_err(|stop| Stop::usage(format!("{option}: {}", stop.reason)))?;
     }
     if args.disk.is_some() && !job.needs_disk {
         let why = format!("--disk: the demo {} uses no disk image", args.demo);
@@ -214,6 +250,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) disk: Option<&'a Disk>,
     /// Whether each call is printed.
     pub(crate) traced: bool,
+    /// Whether VM 1 prints the ledger at its end.
+    pub(crate) audited: bool,
 }
 
 /// What came of it.
@@ -228,6 +266,8 @@ pub(crate) struct Ran {
     pub(crate) results: Results,
     /// Each call, if it was traced.
     pub(crate) trace: Trace,
+    /// The dump of the ledger, if VM 1 printed it.
+    pub(crate) ledger: Vec<u8>,
     /// QEMU's run time.
     pub(crate) wall: Duration,
 }
@@ -266,7 +306,11 @@ impl Plan<'_> {
     ) -> Result<Ran, Stop> {
         files::make_dir(dir)?;
         let disk_bytes = self.disk.map_or(0, |disk| disk.bytes);
-        let config = Config { traced: self.traced, ..Config::of(self.job, self.smp, disk_bytes) };
+        let mut config = Config::of(self.job, self.smp, disk_bytes);
+        config.traced = self.traced;
+        if self.audited {
+            config.command_lines[0].push_str(" ledger=1");
+        }
         let machine = Machine {
             program: qemu::program(),
             flash: flash.to_path_buf(),
@@ -301,7 +345,8 @@ impl Plan<'_> {
             }
         }
         let (results, trace) = (demo::results(&logs), Trace::of(&logs.normal));
-        Ok(Ran { broken, transfer, figures, results, trace, wall: logs.wall })
+        let ledger = report.ledger.dump;
+        Ok(Ran { broken, transfer, figures, results, trace, ledger, wall: logs.wall })
     }
 
     fn counts(&self) -> Counts {

@@ -11,6 +11,7 @@ mod miri;
 mod package;
 mod qemu;
 mod regressions;
+mod report;
 mod room;
 mod run_command;
 mod tally;
@@ -80,6 +81,9 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
             Category::Miri => miri::run(&context, tally),
             Category::Qemu => machine.ready(consent).and_then(|()| qemu::run(&context, tally)),
             Category::Image => machine.ready(consent).and_then(|()| flash::run(&context, tally)),
+            Category::Report => {
+                machine.ready(consent).and_then(|()| report::run(&context, consent, tally))
+            }
         };
         match outcome {
             Ok(()) => {}

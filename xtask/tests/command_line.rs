@@ -148,12 +148,23 @@ fn a_file_that_may_not_be_read_is_told_with_its_name() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_in_plain_words() {
-    for args in [["--demo", "audio"], ["--report", "r"]] {
+    let bench = Bench::new();
+    let seen = bench.run(&["run", "--demo", "audio", "--json", "out.json"]);
+    assert_eq!(seen.code, Some(2));
+    assert!(seen.last.contains("not available yet"), "{}", seen.last);
+    assert_eq!(bench.json()["pass"], false);
+}
+
+#[test]
+fn two_options_that_name_one_file_are_refused_before_anything_is_written() {
+    for options in [["--trace", "--report"], ["--disk", "--report"], ["--json", "--trace"]] {
         let bench = Bench::new();
-        let seen = bench.run(&["run", args[0], args[1], "--json", "out.json"]);
-        assert_eq!(seen.code, Some(2));
-        assert!(seen.last.contains("not available yet"), "{}", seen.last);
-        assert_eq!(bench.json()["pass"], false);
+        fs::write(bench.at("f"), [7; 512]).expect("written");
+        let seen = bench.run(&["run", options[0], "f", options[1], "f"]);
+        assert_eq!(seen.code, Some(2), "{options:?}");
+        assert!(seen.last.contains("name the same file"), "{}", seen.last);
+        let kept = fs::read(bench.at("f")).expect("read");
+        assert!(options[0] != "--disk" || kept == [7; 512], "{options:?}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! Owns the reading and printing of the ledger for tests; never judges what it says.
 
 use crate::records::UNIT_BYTES;
-use crate::rt::client::take_pages;
+use crate::rt::client::{mailbox, take_pages};
 use crate::say;
 use alloc::string::String;
 use alloc::vec::Vec;
 use causeway_abi::LedgerScope;
+use causeway_client::conduit::Hvc;
 use causeway_client::ledger::{Head, Reader};
 use causeway_client::{Connection, Error};
 use core::fmt::Write as _;
@@ -55,4 +56,20 @@ pub(super) fn print(read: &Read) {
     }
     let Head { sequence, digest } = &read.head;
     say!("LEDGER_HEAD scope=all sequence={sequence} digest={}", hex(digest));
+}
+
+/// Prints the whole ledger when a job is over, for a report. It is no test: a job that left the
+/// message buffers mapped, or sealed the partition, gives none.
+pub(super) fn print_at_the_end() {
+    let printed = read_all();
+    if let Err(error) = printed {
+        say!("NOTE ledger is not printed: {error}");
+    }
+}
+
+fn read_all() -> Result<(), Error> {
+    let connection = Connection::open(&Hvc, mailbox()).map_err(|failed| failed.error)?;
+    let reader = Reader::open(&connection, take_pages(1)).map_err(|failed| failed.error)?;
+    print(&dump(&reader, LedgerScope::All)?);
+    Ok(())
 }

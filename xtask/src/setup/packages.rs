@@ -31,11 +31,13 @@ pub(crate) enum Need {
     Qemu,
     /// Counts what the libraries cost; its tests are skipped without it.
     Valgrind,
+    /// Opens the page of `run --report` in tests, which are skipped without it.
+    Browser,
 }
 
 impl Need {
     /// Every need.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::CrossCompiler,
         Self::DeviceTreeCompiler,
         Self::OpensslHeaders,
@@ -44,6 +46,7 @@ impl Need {
         Self::SourceUnpacker,
         Self::Qemu,
         Self::Valgrind,
+        Self::Browser,
     ];
 
     /// What building and booting needs now: TF-A's own needs end with its first build.
@@ -54,7 +57,7 @@ impl Need {
         let own_tree = crate::tfa::own_tree().is_some();
         let needed = |need: &Self| match need {
             Self::SourceUnpacker => !own_tree,
-            Self::Valgrind => false,
+            Self::Valgrind | Self::Browser => false,
             Self::CrossCompiler
             | Self::DeviceTreeCompiler
             | Self::OpensslHeaders
@@ -76,6 +79,7 @@ impl Need {
             Self::SourceUnpacker => "dpkg-source",
             Self::Qemu => qemu::PROGRAM,
             Self::Valgrind => "valgrind",
+            Self::Browser => "chromium",
         }
     }
 
@@ -90,6 +94,7 @@ impl Need {
             Self::SourceUnpacker => "dpkg-dev",
             Self::Qemu => "qemu-system-arm",
             Self::Valgrind => "valgrind",
+            Self::Browser => "chromium",
         }
     }
 
@@ -102,7 +107,8 @@ impl Need {
             | Self::Make
             | Self::HostCompiler
             | Self::SourceUnpacker
-            | Self::Valgrind => paths::on_path(self.what()).is_some(),
+            | Self::Valgrind
+            | Self::Browser => paths::on_path(self.what()).is_some(),
             Self::Qemu => qemu::is_there(),
         }
     }

@@ -51,6 +51,7 @@ pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> 
             }
             let plan = Plan {
                 traced: false,
+                audited: false,
                 job,
                 variant: Variant::of(job),
                 cpu: *cpu,

@@ -46,6 +46,7 @@ const fn needed_mb(part: Category) -> u64 {
         Category::Miri => 300,
         Category::Qemu => 700,
         Category::Image => 100,
+        Category::Report => 50,
     }
 }
 
@@ -56,7 +57,7 @@ const fn own_folders(part: Category) -> &'static [&'static str] {
         Category::Explore => &["walk"],
         Category::Fuzz => &["fuzz"],
         Category::Miri => &["miri"],
-        Category::Host | Category::Qemu | Category::Image => &[],
+        Category::Host | Category::Qemu | Category::Image | Category::Report => &[],
     }
 }
 
