@@ -59,6 +59,26 @@ fn a_sender_beyond_its_ration_rings_nobody_until_it_is_full_again() {
 }
 
 #[test]
+fn what_a_call_rings_by_itself_is_of_its_callers_ration() {
+    let mut lab = lab();
+    lab.now = 1000;
+    let mut rung = Vec::new();
+    for round in 0..4 {
+        lab.send(7, 1, terms(Some(2)), &[pages(0x110, 1)]);
+        lab.granted(1, offer(7, terms(Some(2))));
+        lab.events(1);
+        // What VM 1 caused is over before VM 2 calls.
+        poll(&mut lab);
+        let seen = lab.summary(2, 7);
+        lab.granted(2, Call::Accept { handle: handle(7), seen });
+        rung.push((round, poll(&mut lab).0 & 1 << 1 != 0));
+        lab.granted(1, revoke(7));
+        lab.reclaim(7).unwrap();
+    }
+    assert_eq!(rung, [(0, true), (1, true), (2, false), (3, false)]);
+}
+
+#[test]
 fn what_was_held_back_rings_with_the_next_entry_of_anybody() {
     let mut lab = lab();
     for _ in 0..3 {

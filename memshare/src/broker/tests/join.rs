@@ -257,6 +257,27 @@ fn halves_meant_for_a_dead_vm_do_not_use_up_the_pairs_share() {
 }
 
 #[test]
+fn one_half_meant_for_a_dead_vm_makes_room_for_a_new_join_and_no_more_than_one() {
+    let mut lab = lab();
+    for (area, first) in [(10, 0x180), (11, 0x190)] {
+        lab.send(area, 1, terms(None), &[pages(first, 1)]);
+        lab.granted(1, offer(area, terms(None)));
+    }
+    lab.granted(1, join(1, 2, 1));
+    lab.granted(1, join(10, 2, 2));
+    lab.refused(1, join(11, 2, 3), Status::QuotaGrants);
+    lab.destroyed(2);
+    lab.created(2);
+    lab.granted(1, join(11, 2, 3));
+    let left = [1, 2, 3].map(|number| {
+        let part = Call::Part { name: name(2, number) };
+        lab.call(1, part).status == Status::Ok
+    });
+    assert_eq!(left.iter().filter(|there| **there).count(), 2, "{left:?}");
+    assert!(left[2], "the new one is there");
+}
+
+#[test]
 fn a_sealed_partition_takes_the_joins_that_it_had_and_no_other() {
     let mut lab = joined();
     lab.granted(3, Call::Seal);
