@@ -15,7 +15,7 @@ mod seal;
 mod vm;
 
 pub use bell::RING_WINDOW_MS;
-pub use query::STATS_VM_PAGES;
+pub use query::{STATS_VM_PAGES, VERSION_CALL};
 pub use seal::{SEAL_BLOCKS, SEAL_GRANTS};
 pub use vm::DESTROY_BATCH;
 
@@ -23,7 +23,7 @@ use crate::defect::defective;
 use crate::event::{Doorbell, Event, Next, Notice, Out, RetrieveRequest, Step, VmVerdict};
 use crate::grant::{Grant, GrantId, Party};
 use crate::ledger::{Action, Record};
-use crate::policy::{MAX_JOINS, MAX_VMS, Policy, PolicyError};
+use crate::policy::{MAX_VMS, Policy, PolicyError};
 use crate::store::Store;
 use crate::table::Bits;
 use causeway_abi::{Call, CallId, Frame, InterruptCall, Reply, Status};
@@ -130,6 +130,8 @@ pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> 
     /// No grant that is releasing has an earlier deadline, and no ration is full earlier.
     expire_at: u64,
     seal: seal::Seal<GRANTS, WORDS>,
+    /// What each VM is answered to VERSION.
+    versions: [Frame; MAX_VMS],
     joins: join::Halves,
     /// Slots of the areas in them.
     joined_slots: Bits<WORDS>,
@@ -173,7 +175,8 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             poll_from: 0,
             expire_at: u64::MAX,
             seal: seal::Seal::new(),
-            joins: [None; MAX_JOINS],
+            versions: [[0; 5]; MAX_VMS],
+            joins: join::Halves::new(),
             joined_slots: Bits::new(),
             #[cfg(any(test, feature = "explore"))]
             defect: None,
@@ -200,13 +203,15 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         for (vm, _) in self.vms.iter_mut().zip(policy.vms()) {
             vm.life = Life::Assumed;
         }
+        self.make_versions();
         Ok(())
     }
 
     /// Says that the SPMC has FFA_MEM_DONATE (FFA_FEATURES told): without it donations are refused
     /// and VERSION does not announce them.
-    pub const fn spmc_donates(&mut self) {
+    pub fn spmc_donates(&mut self) {
         self.spmc_donates = true;
+        self.make_versions();
     }
 
     /// The policy in force.
@@ -228,7 +233,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
     #[inline(always)]
     pub fn step_into(&mut self, now_ticks: u64, event: Event<'_>, step: &mut Step) {
         match event {
-            Event::Frame { caller, frame } => self.frame(now_ticks, caller, &frame, step),
+            Event::Frame { caller, frame } => self.take_frame(now_ticks, caller, &frame, step),
             Event::RetrievedAsAsked(pages) => self.retrieved_as_asked(now_ticks, pages, step),
             Event::Relinquished(result) => self.relinquished(now_ticks, result, step),
             Event::VmCreated { .. }
@@ -254,9 +259,9 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         step.out.begin(now, self.sender_of_sequence());
     }
 
-    /// Nearly every event is a frame.
+    /// [`Broker::step_into`] with [`Event::Frame`], which nearly every event is: without a copy of it.
     #[inline(never)]
-    fn frame(&mut self, now: u64, caller: EndpointId, frame: &Frame, step: &mut Step) {
+    pub fn take_frame(&mut self, now: u64, caller: EndpointId, frame: &Frame, step: &mut Step) {
         let Step { out, next } = step;
         out.begin(now, None);
         self.expire(now, out);
@@ -348,7 +353,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             Caller::Vm(_) => Err(Status::NotHypervisor),
         };
         match call {
-            Call::Version { .. } => Ok(self.version(caller)),
+            Call::Version { .. } => Ok(self.version(caller, who)),
             Call::Features { call_number } => Ok(query::has_call(call_number)),
             Call::Events => Ok(self.events(vm(who)?)),
             Call::Stats { page } => hypervisor.and_then(|()| self.stats(page)),

@@ -346,7 +346,7 @@ impl Step {
     /// The notices in order.
     #[inline]
     pub fn notices(&self) -> impl Iterator<Item = &Notice> + '_ {
-        self.out.notices.get(..self.out.count).unwrap_or_default().iter().flatten()
+        self.out.notices().iter()
     }
 
     /// Whether there is any notice.
@@ -366,9 +366,15 @@ impl Step {
     /// What to do after the notices.
     #[inline]
     pub const fn next(&self) -> Next {
-        match self.next {
+        *self.as_next()
+    }
+
+    /// [`Step::next`], where it lies.
+    #[inline]
+    pub const fn as_next(&self) -> &Next {
+        match &self.next {
             Ok(next) => next,
-            Err(_) => Next::Idle,
+            Err(_) => &Next::Idle,
         }
     }
 }
@@ -380,26 +386,33 @@ impl Default for Step {
 }
 
 /// Collects the notices of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Out {
-    notices: [Option<Notice>; MAX_NOTICES],
+    /// Behind `count` there are some of earlier steps, which nobody sees.
+    notices: [Notice; MAX_NOTICES],
     count: usize,
     now: u64,
     /// The VM that caused the step, by its place in the policy.
     sender: Option<u8>,
 }
 
+/// What fills the places that were never used.
+const NO_NOTICE: Notice = Notice::RingHypervisor(Doorbell { sgi: 0, core: 0 });
+
 impl Out {
     pub(crate) const fn new() -> Self {
-        Self { notices: [None; MAX_NOTICES], count: 0, now: 0, sender: None }
+        Self { notices: [NO_NOTICE; MAX_NOTICES], count: 0, now: 0, sender: None }
     }
 
     /// Forgets the last step.
-    pub(crate) fn begin(&mut self, now: u64, sender: Option<u8>) {
-        for place in self.notices.iter_mut().take(self.count) {
-            *place = None;
-        }
+    #[inline]
+    pub(crate) const fn begin(&mut self, now: u64, sender: Option<u8>) {
         (self.count, self.now, self.sender) = (0, now, sender);
+    }
+
+    #[inline]
+    fn notices(&self) -> &[Notice] {
+        self.notices.get(..self.count).unwrap_or_default()
     }
 
     pub(crate) const fn now(&self) -> u64 {
@@ -417,8 +430,16 @@ impl Out {
     pub(crate) fn push(&mut self, notice: Notice) {
         debug_assert!(self.count < MAX_NOTICES, "a step has more notices than MAX_NOTICES");
         if let Some(place) = self.notices.get_mut(self.count) {
-            *place = Some(notice);
+            *place = notice;
             self.count = self.count.saturating_add(1);
         }
     }
 }
+
+impl PartialEq for Out {
+    fn eq(&self, other: &Self) -> bool {
+        self.notices() == other.notices() && (self.now, self.sender) == (other.now, other.sender)
+    }
+}
+
+impl Eq for Out {}

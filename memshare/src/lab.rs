@@ -277,7 +277,15 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
     /// Drives a sequence to its end, as the image does.
     pub fn drive(&mut self, first: Event<'_>) -> Outcome {
         let mut step = Step::new();
+        let at_once = if let Event::Frame { caller, frame } = &first {
+            self.broker.version_at_once(self.now, *caller, frame)
+        } else {
+            None
+        };
         self.broker.step_into(self.now, first, &mut step);
+        if let Some(answer) = at_once {
+            assert_eq!(step.reply(), Some(&answer), "answered at once, and otherwise by a step");
+        }
         for _ in 0..1000 {
             self.take_notices(&step);
             self.meanwhile(step.next());

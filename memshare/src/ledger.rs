@@ -15,7 +15,7 @@ mod chain;
 mod read;
 pub mod verify;
 
-use crate::policy::{MAX_VMS, Policy};
+use crate::policy::{MAX_VMS, Policy, VM_IDS};
 use causeway_abi::{LifeState, Status};
 use causeway_ffa::{EndpointId, MemHandle};
 use chain::Link;
@@ -178,6 +178,10 @@ const REFUSALS: usize = 16;
 const ROOMS: usize = MAX_VMS + 2;
 const HYPERVISOR_ROOM: usize = MAX_VMS;
 const STRANGERS_ROOM: usize = MAX_VMS + 1;
+const STRANGERS: u8 = {
+    let [low, ..] = STRANGERS_ROOM.to_le_bytes();
+    low
+};
 
 /// What a ring is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -316,6 +320,8 @@ pub struct Ledger<const ROOM: usize> {
     rooms: [Room<ROOM>; ROOMS],
     vms: [Option<EndpointId>; MAX_VMS],
     hypervisor: Option<EndpointId>,
+    /// The room of each id.
+    places: [u8; VM_IDS],
     /// The heads as they were last asked for: of each VM, and of the auditor.
     heads: [Head; ROOMS],
     auditors_head: Head,
@@ -330,6 +336,7 @@ impl<const ROOM: usize> Ledger<ROOM> {
             rooms: [room; ROOMS],
             vms: [None; MAX_VMS],
             hypervisor: None,
+            places: [STRANGERS; VM_IDS],
             heads: [Head::NONE; ROOMS],
             auditors_head: Head::NONE,
         }
@@ -337,8 +344,11 @@ impl<const ROOM: usize> Ledger<ROOM> {
 
     /// Gives the policy's VMs their rooms.
     pub fn configure(&mut self, policy: &Policy) {
-        for (room, vm) in self.vms.iter_mut().zip(policy.vms()) {
+        for (at, (room, vm)) in (0_u8..).zip(self.vms.iter_mut().zip(policy.vms())) {
             *room = Some(vm);
+            if let Some(place) = self.places.get_mut(usize::from(vm.get())) {
+                *place = at;
+            }
         }
         self.hypervisor = policy.hypervisor();
     }
@@ -391,11 +401,12 @@ impl<const ROOM: usize> Ledger<ROOM> {
         })
     }
 
+    #[inline]
     fn room_of(&self, subject: EndpointId) -> usize {
         if self.hypervisor == Some(subject) {
             return HYPERVISOR_ROOM;
         }
-        self.vms.iter().position(|vm| *vm == Some(subject)).unwrap_or(STRANGERS_ROOM)
+        self.places.get(usize::from(subject.get())).copied().unwrap_or(STRANGERS).into()
     }
 
     /// Whose room it is; `None`: strangers'.

@@ -39,7 +39,7 @@ pub const MAX_COPIES: usize = room(16, 4, 1);
 pub const MAX_JOINS: usize = room(32, 8, 2);
 /// VM ids lie below this, so that doorbells fit a bitmap of one word.
 pub const VM_ID_LIMIT: u16 = 64;
-const VM_IDS: usize = 64;
+pub(crate) const VM_IDS: usize = 64;
 
 /// A VM's bit where VMs are a bitmap: bit n for VM n. None for an id that no policy takes.
 #[must_use]
@@ -168,7 +168,7 @@ pub struct Policy {
     sealer: Option<EndpointId>,
     unmap_deadline_ms: u32,
     ring_limit: u16,
-    vms: List<Option<EndpointId>, MAX_VMS>,
+    vms: List<EndpointId, MAX_VMS>,
     /// The place of each id in `vms`.
     vm_places: [u8; VM_IDS],
     pairs: List<Option<PairRule>, MAX_PAIRS>,
@@ -273,7 +273,7 @@ impl Policy {
 
     /// The VMs that the policy describes.
     pub fn vms(&self) -> impl Iterator<Item = EndpointId> + '_ {
-        self.vms.as_slice().iter().copied().flatten()
+        self.vms.as_slice().iter().copied()
     }
 
     /// What each owner may grant to each peer.
@@ -310,13 +310,13 @@ impl Policy {
     }
 
     pub(crate) fn vm_at(&self, index: u8) -> Option<EndpointId> {
-        self.vms.as_slice().get(usize::from(index)).copied().flatten()
+        self.vms.as_slice().get(usize::from(index)).copied()
     }
 
     /// The id at a place that [`Policy::vm_index`] gave.
     #[inline]
     pub(crate) fn id_of(&self, index: u8) -> EndpointId {
-        self.vms.place(usize::from(index)).copied().flatten().unwrap_or_default()
+        self.vms.place(usize::from(index)).copied().unwrap_or_default()
     }
 
     /// The place and the rule of a pair.

@@ -322,9 +322,11 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         Some(GrantId { slot, generation })
     }
 
-    /// Forgets a grant; returns what it was.
-    pub(crate) fn remove(&mut self, slot: u16) -> Option<Grant> {
-        let grant = self.slots.get_mut(usize::from(slot))?.take()?;
+    /// Forgets a grant; `None` if there is none.
+    pub(crate) fn remove(&mut self, slot: u16) -> Option<()> {
+        let place = self.slots.get_mut(usize::from(slot))?;
+        let grant = (*place)?;
+        *place = None;
         self.names.remove(grant.handle, slot);
         self.unfile_pages(&grant.extent);
         if grant.extent.range_count > 1 {
@@ -353,7 +355,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
             usage.pages = usage.pages.saturating_sub(grant.extent.page_count);
             usage.ranges = usage.ranges.saturating_sub(grant.extent.range_count);
         }
-        Some(grant)
+        Some(())
     }
 
     /// The ranges of an extent after the first, in the owner's order.

@@ -1,5 +1,7 @@
 //! Owns fixed-size tables: a list that blanks what it drops, and a bit set. Never allocates.
 
+use causeway_ffa::EndpointId;
+
 /// A value that fills unused places, so that equal contents make equal tables.
 pub(crate) trait Blank: Copy {
     /// The filler.
@@ -12,6 +14,10 @@ impl Blank for u16 {
 
 impl Blank for u64 {
     const BLANK: Self = 0;
+}
+
+impl Blank for EndpointId {
+    const BLANK: Self = Self::from_raw(0);
 }
 
 impl<T: Copy> Blank for Option<T> {

@@ -337,6 +337,7 @@ impl<P: Platform> Partition<P> {
             self.bus_step(event, &mut effects, &mut waiting, &mut reply);
         }
         self.bus.deadline = self.bus.bus.next_deadline();
+        self.set_wake();
         reply
     }
 

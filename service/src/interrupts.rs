@@ -203,6 +203,11 @@ impl<P: Platform> Partition<P> {
         }
     }
 
+    /// Whether the alarm is as it has to be.
+    pub(crate) const fn is_settled(&self) -> bool {
+        !self.interrupts.unsettled
+    }
+
     /// Sets this core's timer, if the next deadline is another than before.
     #[inline]
     pub(crate) fn settle_alarm(&mut self) {
@@ -213,6 +218,7 @@ impl<P: Platform> Partition<P> {
 
     fn set_next_alarm(&mut self) {
         self.interrupts.unsettled = false;
+        self.set_wake();
         // The watchdogs share the secure timer with the sources on it.
         let next = [self.interrupts.router.next_due(), self.watch_deadline()];
         let next = next.into_iter().flatten().min();

@@ -16,9 +16,9 @@ use crate::transactions::{self, Response};
 use crate::vault::Vault;
 use causeway_abi::{CallId, Frame, InterruptCall, NO_HANDLE, Permission, Reply, Status, VaultCall};
 use causeway_ffa::{EndpointId, FfaError, MemHandle, Regs, Uuid};
+use causeway_memshare::broker::VERSION_CALL;
 use causeway_memshare::{
-    Event, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy, RetrieveRequest, Step,
-    VmVerdict,
+    Event, GrantId, GrantView, Ledger, MapFailed, Next, Notice, Policy, Step, VmVerdict,
 };
 use causeway_virtio::bus::LongWords;
 use causeway_virtio::msg::dialect::DEVICE_ROLE_UUID;
@@ -81,6 +81,9 @@ pub struct Partition<P: Platform> {
     own_id: EndpointId,
     /// The VM whose frame is being answered.
     pub(crate) caller: Option<EndpointId>,
+    /// The bus and the watchdogs have nothing to do by themselves before; all ones: nothing at all. Every
+    /// entry looks at this and nothing else.
+    wake_at: u64,
     pub(crate) platform: P,
 }
 
@@ -99,6 +102,7 @@ impl<P: Platform> Partition<P> {
             step: Step::new(),
             own_id: EndpointId::from_raw(0),
             caller: None,
+            wake_at: u64::MAX,
             platform,
         }
     }
@@ -174,15 +178,59 @@ impl<P: Platform> Partition<P> {
         }
     }
 
-    /// Answers a frame of `caller`.
+    /// Carries out what is due by itself.
+    #[inline]
+    fn look_at_time(&mut self) {
+        if self.wake_at != u64::MAX {
+            self.wake();
+        }
+    }
+
+    #[inline(never)]
+    fn wake(&mut self) {
+        if self.wake_at <= self.platform.now() {
+            self.bus_tick();
+            self.watch();
+            self.set_wake();
+        }
+    }
+
+    /// The bus or the watchdogs have another deadline.
+    pub(crate) fn set_wake(&mut self) {
+        let next = [self.bus.deadline(), self.watch_deadline()];
+        self.wake_at = next.into_iter().flatten().min().unwrap_or(u64::MAX);
+    }
+
+    /// Answers a frame of `caller`. Inlined into the loop of a core: nearly every call comes by here.
+    #[inline(always)]
     pub fn frame(&mut self, caller: EndpointId, frame: &Frame) -> Frame {
-        self.bus_tick();
-        self.watch();
+        match self.frame_at_once(caller, frame) {
+            Some(answer) => answer,
+            None => {
+                // Word by word, so that what is answered at once never leaves the registers.
+                let [word, a, b, c, d] = self.frame_apart(caller, *frame);
+                [word, a, b, c, d]
+            }
+        }
+    }
+
+    /// Answers a frame that asks for what is known already, if nothing else is due.
+    #[inline(always)]
+    fn frame_at_once(&self, caller: EndpointId, frame: &Frame) -> Option<Frame> {
+        if frame[0] != VERSION_CALL || self.wake_at != u64::MAX || !self.is_settled() {
+            return None;
+        }
+        self.broker.version_at_once(self.platform.now(), caller, frame)
+    }
+
+    #[inline(never)]
+    fn frame_apart(&mut self, caller: EndpointId, frame: Frame) -> Frame {
+        self.look_at_time();
         self.caller = Some(caller);
-        let answer = if dispatch::is_bus_message(frame) {
-            self.bus_message(caller, *frame)
+        let answer = if dispatch::is_bus_message(&frame) {
+            self.bus_message(caller, frame)
         } else {
-            self.call(caller, frame)
+            self.call(caller, &frame)
         };
         self.bus_settle();
         self.caller = None;
@@ -205,12 +253,12 @@ impl<P: Platform> Partition<P> {
             if words.iter().skip(frame.len()).any(|word| *word != 0) {
                 return dispatch::widen(dispatch::refused_frame(&frame, Status::ReservedNotZero));
             }
-            return dispatch::widen(self.frame(caller, &frame));
+            return dispatch::widen(self.frame_apart(caller, frame));
         }
         if uuid != Uuid::from_bytes(DEVICE_ROLE_UUID) || !dispatch::is_bus_message(&frame) {
             return dispatch::widen(dispatch::refused_frame(&frame, Status::BadArgument));
         }
-        self.bus_tick();
+        self.look_at_time();
         self.caller = Some(caller);
         let answer = match self.drive(Event::BusFrame { caller, frame }) {
             Outcome::Bus(vm) => self.bus_long_frame(vm, words),
@@ -256,10 +304,31 @@ impl<P: Platform> Partition<P> {
         reply.encode()
     }
 
-    /// Answers a call of the service interface. Most end with the first step.
-    #[inline]
+    /// Answers a call of the service interface. Most end with the first step, and those that lock or
+    /// let go of memory with the second.
+    #[inline(always)]
     fn call(&mut self, caller: EndpointId, frame: &Frame) -> Frame {
-        self.feed(Event::Frame { caller, frame: *frame });
+        let now = self.platform.now();
+        self.broker.take_frame(now, caller, frame, &mut self.step);
+        self.carry_out(now);
+        match *self.step.as_next() {
+            Next::Reply(answer) => return answer,
+            Next::Retrieve(_) => self.retrieve(),
+            Next::Relinquish(handle) => self.relinquish(handle),
+            Next::Map { .. }
+            | Next::Unmap { .. }
+            | Next::Copy { .. }
+            | Next::Continue
+            | Next::VmReply(_)
+            | Next::BusKick { .. }
+            | Next::BusFrame { .. }
+            | Next::LedgerHead { .. }
+            | Next::LedgerRead { .. }
+            | Next::Vault { .. }
+            | Next::Interrupt { .. }
+            | Next::Used(_)
+            | Next::Idle => return self.call_of_several_steps(frame),
+        }
         match self.step.reply() {
             Some(answer) => *answer,
             None => self.call_of_several_steps(frame),
@@ -360,8 +429,8 @@ impl<P: Platform> Partition<P> {
     /// it is done. It ends because the broker bounds every sequence.
     fn go_on(&mut self) {
         loop {
-            match self.step.next() {
-                Next::Retrieve(request) => self.retrieve(&request),
+            match *self.step.as_next() {
+                Next::Retrieve(_) => self.retrieve(),
                 Next::Relinquish(handle) => self.relinquish(handle),
                 Next::Map { .. } | Next::Unmap { .. } | Next::Copy { .. } | Next::Continue => {
                     self.go_on_locally();
@@ -434,7 +503,7 @@ impl<P: Platform> Partition<P> {
     }
 
     /// Feeds one event and carries out the notices.
-    #[inline]
+    #[inline(never)]
     fn feed(&mut self, event: Event<'_>) {
         let now = self.platform.now();
         self.broker.step_into(now, event, &mut self.step);
@@ -450,21 +519,28 @@ impl<P: Platform> Partition<P> {
     #[inline(never)]
     fn relinquish(&mut self, handle: MemHandle) {
         let result = transactions::relinquish(&mut self.platform, self.own_id, handle);
-        self.feed(Event::Relinquished(result));
+        let now = self.platform.now();
+        self.broker.step_into(now, Event::Relinquished(result), &mut self.step);
+        self.carry_out(now);
     }
 
+    /// Retrieves what the last step asked for.
     #[inline(never)]
-    fn retrieve(&mut self, request: &RetrieveRequest) {
+    fn retrieve(&mut self) {
         let Self { broker, step, response, platform, own_id, .. } = self;
+        let Next::Retrieve(request) = step.as_next() else { return };
         if let Err(error) = transactions::retrieve(platform, *own_id, request, response) {
             return self.feed(Event::Retrieved(Err(error)));
         }
         let now = platform.now();
         match facts::pages_as_asked(response.bytes(), request, *own_id) {
             Some(pages) => broker.step_into(now, Event::RetrievedAsAsked(pages), step),
-            None => facts::with_descriptor(response.bytes(), request, *own_id, |descriptor| {
-                broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
-            }),
+            None => {
+                let request = *request;
+                facts::with_descriptor(response.bytes(), &request, *own_id, |descriptor| {
+                    broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
+                });
+            }
         }
         self.carry_out(now);
     }

@@ -85,6 +85,15 @@ pub(crate) fn answered(core: CoreId) {
     SERVING[core.get()][0].store(0, Ordering::Relaxed);
 }
 
+/// What `core` serves, as far as it was noted: x0 to x3, of which a refusal is made.
+pub(crate) fn request_of(core: CoreId) -> Regs {
+    let mut request = Regs::ZERO;
+    for (value, slot) in request.0.iter_mut().zip(&SERVING[core.get()]) {
+        *value = slot.load(Ordering::Relaxed);
+    }
+    request
+}
+
 /// Serves for ever after a crash of this or of another core, beginning with `answer`.
 pub(crate) fn serve_refusals(answer: &Regs) -> ! {
     let mut send = answer.smc8();
@@ -167,11 +176,7 @@ fn after_crash(core: CoreId) -> ! {
             core::hint::spin_loop();
         }
     }
-    let serving = &SERVING[core.get()];
-    let mut request = Regs::ZERO;
-    for (value, slot) in request.0.iter_mut().zip(serving) {
-        *value = slot.load(Ordering::Relaxed);
-    }
+    let request = request_of(core);
     answered(core);
     // Without a request this core was initialising, where FFA_ERROR tells the SPMC that it failed.
     let answer = dispatch::answer_of_crashed(&request, ids::spmc())

@@ -28,6 +28,7 @@ impl<T> OrderedLock<T> {
 
     /// Runs `work` alone with the value, when it is this caller's turn. `crashed` is asked while
     /// waiting and once the turn has come.
+    #[inline(always)]
     pub(crate) fn with<R>(
         &self,
         crashed: impl Fn() -> bool,

@@ -53,7 +53,8 @@ pub(crate) fn ram() -> (usize, [(&'static str, usize); 3]) {
     (size_of::<Partition<Machine>>(), causeway_service::ram_of_one::<Machine>())
 }
 
-/// Runs `work` alone with the state.
+/// Runs `work` alone with the state. Inlined, as nearly every call comes by here.
+#[inline(always)]
 pub(crate) fn with<R>(work: impl FnOnce(&mut Partition<Machine>) -> R) -> Result<R, Crashed> {
     STATE.with(crash::happened, work)
 }

@@ -18,75 +18,94 @@ const MAX_REFUSALS: u32 = 8;
 pub(crate) fn serve(core: CoreId) -> ! {
     let mut send = wait();
     let mut refusals = 0;
-    let mut long = None;
     loop {
-        let received = match long.take() {
-            Some(answer) => smc::call_all(&answer),
-            None => smc::call(&send),
-        };
+        let received = smc::call(&send);
         crash::serving(core, &received);
         send = match dispatch::frame(&received) {
             Some(message) => {
                 refusals = 0;
-                frame(&message, &received)
+                let answer = frame(core, &message);
+                finish(core);
+                answer
             }
-            None => other(&received, &mut refusals, &mut long),
+            None => {
+                // Word by word, so that the answer to a frame never leaves the registers.
+                let [a, b, c, d, e, f, g, h] = other(core, received, &mut refusals);
+                [a, b, c, d, e, f, g, h]
+            }
         };
-        console::flush();
-        crash::answered(core);
     }
 }
 
-/// Answers a frame.
+/// To be done before each answer.
 #[inline]
-fn frame(message: &DirectMessage, received: &Regs) -> Outgoing {
+fn finish(core: CoreId) {
+    console::flush();
+    crash::answered(core);
+}
+
+/// Answers a frame.
+#[inline(always)]
+fn frame(core: CoreId, message: &DirectMessage) -> Outgoing {
     #[cfg(feature = "selftest")]
     if crate::selftest::is_meant(&message.words) {
         return dispatch::answer(message, crate::selftest::run(&message.words));
     }
     match partition::with(|p| p.frame(message.sender, &message.words)) {
         Ok(words) => dispatch::answer(message, words),
-        Err(crashed) => join_in(crashed, received),
+        Err(crashed) => join_in(crashed, &crash::request_of(core)),
     }
 }
 
-/// Carries out whatever is no frame of five words, and returns what to send; what goes out in more
-/// than eight registers is put into `long` instead.
+/// Carries out whatever is no frame of five words, and returns what to send. By itself, so that a frame
+/// pays for none of it. A message that follows one of fourteen words is taken here as well, whatever
+/// it is: only here more than eight registers go out.
 #[inline(never)]
-fn other(received: &Regs, refusals: &mut u32, long: &mut Option<Regs>) -> Outgoing {
+fn other(core: CoreId, mut received: Regs, refusals: &mut u32) -> Outgoing {
+    loop {
+        let answer = answer_other(core, &received, refusals);
+        finish(core);
+        match answer {
+            Answer::Short(out) => return out,
+            Answer::Long(out) => received = smc::call_all(&out),
+        }
+        crash::serving(core, &received);
+    }
+}
+
+/// What goes out next.
+enum Answer {
+    Short(Outgoing),
+    /// In more than eight registers.
+    Long(Regs),
+}
+
+fn answer_other(core: CoreId, received: &Regs, refusals: &mut u32) -> Answer {
     let task = dispatch::task(received, ids::spmc());
     if let Task::Refused(error) = task {
         *refusals += 1;
         log!("refused by the SPMC: {error:?}");
         assert!(*refusals < MAX_REFUSALS, "the SPMC takes no answer of ours");
-        return wait();
+        return Answer::Short(wait());
     }
     *refusals = 0;
-    match task {
-        Task::Wait | Task::Refused(_) => wait(),
-        Task::Interrupt => match partition::with(Partition::interrupt) {
-            Ok(()) => wait(),
-            Err(crashed) => join_in(crashed, received),
-        },
-        Task::CoreOff(answer) => match partition::with(Partition::core_leaves) {
-            Ok(()) => answer.smc8(),
-            Err(crashed) => join_in(crashed, received),
-        },
-        Task::Answer(answer) => answer.smc8(),
-        Task::Frame(message) => frame(&message, received),
+    let answer = match task {
+        Task::Wait | Task::Refused(_) => Ok(Answer::Short(wait())),
+        Task::Interrupt => partition::with(Partition::interrupt).map(|()| Answer::Short(wait())),
+        Task::CoreOff(answer) => {
+            partition::with(Partition::core_leaves).map(|()| Answer::Short(answer.smc8()))
+        }
+        Task::Answer(answer) => Ok(Answer::Short(answer.smc8())),
+        Task::Frame(message) => Ok(Answer::Short(frame(core, &message))),
         Task::Long(message) => {
             let (sender, uuid) = (message.sender, message.uuid);
-            match partition::with(|p| p.long_message(sender, uuid, message.words)) {
-                Ok(words) => *long = Some(dispatch::answer_long(&message, words)),
-                Err(crashed) => join_in(crashed, received),
-            }
-            wait()
+            partition::with(|p| p.long_message(sender, uuid, message.words))
+                .map(|words| Answer::Long(dispatch::answer_long(&message, words)))
         }
-        Task::Vm(request, event) => match partition::with(|p| p.vm_event(request.sender, event)) {
-            Ok(status) => dispatch::answer_vm(&request, event, status).smc8(),
-            Err(crashed) => join_in(crashed, received),
-        },
-    }
+        Task::Vm(request, event) => partition::with(|p| p.vm_event(request.sender, event))
+            .map(|status| Answer::Short(dispatch::answer_vm(&request, event, status).smc8())),
+    };
+    answer.unwrap_or_else(|crashed| join_in(crashed, received))
 }
 
 /// Another core crashed with the state in its hands: this one joins in refusing.

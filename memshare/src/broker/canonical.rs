@@ -38,14 +38,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 }
             });
         }
-        for half in self.joins.iter_mut().flatten() {
+        self.joins.make_canonical(|half| {
             half.owner.incarnation = lives(half.owner);
             half.peer.incarnation = lives(half.peer);
             (half.sent, half.received) = (0, 0);
-        }
-        if self.joins.iter().any(Option::is_some) {
-            self.joins.sort_unstable_by_key(|half| half.map_or([u32::MAX; 4], |h| h.sort_key()));
-        }
+        });
         for vm in &mut self.vms {
             vm.incarnation = 1;
             (vm.changed, vm.bus) = (false, false);

@@ -6,7 +6,7 @@ use crate::event::{Next, Notice, Out, Step};
 use crate::grant::{Grant, Mapping, Stage};
 use crate::ledger::Action;
 use causeway_abi::{CallId, LifeState, Status};
-use causeway_ffa::{EndpointId, FfaError};
+use causeway_ffa::{EndpointId, FfaError, MemHandle};
 
 /// How many deadlines one step looks after; the others count all the same ([`super::owner::life_at`])
 /// and are seen by the next steps.
@@ -17,12 +17,12 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     pub(super) fn close(
         &mut self,
         slot: u16,
-        grant: &Grant,
+        handle: MemHandle,
         caller: EndpointId,
         cause: Cause,
     ) -> Next {
         self.pending = Pending::Close { slot, caller, cause };
-        Next::Relinquish(grant.handle)
+        Next::Relinquish(handle)
     }
 
     #[inline(never)]
@@ -73,13 +73,14 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             Cause::Revoke | Cause::Release => [released, 0, 0, 0],
             Cause::Reject | Cause::HypUnmapped => [0; 4],
         };
-        let grant = self.store.grant(slot).filter(|_| cause == Cause::HypUnmapped);
-        if let Some(grant) = grant {
-            let subject = grant.peer.map_or(grant.owner.vm, |p| p.vm);
-            self.log(grant, subject, Action::Unmapped, out);
-        }
-        if let Some(grant) = self.store.grant(slot).filter(|g| g.is_usable()) {
-            self.area_lost(slot, grant, out);
+        if let Some(grant) = self.store.grant(slot) {
+            if cause == Cause::HypUnmapped {
+                let subject = grant.peer.map_or(grant.owner.vm, |p| p.vm);
+                self.log(grant, subject, Action::Unmapped, out);
+            }
+            if grant.is_usable() {
+                self.area_lost(slot, grant, out);
+            }
         }
         self.forget(slot, self.policy.vm_index(caller), out);
         ok(id, answer)
@@ -95,12 +96,15 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     pub(super) fn forget(&mut self, slot: u16, by: Option<u8>, out: &mut Out) {
         self.end_join_of(slot, out);
         self.seal_before_end(slot);
-        let Some(grant) = self.store.remove(slot) else { return };
-        self.log(&grant, by.unwrap_or(grant.owner.vm), Action::Moved(LifeState::Released), out);
-        for party in [Some(grant.owner), grant.peer].into_iter().flatten() {
-            if by != Some(party.vm) {
-                self.tell(party, out);
-            }
+        let Some(grant) = self.store.grant(slot) else { return };
+        let (owner, peer) = (grant.owner, grant.peer);
+        self.log(grant, by.unwrap_or(owner.vm), Action::Moved(LifeState::Released), out);
+        self.store.remove(slot);
+        if by != Some(owner.vm) {
+            self.tell(owner, out);
+        }
+        if let Some(peer) = peer.filter(|peer| by != Some(peer.vm)) {
+            self.tell(peer, out);
         }
     }
 

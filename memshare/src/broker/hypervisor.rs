@@ -102,7 +102,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             Stage::Releasing { .. } | Stage::AwaitingUnmap { .. }
                 if defective!(self, UnmappedIgnored) => {}
             Stage::Releasing { .. } | Stage::AwaitingUnmap { .. } => {
-                return Ok(self.close(slot, &grant, caller, Cause::HypUnmapped));
+                return Ok(self.close(slot, handle, caller, Cause::HypUnmapped));
             }
         }
         Ok(ok(CallId::HypUnmapped, [0; 4]))

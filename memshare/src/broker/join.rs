@@ -10,6 +10,7 @@ use crate::event::{MapFailed, Next, Notice, Out};
 use crate::grant::{Grant, GrantId, Party};
 use crate::ledger::{Action, Record};
 use crate::policy::MAX_JOINS;
+use crate::table::Bits;
 use causeway_abi::join::COPY_MAX_BYTES;
 use causeway_abi::{CallId, CopyDirection, JoinName, JoinState, Permission, Status};
 use causeway_ffa::MemHandle;
@@ -41,7 +42,66 @@ impl Half {
 }
 
 /// Every half, each in a place that the policy reserved for its owner and peer.
-pub(super) type Halves = [Option<Half>; MAX_JOINS];
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Halves {
+    places: [Option<Half>; MAX_JOINS],
+    /// The places that are taken: nobody walks over the others.
+    taken: Bits<1>,
+}
+
+impl Halves {
+    const FITS: () = assert!(MAX_JOINS <= 64, "one word says which places are taken");
+
+    pub(super) const fn new() -> Self {
+        let () = Self::FITS;
+        Self { places: [None; MAX_JOINS], taken: Bits::new() }
+    }
+
+    /// The halves, each with its place.
+    fn iter(&self) -> impl Iterator<Item = (u8, &Half)> + '_ {
+        self.taken.iter().filter_map(|at| {
+            let half = self.places.get(usize::from(at))?.as_ref()?;
+            Some((u8::try_from(at).ok()?, half))
+        })
+    }
+
+    fn at(&self, place: u8) -> Option<Half> {
+        self.places.get(usize::from(place)).copied().flatten()
+    }
+
+    fn at_mut(&mut self, place: u8) -> Option<&mut Half> {
+        self.places.get_mut(usize::from(place))?.as_mut()
+    }
+
+    /// Enters a half; `None`, and no change, if every place is taken.
+    fn add(&mut self, half: Half) -> Option<()> {
+        let at = self.taken.first_absent()?;
+        *self.places.get_mut(usize::from(at))? = Some(half);
+        self.taken.set(at);
+        Some(())
+    }
+
+    fn remove(&mut self, place: u8) {
+        if let Some(half) = self.places.get_mut(usize::from(place)) {
+            *half = None;
+            self.taken.clear(u16::from(place));
+        }
+    }
+
+    /// Changes every half, then puts them in an order of their own, for comparing states.
+    #[cfg(any(test, feature = "explore"))]
+    pub(super) fn make_canonical(&mut self, mut change: impl FnMut(&mut Half)) {
+        if self.taken.is_empty() {
+            return;
+        }
+        self.places.iter_mut().flatten().for_each(&mut change);
+        self.places.sort_unstable_by_key(|half| half.map_or([u32::MAX; 4], |h| h.sort_key()));
+        self.taken = Bits::new();
+        for (at, _) in (0..).zip(self.places.iter().map_while(Option::as_ref)) {
+            self.taken.set(at);
+        }
+    }
+}
 
 /// A copy under way: the places of the caller's half and of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,13 +158,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             let (at, half) = stale.ok_or(Status::QuotaGrants)?;
             self.end_half(at, &half, out);
         }
-        let free = self.joins.iter().position(Option::is_none);
-        let place = free.ok_or(Status::NoRoom)?;
         let (owner, peer) = (self.party(vm), self.party(peer));
         let half = Half { owner, peer, number: name.number, slot, sent: 0, received: 0 };
-        if let Some(place) = self.joins.get_mut(place) {
-            *place = Some(half);
-        }
+        self.joins.add(half).ok_or(Status::NoRoom)?;
         self.joined_slots.set(slot);
         self.log_join(&half, &grant, Action::Joined, u64::from(name.number), out);
         let other = self.counterpart(&half).map(|(_, h)| h);
@@ -195,15 +251,13 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             CopyDirection::FromPeer => (other, mine),
         };
         let counted = if defective!(self, CopyUncounted) { 0 } else { moved };
-        if let Some(Some(half)) = self.joins.get_mut(usize::from(source)) {
+        if let Some(half) = self.joins.at_mut(source) {
             half.sent = half.sent.saturating_add(counted);
         }
-        if let Some(Some(half)) = self.joins.get_mut(usize::from(destination)) {
+        if let Some(half) = self.joins.at_mut(destination) {
             half.received = half.received.saturating_add(counted);
         }
-        let Some(half) = self.joins.get(usize::from(mine)).copied().flatten() else {
-            return Next::Idle;
-        };
+        let Some(half) = self.joins.at(mine) else { return Next::Idle };
         if let Some(grant) = self.store.grant(half.slot).copied() {
             self.log_join(&half, &grant, Action::Copied, moved, out);
         }
@@ -222,9 +276,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     fn end_half(&mut self, place: u8, half: &Half, out: &mut Out) {
         let other = self.opposite(half);
-        if let Some(place) = self.joins.get_mut(usize::from(place)) {
-            *place = None;
-        }
+        self.joins.remove(place);
         self.joined_slots.clear(half.slot);
         if let Some(grant) = self.store.grant(half.slot).copied() {
             let bytes = half.sent.saturating_add(half.received);
@@ -236,7 +288,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     }
 
     fn halves(&self) -> impl Iterator<Item = (u8, Half)> + '_ {
-        (0_u8..).zip(&self.joins).filter_map(|(at, half)| half.map(|half| (at, half)))
+        self.joins.iter().map(|(at, half)| (at, *half))
     }
 
     fn first_half(&self, is: impl Fn(&Half) -> bool) -> Option<(u8, Half)> {
@@ -291,7 +343,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     pub(super) fn join_names(
         &self,
     ) -> impl Iterator<Item = (causeway_ffa::EndpointId, JoinName)> + '_ {
-        self.joins.iter().flatten().map(|h| {
+        self.joins.iter().map(|(_, h)| {
             let name = JoinName { peer: self.id_of(h.peer.vm), number: h.number };
             (self.id_of(h.owner.vm), name)
         })

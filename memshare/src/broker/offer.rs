@@ -92,12 +92,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             return;
         };
         let total = pages.page_count();
-        let verdict = self.check_name(&request).and_then(|()| {
-            let staged = self.store.stage(pair, &mut pages);
-            self.check_staged(pair, &request, staged, total)
-        });
-        *next = match verdict {
-            Ok(staged) => self.enter(vm, pair, &request, staged, out),
+        *next = match self.check_name(&request) {
+            Ok(()) => {
+                let staged = self.store.stage(pair, &mut pages);
+                self.judge((vm, pair), &request, &staged, total, out)
+            }
             Err(status) => Err(status),
         };
         if let Err(status) = *next {
@@ -108,12 +107,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     /// What was offered is ours, and locked: it is judged by what the response says.
     pub(super) fn retrieved(&mut self, found: Descriptor<'_>, out: &mut Out) -> Next {
         let Pending::Offer { vm, pair, request } = self.pending else { return Next::Idle };
-        let verdict = self.check_told(&request, &found).and_then(|()| {
+        let entered = self.check_told(&request, &found).and_then(|()| {
             let Descriptor { ranges, total_page_count, .. } = found;
             let staged = self.store.stage(pair, ranges);
-            self.check_staged(pair, &request, staged, total_page_count)
+            self.judge((vm, pair), &request, &staged, total_page_count, out)
         });
-        let entered = verdict.and_then(|staged| self.enter(vm, pair, &request, staged, out));
         match entered {
             Ok(next) => next,
             Err(status) => self.refuse_retrieved(vm, pair, request, status, out),
@@ -189,12 +187,28 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         check_attributes(found)
     }
 
-    #[inline]
+    /// Judges what was staged, and enters it.
+    #[inline(never)]
+    fn judge(
+        &mut self,
+        (vm, pair): (u8, u8),
+        request: &RetrieveRequest,
+        staged: &Staged,
+        total_page_count: u32,
+        out: &mut Out,
+    ) -> Result<Next, Status> {
+        match self.check_staged(pair, request, staged, total_page_count) {
+            Ok(staged) => self.enter(vm, pair, request, staged, out),
+            Err(status) => Err(status),
+        }
+    }
+
+    #[inline(always)]
     fn check_staged(
         &mut self,
         pair: u8,
         request: &RetrieveRequest,
-        staged: Staged,
+        staged: &Staged,
         total_page_count: u32,
     ) -> Result<(Extent, Place), Status> {
         let rule = self.policy.pair_at(pair).ok_or(Status::PolicyPeer)?;
@@ -277,6 +291,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         Ok(())
     }
 
+    #[inline(always)]
     fn enter(
         &mut self,
         vm: u8,

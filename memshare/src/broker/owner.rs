@@ -27,9 +27,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if grant.peer.is_none() && grant.use_count > 0 && !defective!(self, RevokeInUse) {
             return Err(Status::InUse);
         }
-        let grant = *grant;
-        if !self.may_be_mapped(&grant) || defective!(self, RevokeOnWord) {
-            return Ok(self.close(slot, &grant, self.id_of(vm), Cause::Revoke));
+        if !self.may_be_mapped(grant) || defective!(self, RevokeOnWord) {
+            return Ok(self.close(slot, handle, self.id_of(vm), Cause::Revoke));
         }
         if grant.is_usable() {
             self.quiesce(now, slot, vm, out);

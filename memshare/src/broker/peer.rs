@@ -55,14 +55,13 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         generation: u32,
     ) -> Result<Next, Status> {
         let (slot, grant) = self.as_peer(vm, handle)?;
-        let grant = *grant;
         if grant.stage != Stage::Offered && !defective!(self, RejectAccepted) {
             return Err(Status::WrongState);
         }
         if grant.serial != generation {
             return Err(Status::TermsChanged);
         }
-        Ok(self.close(slot, &grant, self.id_of(vm), Cause::Reject))
+        Ok(self.close(slot, handle, self.id_of(vm), Cause::Reject))
     }
 
     /// Lets go. The peer's word is not enough while the hypervisor has not said that it is unmapped.
@@ -74,12 +73,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         out: &mut Out,
     ) -> Result<Next, Status> {
         let (slot, grant) = self.as_peer(vm, handle)?;
-        let grant = *grant;
         if grant.stage == Stage::Offered {
             return Err(Status::WrongState);
         }
-        if !self.may_be_mapped(&grant) || defective!(self, ReleaseOnWord) {
-            return Ok(self.close(slot, &grant, self.id_of(vm), Cause::Release));
+        if !self.may_be_mapped(grant) || defective!(self, ReleaseOnWord) {
+            return Ok(self.close(slot, handle, self.id_of(vm), Cause::Release));
         }
         if grant.is_usable() {
             self.quiesce(now, slot, vm, out);

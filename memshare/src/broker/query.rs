@@ -1,8 +1,9 @@
 //! Owns the calls that only look: VERSION, FEATURES, EVENTS, STATS. EVENTS alone clears a bit.
 
-use super::{Broker, Life, ok};
+use super::{Broker, Caller, Life, ok};
 use crate::event::Next;
-use causeway_abi::{CallId, Status, VERSION_MAJOR, VERSION_MINOR, features};
+use crate::policy::MAX_VMS;
+use causeway_abi::{CallId, Frame, Reply, Status, VERSION_MAJOR, VERSION_MINOR, features};
 use causeway_ffa::EndpointId;
 
 /// EVENTS, bit 0: offers wait.
@@ -15,6 +16,12 @@ const BUS: u64 = 1 << 2;
 /// STATS: first page of those that show one VM each, in the order of the policy.
 pub const STATS_VM_PAGES: u8 = 16;
 
+/// The first word of VERSION, all of whose frames begin with it.
+pub const VERSION_CALL: u64 = {
+    let [low, high] = VERSION_MAJOR.to_le_bytes();
+    u64::from_le_bytes([CallId::Version.number(), 0, low, high, 0, 0, 0, 0])
+};
+
 /// FEATURES: whether a call exists.
 pub(super) fn has_call(call_number: u8) -> Next {
     let exists = CallId::from_number(call_number).is_some();
@@ -22,7 +29,40 @@ pub(super) fn has_call(call_number: u8) -> Next {
 }
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
-    pub(super) fn version(&self, caller: EndpointId) -> Next {
+    /// VERSION: made once for each VM.
+    pub(super) fn version(&self, caller: EndpointId, who: Caller) -> Next {
+        let made = who.vm().and_then(|vm| self.versions.get(usize::from(vm)));
+        Next::Reply(made.copied().unwrap_or_else(|| self.version_of(caller)))
+    }
+
+    /// Makes every VM's answer to VERSION: policy and SPMC, which are all that is in it, stay as they
+    /// are from the start on.
+    pub(super) fn make_versions(&mut self) {
+        for vm in (0..).take(MAX_VMS) {
+            let answer = self.policy.vm_at(vm).map(|id| self.version_of(id));
+            if let (Some(place), Some(answer)) = (self.versions.get_mut(usize::from(vm)), answer) {
+                *place = answer;
+            }
+        }
+    }
+
+    /// The answer to VERSION, the shortest of all calls, if that is what the frame is and nothing is in
+    /// its way: what [`Broker::step`] would answer, without notice or change. `None` says only that
+    /// `step` must be asked.
+    #[inline(always)]
+    #[must_use]
+    pub fn version_at_once(&self, now: u64, caller: EndpointId, frame: &Frame) -> Option<Frame> {
+        let [word, minor, a, b, c] = *frame;
+        if word != VERSION_CALL || (minor >> 16) | a | b | c != 0 || now >= self.expire_at {
+            return None;
+        }
+        if self.policy.hypervisor() == Some(caller) || self.free_for_call().is_err() {
+            return None;
+        }
+        self.versions.get(usize::from(self.live_vm(caller)?)).copied()
+    }
+
+    fn version_of(&self, caller: EndpointId) -> Frame {
         let (mut features, mut pages, mut ranges) = (0, 0, 0);
         if self.policy.hypervisor().is_some() {
             features |= features::HYPERVISOR;
@@ -44,7 +84,7 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         }
         features |= self.policy.services(caller).features();
         let version = u64::from(VERSION_MAJOR) << 16 | u64::from(VERSION_MINOR);
-        ok(CallId::Version, [version, features, pages, ranges])
+        Reply::ok(CallId::Version.number(), [version, features, pages, ranges]).encode()
     }
 
     pub(super) fn events(&mut self, vm: u8) -> Next {

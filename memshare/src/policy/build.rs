@@ -64,7 +64,7 @@ impl Policy {
             return Err(PolicyError::Duplicate("vm"));
         }
         let place = self.vms().count();
-        fits(self.vms.push(Some(vm)), "vm")?;
+        fits(self.vms.push(vm), "vm")?;
         if let (Some(to), Ok(place)) =
             (self.vm_places.get_mut(usize::from(vm.get())), u8::try_from(place))
         {

@@ -53,6 +53,50 @@ fn version_has_a_bit_for_each_service_that_policy_gives_the_caller() {
 }
 
 #[test]
+fn version_is_answered_at_once_to_a_live_vm_and_as_the_step_answers_it() {
+    let mut lab = lab();
+    lab.broker.spmc_donates();
+    let frame = Call::Version { minor: 9 }.encode();
+    let quick = |lab: &Small, vm, frame| {
+        lab.broker.version_at_once(lab.now, EndpointId::from_raw(vm), &frame)
+    };
+    for vm in 0..=9_u16 {
+        let before = lab.broker.clone();
+        let event = Event::Frame { caller: EndpointId::from_raw(vm), frame };
+        let step = lab.broker.step(lab.now, event);
+        let at_once = quick(&lab, vm, frame);
+        assert_eq!(at_once.is_some(), (1..=4).contains(&vm), "VM {vm}");
+        if let Some(answer) = at_once {
+            assert_eq!((step.reply(), step.has_notices()), (Some(&answer), false));
+            assert!(lab.broker == before, "VERSION changed something");
+        }
+    }
+    // A bit that is not of the call, an argument too many, a minor version of more than 16 bits.
+    for bit in 0..320 {
+        let mut other = frame;
+        other[bit / 64] ^= 1 << (bit % 64);
+        let may = (64..80).contains(&bit);
+        assert_eq!(quick(&lab, 1, other).is_some(), may, "bit {bit}");
+    }
+    lab.destroyed(3);
+    assert_eq!(quick(&lab, 3, frame), None, "the caller is gone");
+}
+
+#[test]
+fn version_waits_for_what_is_due_and_for_a_sequence_under_way() {
+    let mut lab = Small::active(7);
+    let frame = Call::Version { minor: 9 }.encode();
+    let one = EndpointId::from_raw(1);
+    lab.granted(1, Call::Revoke { handle: handle(7) });
+    assert!(lab.broker.version_at_once(lab.now, one, &frame).is_some());
+    assert_eq!(lab.broker.version_at_once(lab.now + 1_000_000, one, &frame), None, "a deadline");
+    let call = offer(8, terms(None)).encode();
+    lab.send(8, 1, terms(None), &[pages(0x130, 3)]);
+    let _retrieve = lab.broker.step(lab.now, Event::Frame { caller: one, frame: call });
+    assert_eq!(lab.broker.version_at_once(lab.now, one, &frame), None, "an offer is under way");
+}
+
+#[test]
 fn features_names_every_call_and_no_other() {
     let mut lab = lab();
     for call_number in 0..=255 {
