@@ -268,8 +268,8 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         *next = match self.caller(caller) {
             Ok(who) => {
                 out.set_sender(who.vm());
-                match Call::decode(frame) {
-                    Ok(call) => self.call(now, caller, who, call, out),
+                match Call::decode_id(frame) {
+                    Ok(id) => self.taken(now, (caller, who), id, frame, out),
                     Err(status) => Err(status),
                 }
             }
@@ -278,6 +278,57 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         if let Err(status) = *next {
             let [number, ..] = first_word(frame).to_le_bytes();
             *next = Ok(refuse(caller, number, status, out));
+        }
+    }
+
+    /// Takes the calls of a grant's life by ways of their own, each of which knows its call from the
+    /// beginning on; they all are [`Broker::run`].
+    #[inline(always)]
+    fn taken(
+        &mut self,
+        now: u64,
+        who: (EndpointId, Caller),
+        id: CallId,
+        frame: &Frame,
+        out: &mut Out,
+    ) -> Result<Next, Status> {
+        macro_rules! one_of {
+            ($($name:ident)+) => {
+                match id {
+                    $(CallId::$name => self.run(now, who, CallId::$name, frame, out),)+
+                    other => self.run_other(now, who, other, frame, out),
+                }
+            };
+        }
+        one_of!(Offer Revoke Inspect Accept Reject Release State List Events HypPoll HypMapping HypUnmapped)
+    }
+
+    #[inline(never)]
+    fn run_other(
+        &mut self,
+        now: u64,
+        who: (EndpointId, Caller),
+        id: CallId,
+        frame: &Frame,
+        out: &mut Out,
+    ) -> Result<Next, Status> {
+        self.run(now, who, id, frame, out)
+    }
+
+    /// Reads the arguments and makes the call.
+    #[inline(always)]
+    fn run(
+        &mut self,
+        now: u64,
+        (caller, who): (EndpointId, Caller),
+        id: CallId,
+        frame: &Frame,
+        out: &mut Out,
+    ) -> Result<Next, Status> {
+        let [_, a, b, c, d] = *frame;
+        match Call::decode_args(id, [a, b, c, d]) {
+            Ok(call) => self.call(now, caller, who, call, out),
+            Err(status) => Err(status),
         }
     }
 
@@ -334,7 +385,7 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         });
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(
         &mut self,
         now: u64,

@@ -341,7 +341,7 @@ impl Policy {
     }
 
     /// The window in which the whole range lies.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn window_of(&self, range: PageRange) -> Option<PageRange> {
         let mut windows = self.windows.as_slice().iter().flatten();
         windows.find(|window| window.contains(range)).copied()

@@ -311,14 +311,17 @@ impl<P: Platform> Partition<P> {
         let now = self.platform.now();
         self.broker.take_frame(now, caller, frame, &mut self.step);
         self.carry_out(now);
+        if let Some(answer) = self.step.reply() {
+            return *answer;
+        }
         match *self.step.as_next() {
-            Next::Reply(answer) => return answer,
             Next::Retrieve(_) => self.retrieve(),
             Next::Relinquish(handle) => self.relinquish(handle),
             Next::Map { .. }
             | Next::Unmap { .. }
             | Next::Copy { .. }
             | Next::Continue
+            | Next::Reply(_)
             | Next::VmReply(_)
             | Next::BusKick { .. }
             | Next::BusFrame { .. }
@@ -533,11 +536,13 @@ impl<P: Platform> Partition<P> {
             return self.feed(Event::Retrieved(Err(error)));
         }
         let now = platform.now();
-        match facts::pages_as_asked(response.bytes(), request, *own_id) {
+        let bytes = response.bytes();
+        match bytes.and_then(|bytes| facts::pages_as_asked(bytes, request, *own_id)) {
             Some(pages) => broker.step_into(now, Event::RetrievedAsAsked(pages), step),
             None => {
                 let request = *request;
-                facts::with_descriptor(response.bytes(), &request, *own_id, |descriptor| {
+                let bytes = bytes.unwrap_or_default();
+                facts::with_descriptor(bytes, &request, *own_id, |descriptor| {
                     broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
                 });
             }

@@ -36,8 +36,9 @@ impl Response {
     }
 
     /// Returns what the last retrieve copied.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.bytes.0.get(..self.len).unwrap_or(&[])
+    #[inline]
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.0.get(..self.len)
     }
 
     fn room(&mut self, len: usize) -> Option<&mut [u8]> {

@@ -18,7 +18,17 @@ impl Call {
     /// In this order: [`Status::UnknownCall`], [`Status::BadVersion`], [`Status::ReservedNotZero`]
     /// for the call word; then what the arguments break.
     pub fn decode(frame: &Frame) -> Result<Self, Status> {
-        let [word, a, b, c, d] = *frame;
+        let [_, a, b, c, d] = *frame;
+        Self::decode_args(Self::decode_id(frame)?, [a, b, c, d])
+    }
+
+    /// Reads the call word of a frame: the first half of [`Call::decode`].
+    ///
+    /// # Errors
+    /// [`Status::UnknownCall`], [`Status::BadVersion`], [`Status::ReservedNotZero`].
+    #[inline]
+    pub fn decode_id(frame: &Frame) -> Result<CallId, Status> {
+        let [word, ..] = *frame;
         let [number, part, v0, v1, upper @ ..] = word.to_le_bytes();
         let id = CallId::from_number(number).ok_or(Status::UnknownCall)?;
         if u16::from_le_bytes([v0, v1]) != VERSION_MAJOR {
@@ -27,12 +37,17 @@ impl Call {
         if part != 0 || upper != [0; 4] {
             return Err(Status::ReservedNotZero);
         }
-        Self::decode_args(id, [a, b, c, d])
+        Ok(id)
     }
 
-    /// Reserved words and bits come first, whatever else the arguments break.
+    /// Reads the arguments of a call: the second half of [`Call::decode`]. Reserved words and bits come
+    /// first, whatever else the arguments break. Inlined, so that who knows the call pays for no other.
+    ///
+    /// # Errors
+    /// What the arguments break.
+    #[inline(always)]
     #[expect(clippy::too_many_lines, reason = "one table of all calls is clearer whole")]
-    fn decode_args(id: CallId, args: [u64; 4]) -> Result<Self, Status> {
+    pub fn decode_args(id: CallId, args: [u64; 4]) -> Result<Self, Status> {
         let [a, b, c, d] = args;
         Ok(match id {
             CallId::Version => Self::Version { minor: narrow(one(args)?)? },

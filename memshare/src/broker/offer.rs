@@ -94,7 +94,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let total = pages.page_count();
         *next = match self.check_name(&request) {
             Ok(()) => {
-                let staged = self.store.stage(pair, &mut pages);
+                let mut staged = Staged::NONE;
+                self.store.stage(pair, &mut pages, &mut staged);
                 self.judge((vm, pair), &request, &staged, total, out)
             }
             Err(status) => Err(status),
@@ -109,7 +110,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let Pending::Offer { vm, pair, request } = self.pending else { return Next::Idle };
         let entered = self.check_told(&request, &found).and_then(|()| {
             let Descriptor { ranges, total_page_count, .. } = found;
-            let staged = self.store.stage(pair, ranges);
+            let mut staged = Staged::NONE;
+            self.store.stage(pair, ranges, &mut staged);
             self.judge((vm, pair), &request, &staged, total_page_count, out)
         });
         match entered {

@@ -19,21 +19,29 @@ pub(crate) struct Staged {
     pub(crate) page_count: u64,
 }
 
+impl Staged {
+    /// No range.
+    pub(crate) const NONE: Self =
+        Self { extent: None, malformed: false, range_count: 0, page_count: 0 };
+}
+
 impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     /// Copies ranges, once, behind what the pair's arena holds, and their keys into `scratch`.
     /// [`Store::unstage`] takes them back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stage<I: Iterator<Item = Option<PageRange>> + ?Sized>(
         &mut self,
         pair: u8,
         ranges: &mut I,
-    ) -> Staged {
-        let mut staged = Staged { extent: None, malformed: false, range_count: 0, page_count: 0 };
-        let Some(Arena { base, used, .. }) = self.arenas.get(usize::from(pair)) else {
-            return staged;
+        staged: &mut Staged,
+    ) {
+        *staged = Staged::NONE;
+        let Some(Arena { base, used, .. }) = self.arenas.get(usize::from(pair)) else { return };
+        let Some(first) = ranges.next() else { return };
+        let Some(first) = first else {
+            staged.malformed = true;
+            return;
         };
-        let Some(first) = ranges.next() else { return staged };
-        let Some(first) = first else { return Staged { malformed: true, ..staged } };
         if let Some(place) = self.scratch.first_mut() {
             *place = key(first);
         }
@@ -46,9 +54,8 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
             fold: RangeFold::new().with(first).get(),
         });
         (staged.range_count, staged.page_count) = (1, u64::from(page_count));
-        match ranges.next() {
-            None => staged,
-            Some(second) => self.stage_others(pair, staged, second, ranges),
+        if let Some(second) = ranges.next() {
+            self.stage_others(pair, staged, second, ranges);
         }
     }
 
@@ -57,14 +64,14 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     fn stage_others<I: Iterator<Item = Option<PageRange>> + ?Sized>(
         &mut self,
         pair: u8,
-        mut staged: Staged,
+        staged: &mut Staged,
         second: Option<PageRange>,
         ranges: &mut I,
-    ) -> Staged {
+    ) {
         let (Some(arena), Some(mut extent)) =
             (self.arenas.get(usize::from(pair)).copied(), staged.extent)
         else {
-            return staged;
+            return;
         };
         let end = usize::from(arena.base).saturating_add(usize::from(arena.room));
         let places = self.rest.get_mut(usize::from(extent.rest_at)..end).unwrap_or_default();
@@ -90,7 +97,8 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         extent.range_count = u16::try_from(range_count).unwrap_or(u16::MAX);
         extent.page_count = u32::try_from(page_count).unwrap_or(u32::MAX);
         extent.fold = fold.get();
-        Staged { extent: Some(extent), range_count, page_count, ..staged }
+        staged.extent = Some(extent);
+        (staged.range_count, staged.page_count) = (range_count, page_count);
     }
 
     /// Forgets what was staged.
@@ -112,7 +120,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
 
     /// Looks for the place of a staged extent in `by_page`: `Err` with some place if a page of it
     /// lies in another grant, or twice in this one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_place(&mut self, extent: &Extent) -> Result<Place, Place> {
         if extent.range_count == 1 {
             let new = key(extent.first);
@@ -149,7 +157,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
 
     /// The place behind the live ranges that begin before page frame `end`, and where the last of
     /// them ends.
-    #[inline]
+    #[inline(always)]
     fn live_before(&self, end: u64) -> (Place, u64) {
         let place = self.by_page.place(end << COUNT_BITS);
         (place, self.by_page.before(place).map_or(0, |before| end_of(*before)))
