@@ -86,14 +86,20 @@ impl<T: Item, const N: usize> Shelf<T, N> {
     /// Where an item with this key is or would be: before it lie the items with smaller keys.
     #[inline]
     pub(crate) fn place(&self, key: u64) -> Place {
+        let position = self.position(key);
+        Place { position, at: self.block(position).partition_point(|item| item.key() < key) }
+    }
+
+    /// The position of the block in which an item with this key is or would be.
+    #[inline]
+    fn position(&self, key: u64) -> usize {
         // The first block is where nothing else fits.
         let others = self.slots.get(1..self.used).unwrap_or_default();
         let items = self.items.as_flattened();
-        let position = others.partition_point(|slot| {
+        others.partition_point(|slot| {
             let begin = usize::from(slot.block).wrapping_mul(Self::SPAN);
             items.get(begin).is_some_and(|first| first.key() <= key)
-        });
-        Place { position, at: self.block(position).partition_point(|item| item.key() < key) }
+        })
     }
 
     /// The item at a place.
@@ -105,13 +111,18 @@ impl<T: Item, const N: usize> Shelf<T, N> {
         }
     }
 
-    /// The last item before a place.
+    /// The place of a key, and the last item before it.
     #[inline]
-    pub(crate) fn before(&self, place: Place) -> Option<&T> {
-        match place.at.checked_sub(1) {
-            Some(at) => self.block(place.position).get(at),
-            None => self.block(place.position.checked_sub(1)?).last(),
-        }
+    pub(crate) fn place_behind(&self, key: u64) -> (Place, Option<&T>) {
+        let position = self.position(key);
+        let block = self.block(position);
+        let at = block.partition_point(|item| item.key() < key);
+        let before = match (at.checked_sub(1), position.checked_sub(1)) {
+            (Some(at), _) => block.get(at),
+            (None, Some(position)) => self.block(position).last(),
+            (None, None) => None,
+        };
+        (Place { position, at }, before)
     }
 
     /// The item with this key, and its place.

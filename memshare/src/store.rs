@@ -323,6 +323,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     }
 
     /// Forgets a grant; `None` if there is none.
+    #[inline(always)]
     pub(crate) fn remove(&mut self, slot: u16) -> Option<()> {
         let place = self.slots.get_mut(usize::from(slot))?;
         let grant = (*place)?;

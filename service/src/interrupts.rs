@@ -275,16 +275,15 @@ impl<P: Platform> Partition<P> {
     }
 
     /// EVENTS tells of interrupts as well.
-    pub(crate) fn after_events(&self, caller: EndpointId, answer: Frame) -> Frame {
-        match Reply::decode(&answer) {
-            Some(mut reply) if reply.status == Status::Ok => {
-                if self.interrupts.router.has_event(caller) {
-                    reply.results[0] |= INTERRUPTS_WAIT;
-                }
-                reply.encode()
-            }
-            Some(_) | None => answer,
+    pub(crate) fn after_events(&self, caller: EndpointId, answer: &mut Frame) {
+        if !self.interrupts.router.has_event(caller) {
+            return;
         }
+        let Some(mut reply) = Reply::decode(answer).filter(|r| r.status == Status::Ok) else {
+            return;
+        };
+        reply.results[0] |= INTERRUPTS_WAIT;
+        *answer = reply.encode();
     }
 
     /// Answers a call about interrupts that the broker let through.

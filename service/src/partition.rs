@@ -227,7 +227,7 @@ impl<P: Platform> Partition<P> {
     fn frame_apart(&mut self, caller: EndpointId, frame: Frame) -> Frame {
         self.look_at_time();
         self.caller = Some(caller);
-        let answer = if dispatch::is_bus_message(&frame) {
+        let mut answer = if dispatch::is_bus_message(&frame) {
             self.bus_message(caller, frame)
         } else {
             self.call(caller, &frame)
@@ -237,12 +237,11 @@ impl<P: Platform> Partition<P> {
         self.settle_alarm();
         let [number, ..] = frame[0].to_le_bytes();
         if number == CallId::HypPoll.number() {
-            self.after_poll(answer)
+            self.after_poll(&mut answer);
         } else if number == CallId::Events.number() {
-            self.after_events(caller, answer)
-        } else {
-            answer
+            self.after_events(caller, &mut answer);
         }
+        answer
     }
 
     /// Answers a message of fourteen words: to the service a frame at its beginning, to the device
@@ -283,9 +282,9 @@ impl<P: Platform> Partition<P> {
     /// it is the hypervisor's time, which no VM waits for: where there was nothing to do, the
     /// ledger is chained.
     #[inline(never)]
-    fn after_poll(&mut self, answer: Frame) -> Frame {
-        let Some(mut reply) = Reply::decode(&answer).filter(|r| r.status == Status::Ok) else {
-            return answer;
+    fn after_poll(&mut self, answer: &mut Frame) {
+        let Some(mut reply) = Reply::decode(answer).filter(|r| r.status == Status::Ok) else {
+            return;
         };
         let [bells, handle, restart, deadline] = &mut reply.results;
         if *bells == 0 && *handle == NO_HANDLE {
@@ -301,7 +300,7 @@ impl<P: Platform> Partition<P> {
         for next in [at_once.or(self.bus.deadline()), self.watch_deadline()].into_iter().flatten() {
             *deadline = if *deadline == 0 { next } else { next.min(*deadline) };
         }
-        reply.encode()
+        *answer = reply.encode();
     }
 
     /// Answers a call of the service interface. Most end with the first step, and those that lock or
@@ -434,7 +433,7 @@ impl<P: Platform> Partition<P> {
         loop {
             match *self.step.as_next() {
                 Next::Retrieve(_) => self.retrieve(),
-                Next::Relinquish(handle) => self.relinquish(handle),
+                Next::Relinquish(handle) => self.relinquish_apart(handle),
                 Next::Map { .. } | Next::Unmap { .. } | Next::Copy { .. } | Next::Continue => {
                     self.go_on_locally();
                 }
@@ -520,6 +519,11 @@ impl<P: Platform> Partition<P> {
     }
 
     #[inline(never)]
+    fn relinquish_apart(&mut self, handle: MemHandle) {
+        self.relinquish(handle);
+    }
+
+    #[inline(always)]
     fn relinquish(&mut self, handle: MemHandle) {
         let result = transactions::relinquish(&mut self.platform, self.own_id, handle);
         let now = self.platform.now();

@@ -24,6 +24,13 @@ impl Call {
 
     /// Reads the call word of a frame: the first half of [`Call::decode`].
     ///
+    /// ```
+    /// # use causeway_abi::{Call, CallId, Status};
+    /// let frame = Call::Features { call_number: 0x10 }.encode();
+    /// assert_eq!(Call::decode_id(&frame), Ok(CallId::Features));
+    /// assert_eq!(Call::decode_id(&[0xff, 0, 0, 0, 0]), Err(Status::UnknownCall));
+    /// ```
+    ///
     /// # Errors
     /// [`Status::UnknownCall`], [`Status::BadVersion`], [`Status::ReservedNotZero`].
     #[inline]
@@ -42,6 +49,14 @@ impl Call {
 
     /// Reads the arguments of a call: the second half of [`Call::decode`]. Reserved words and bits come
     /// first, whatever else the arguments break. Inlined, so that who knows the call pays for no other.
+    ///
+    /// ```
+    /// # use causeway_abi::{Call, CallId, Status};
+    /// let call = Call::decode_args(CallId::Stats, [16, 0, 0, 0]);
+    /// assert_eq!(call, Ok(Call::Stats { page: 16 }));
+    /// let reserved = Call::decode_args(CallId::Stats, [16, 0, 0, 1]);
+    /// assert_eq!(reserved, Err(Status::ReservedNotZero));
+    /// ```
     ///
     /// # Errors
     /// What the arguments break.

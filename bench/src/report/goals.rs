@@ -5,6 +5,11 @@ pub(super) const CALL: u64 = 1200;
 /// Most in offer, inspect, accept and release of one area, whatever its length.
 pub(super) const CYCLE: u64 = 5000;
 
+/// Most for a message of the bus, which no call is: decoded, routed, answered, and every link looked at.
+pub(super) const MESSAGE: u64 = 2500;
+/// Most for a BUS_KICK that takes one message out of the FIFO and puts one in.
+pub(super) const KICK_OF_ONE: u64 = 5000;
+
 /// Whether the partition hears of the call.
 pub(super) fn reaches_partition(call: &str) -> bool {
     !matches!(call, "psci_version" | "ffa_id_get" | "mem_share" | "mem_reclaim")
@@ -13,7 +18,8 @@ pub(super) fn reaches_partition(call: &str) -> bool {
 /// The goal of a call's own share, if it has one.
 ///
 /// The calls of the ledger, the end of a VM, SEAL and areas of many ranges are a class of their own: each
-/// is bounded by its own figure.
+/// is bounded by its own figure. So are messages through the bus, with bounds of their own
+/// (docs/bounds.md).
 pub(super) fn goal(section: &str, size: u64, call: &str) -> Option<u64> {
     if !reaches_partition(call) {
         return None;
@@ -25,6 +31,8 @@ pub(super) fn goal(section: &str, size: u64, call: &str) -> Option<u64> {
         _ if is_long => None,
         "cycle" => (matches!(section, "cycle" | "pages")).then_some(CYCLE),
         "cycle_mapped" | "cycle_local" => None,
+        "ping_by_frame" => Some(MESSAGE),
+        "bus_kick_ping" => Some(KICK_OF_ONE),
         "offer" | "release" if many_ranges => None,
         _ => Some(CALL),
     }

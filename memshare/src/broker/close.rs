@@ -27,14 +27,15 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     #[inline(never)]
     pub(super) fn relinquished(&mut self, now: u64, result: Result<(), FfaError>, step: &mut Step) {
-        self.begin(now, step);
+        let Pending::Close { slot, caller, cause } = self.pending else {
+            self.begin(now, step);
+            step.next = Ok(self.relinquished_otherwise(result, &mut step.out));
+            return;
+        };
         let Step { out, next } = step;
-        if let Pending::Close { slot, caller, cause } = self.pending {
-            self.pending = Pending::Nothing;
-            *next = Ok(self.closed(slot, caller, cause, result, out));
-        } else {
-            *next = Ok(self.relinquished_otherwise(result, out));
-        }
+        out.begin(now, self.policy.vm_index(caller));
+        self.pending = Pending::Nothing;
+        *next = Ok(self.closed(slot, caller, cause, result, out));
     }
 
     #[inline(never)]
@@ -82,7 +83,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
                 self.area_lost(slot, grant, out);
             }
         }
-        self.forget(slot, self.policy.vm_index(caller), out);
+        // The sequence's sender is the caller.
+        self.forget(slot, out.sender(), out);
         ok(id, answer)
     }
 

@@ -85,12 +85,13 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         mut pages: ExactPages<'_>,
         step: &mut Step,
     ) {
-        self.begin(now, step);
-        let Step { out, next } = step;
         let Pending::Offer { vm, pair, request } = self.pending else {
-            *next = Ok(Next::Idle);
+            self.begin(now, step);
+            step.next = Ok(Next::Idle);
             return;
         };
+        let Step { out, next } = step;
+        out.begin(now, Some(vm));
         let total = pages.page_count();
         *next = match self.check_name(&request) {
             Ok(()) => {

@@ -15,7 +15,7 @@ fn check<const N: usize>(shelf: &Shelf<u64, N>, model: &BTreeSet<u64>) {
     }
     for key in model.iter().flat_map(|key| [key.saturating_sub(1), *key, key + 1]).chain([0]) {
         let place = shelf.place(key);
-        assert_eq!(shelf.before(place), model.range(..key).next_back(), "before {key}");
+        assert_eq!(shelf.place_behind(key).1, model.range(..key).next_back(), "before {key}");
         assert_eq!(shelf.get(place), model.range(key..).next(), "from {key}");
         assert_eq!(shelf.find(key).is_some(), model.contains(&key));
     }

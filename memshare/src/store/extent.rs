@@ -159,8 +159,8 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     /// them ends.
     #[inline(always)]
     fn live_before(&self, end: u64) -> (Place, u64) {
-        let place = self.by_page.place(end << COUNT_BITS);
-        (place, self.by_page.before(place).map_or(0, |before| end_of(*before)))
+        let (place, before) = self.by_page.place_behind(end << COUNT_BITS);
+        (place, before.map_or(0, |before| end_of(*before)))
     }
 
     fn blank_scratch(&mut self, count: usize) {

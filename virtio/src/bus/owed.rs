@@ -17,7 +17,8 @@ impl<const DEVS: usize, const AREAS: usize, const QUEUES: usize> Link<DEVS, AREA
     /// Returns what to tell about the areas in which rings lie, or no longer lie.
     fn settle_areas(&mut self, out: &mut Effects) {
         for slot in 0..AREAS {
-            let Some(area) = self.areas.get(slot).copied().flatten() else { continue };
+            let Some(Some(area)) = self.areas.get(slot) else { continue };
+            let area = *area;
             let in_use = self.has_ring_in(area.id) && self.is_held(&area);
             if in_use == area.told_in_use {
                 continue;
@@ -54,6 +55,9 @@ impl<
     /// Adds what is owed to the effects of a step.
     pub(super) fn settle(&mut self, out: &mut Effects) {
         for index in 0..LINKS {
+            if self.links.get(index).is_none_or(Option::is_none) {
+                continue;
+            }
             self.settle_failure(index, out);
             self.settle_reset(index, out);
             self.settle_kicks(index, out);
