@@ -2,6 +2,7 @@
 
 mod area;
 mod bell;
+mod call;
 #[cfg(any(test, feature = "explore"))]
 mod canonical;
 mod close;
@@ -12,21 +13,24 @@ mod owner;
 mod peer;
 mod query;
 mod seal;
+mod told;
 mod vm;
+mod who;
 
 pub use bell::RING_WINDOW_MS;
 pub use query::{STATS_VM_PAGES, VERSION_CALL};
 pub use seal::{SEAL_BLOCKS, SEAL_GRANTS};
 pub use vm::DESTROY_BATCH;
 
-use crate::defect::defective;
-use crate::event::{Doorbell, Event, Next, Notice, Out, RetrieveRequest, Step, VmVerdict};
-use crate::grant::{Grant, GrantId, Party};
-use crate::ledger::{Action, Record};
+use call::first_word;
+use told::{ok, refuse};
+use who::{Caller, id_of_slot};
+
+use crate::event::{Doorbell, Event, Next, RetrieveRequest, Step};
 use crate::policy::{MAX_VMS, Policy, PolicyError};
 use crate::store::Store;
 use crate::table::Bits;
-use causeway_abi::{Call, CallId, Frame, InterruptCall, Reply, Status};
+use causeway_abi::{Frame, Status};
 use causeway_ffa::EndpointId;
 
 /// The broker with the image's table sizes: more grants and ranges than the EL3 SPMC's descriptor
@@ -139,22 +143,6 @@ pub struct Broker<const GRANTS: usize, const RANGES: usize, const WORDS: usize> 
     defect: Option<crate::defect::Defect>,
 }
 
-/// Who calls, once known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Caller {
-    Hypervisor,
-    Vm(u8),
-}
-
-impl Caller {
-    const fn vm(self) -> Option<u8> {
-        match self {
-            Self::Hypervisor => None,
-            Self::Vm(vm) => Some(vm),
-        }
-    }
-}
-
 impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS, RANGES, WORDS> {
     /// An empty broker that knows no VM: for a `static`. Call [`Broker::configure`] once.
     #[must_use]
@@ -259,79 +247,6 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
         step.out.begin(now, self.sender_of_sequence());
     }
 
-    /// [`Broker::step_into`] with [`Event::Frame`], which nearly every event is: without a copy of it.
-    #[inline(never)]
-    pub fn take_frame(&mut self, now: u64, caller: EndpointId, frame: &Frame, step: &mut Step) {
-        let Step { out, next } = step;
-        out.begin(now, None);
-        self.expire(now, out);
-        *next = match self.caller(caller) {
-            Ok(who) => {
-                out.set_sender(who.vm());
-                match Call::decode_id(frame) {
-                    Ok(id) => self.taken(now, (caller, who), id, frame, out),
-                    Err(status) => Err(status),
-                }
-            }
-            Err(status) => Err(status),
-        };
-        if let Err(status) = *next {
-            let [number, ..] = first_word(frame).to_le_bytes();
-            *next = Ok(refuse(caller, number, status, out));
-        }
-    }
-
-    /// Takes the calls of a grant's life by ways of their own, each of which knows its call from the
-    /// beginning on; they all are [`Broker::run`].
-    #[inline(always)]
-    fn taken(
-        &mut self,
-        now: u64,
-        who: (EndpointId, Caller),
-        id: CallId,
-        frame: &Frame,
-        out: &mut Out,
-    ) -> Result<Next, Status> {
-        macro_rules! one_of {
-            ($($name:ident)+) => {
-                match id {
-                    $(CallId::$name => self.run(now, who, CallId::$name, frame, out),)+
-                    other => self.run_other(now, who, other, frame, out),
-                }
-            };
-        }
-        one_of!(Offer Revoke Inspect Accept Reject Release State List Events HypPoll HypMapping HypUnmapped)
-    }
-
-    #[inline(never)]
-    fn run_other(
-        &mut self,
-        now: u64,
-        who: (EndpointId, Caller),
-        id: CallId,
-        frame: &Frame,
-        out: &mut Out,
-    ) -> Result<Next, Status> {
-        self.run(now, who, id, frame, out)
-    }
-
-    /// Reads the arguments and makes the call.
-    #[inline(always)]
-    fn run(
-        &mut self,
-        now: u64,
-        (caller, who): (EndpointId, Caller),
-        id: CallId,
-        frame: &Frame,
-        out: &mut Out,
-    ) -> Result<Next, Status> {
-        let [_, a, b, c, d] = *frame;
-        match Call::decode_args(id, [a, b, c, d]) {
-            Ok(call) => self.call(now, caller, who, call, out),
-            Err(status) => Err(status),
-        }
-    }
-
     #[inline(never)]
     fn dispatch(&mut self, now: u64, event: Event<'_>, step: &mut Step) {
         self.begin(now, step);
@@ -384,203 +299,6 @@ impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Broker<GRANTS
             Event::Frame { .. } | Event::RetrievedAsAsked(_) | Event::Relinquished(_) => Next::Idle,
         });
     }
-
-    #[inline(always)]
-    fn call(
-        &mut self,
-        now: u64,
-        caller: EndpointId,
-        who: Caller,
-        call: Call,
-        out: &mut Out,
-    ) -> Result<Next, Status> {
-        self.free_for_call()?;
-        let vm = |who| match who {
-            Caller::Vm(vm) => Ok(vm),
-            Caller::Hypervisor => Err(Status::UnknownCaller),
-        };
-        let hypervisor = match who {
-            Caller::Hypervisor => Ok(()),
-            Caller::Vm(_) => Err(Status::NotHypervisor),
-        };
-        match call {
-            Call::Version { .. } => Ok(self.version(caller, who)),
-            Call::Features { call_number } => Ok(query::has_call(call_number)),
-            Call::Events => Ok(self.events(vm(who)?)),
-            Call::Stats { page } => hypervisor.and_then(|()| self.stats(page)),
-            Call::Offer { handle, terms, tag } => self.offer(vm(who)?, handle, terms, tag),
-            Call::Revoke { handle } => self.revoke(now, vm(who)?, handle, out),
-            Call::State { handle } => self.state(now, vm(who)?, handle),
-            Call::Join { handle, name } => self.join(vm(who)?, handle, name, out),
-            Call::Part { name } => self.part(vm(who)?, name, out),
-            Call::Joined { name } => self.joined(vm(who)?, name),
-            Call::Copy { name, direction, from_offset, to_offset, length } => {
-                self.copy(vm(who)?, (name, direction), (from_offset, to_offset), length)
-            }
-            Call::List { cursor } => Ok(self.list(vm(who)?, cursor)),
-            Call::Inspect { handle, range_index } => self.inspect(vm(who)?, handle, range_index),
-            Call::Accept { handle, seen } => self.accept(vm(who)?, handle, seen, out),
-            Call::Reject { handle, generation } => self.reject(vm(who)?, handle, generation),
-            Call::Release { handle } => self.release(now, vm(who)?, handle, out),
-            Call::HypRegister { sgi, core } => {
-                hypervisor.map(|()| self.hyp_register(caller, Doorbell { sgi, core }, out))
-            }
-            Call::HypPoll => hypervisor.map(|()| self.hyp_poll(now, out)),
-            Call::HypMapping { handle, vm } => {
-                hypervisor.and_then(|()| self.hyp_mapping(handle, vm, out))
-            }
-            Call::HypUnmapped { handle, vm } => {
-                let forged = defective!(self, UnmappedForged);
-                let may = if forged { Ok(()) } else { hypervisor };
-                may.and_then(|()| self.hyp_unmapped(caller, handle, vm, out))
-            }
-            Call::BusKick => {
-                let vm = vm(who)?;
-                if let Some(state) = self.vms.get_mut(usize::from(vm)) {
-                    state.bus = false;
-                }
-                Ok(Next::BusKick { vm: caller })
-            }
-            Call::Interrupt(call) => {
-                match call {
-                    InterruptCall::Bind { .. } => hypervisor?,
-                    InterruptCall::Fetch
-                    | InterruptCall::Complete { .. }
-                    | InterruptCall::Mask { .. }
-                    | InterruptCall::Unmask { .. }
-                    | InterruptCall::Arm { .. }
-                    | InterruptCall::Info { .. } => vm(who).map(|_| ())?,
-                }
-                Ok(Next::Interrupt { caller, call })
-            }
-            Call::Seal => self.seal(caller, who, out),
-            Call::LedgerHead { scope, half } => {
-                self.may_read(vm(who)?, scope)?;
-                Ok(Next::LedgerHead { vm: caller, scope, half })
-            }
-            Call::LedgerRead { handle, scope, cursor } => {
-                self.ledger_read(vm(who)?, handle, scope, cursor)
-            }
-            Call::Vault(call) => vm(who).map(|_| Next::Vault { vm: caller, call }),
-        }
-    }
-
-    fn free_for_call(&self) -> Result<(), Status> {
-        let free = self.pending == Pending::Nothing || defective!(self, BusyIgnored);
-        if free { Ok(()) } else { Err(Status::Busy) }
-    }
-
-    fn caller(&self, id: EndpointId) -> Result<Caller, Status> {
-        if self.policy.hypervisor() == Some(id) {
-            return Ok(Caller::Hypervisor);
-        }
-        let known = self.policy.vm_index(id);
-        let live = known.filter(|vm| self.is_live(*vm) || defective!(self, DeadCaller));
-        live.map(Caller::Vm).ok_or(Status::UnknownCaller)
-    }
-
-    fn live_vm(&self, id: EndpointId) -> Option<u8> {
-        self.policy.vm_index(id).filter(|vm| self.is_live(*vm))
-    }
-
-    fn is_live(&self, vm: u8) -> bool {
-        self.vms.get(usize::from(vm)).is_some_and(|v| match v.life {
-            Life::Assumed | Life::Live => true,
-            Life::Dying | Life::Dead => false,
-        })
-    }
-
-    /// A VM in its present life.
-    fn party(&self, vm: u8) -> Party {
-        let incarnation = self.vms.get(usize::from(vm)).map_or(0, |v| v.incarnation);
-        Party { vm, incarnation }
-    }
-
-    /// Whether this life of the VM is the present one.
-    fn lives(&self, party: Party) -> bool {
-        self.is_live(party.vm) && self.party(party.vm) == party
-    }
-
-    #[inline]
-    fn id_of(&self, vm: u8) -> EndpointId {
-        // Only places in the policy's table are ever stored.
-        self.policy.id_of(vm)
-    }
-
-    /// The grant of this VM, in its present life, as owner or peer.
-    fn own(&self, vm: u8, handle: causeway_ffa::MemHandle) -> Result<(u16, &Grant), Status> {
-        let slot = self.store.find(handle).ok_or(Status::NoSuchGrant)?;
-        let grant = self.store.grant(slot).ok_or(Status::NoSuchGrant)?;
-        let me = self.party(vm);
-        let mut mine = grant.owner == me || grant.peer == Some(me);
-        if defective!(self, OldLife) {
-            mine = grant.owner.vm == vm || grant.peer.is_some_and(|p| p.vm == vm);
-        }
-        if mine || defective!(self, AnyonesHandle) {
-            Ok((slot, grant))
-        } else if defective!(self, ForeignHandle) {
-            Err(Status::WrongState)
-        } else {
-            Err(Status::NoSuchGrant)
-        }
-    }
-
-    /// Ends a call: a refusal goes into the ledger and changes nothing else.
-    fn answer(
-        &self,
-        caller: EndpointId,
-        number: u8,
-        result: Result<Next, Status>,
-        out: &mut Out,
-    ) -> Next {
-        result.unwrap_or_else(|status| refuse(caller, number, status, out))
-    }
-
-    fn verdict(&self, caller: EndpointId, result: Result<Next, Status>, out: &mut Out) -> Next {
-        result.unwrap_or_else(|status| {
-            out.push(Notice::Ledger(Record::of_refusal(caller, 0, status)));
-            Next::VmReply(VmVerdict::Refused(status))
-        })
-    }
-
-    fn log(&self, grant: &Grant, subject: u8, action: Action, out: &mut Out) {
-        out.push(Notice::Ledger(Record {
-            subject: self.id_of(subject),
-            owner: Some(self.id_of(grant.owner.vm)),
-            peer: grant.peer.map(|p| self.id_of(p.vm)),
-            handle: Some(grant.handle),
-            generation: grant.serial,
-            page_count: grant.extent.page_count,
-            action,
-            fold: grant.extent.fold,
-        }));
-    }
-
-    fn log_vm(&self, vm: EndpointId, incarnation: u32, action: Action, out: &mut Out) {
-        out.push(Notice::Ledger(Record { generation: incarnation, ..Record::new(vm, action) }));
-    }
-}
-
-/// Refuses a call: that goes into the ledger and changes nothing else.
-#[inline(never)]
-fn refuse(caller: EndpointId, number: u8, status: Status, out: &mut Out) -> Next {
-    out.push(Notice::Ledger(Record::of_refusal(caller, number, status)));
-    Next::Reply(Reply::refused(number, status).encode())
-}
-
-/// A successful answer.
-#[inline]
-fn ok(id: CallId, results: [u64; 4]) -> Next {
-    Next::Reply(Reply::ok(id.number(), results).encode())
-}
-
-fn id_of_slot(slot: u16, grant: &Grant) -> GrantId {
-    GrantId { slot, generation: grant.generation }
-}
-
-const fn first_word(frame: &Frame) -> u64 {
-    let [word, ..] = *frame;
-    word
 }
 
 impl<const GRANTS: usize, const RANGES: usize, const WORDS: usize> Default
