@@ -108,8 +108,9 @@ impl Wires {
         self.open.remove(&intid);
     }
 
-    pub(crate) fn quiet(&mut self, intid: u32) {
+    pub(crate) fn quiet(&mut self, intid: u32) -> u32 {
         self.held.remove(&intid);
+        1
     }
 
     pub(crate) const fn set_alarm(&mut self, alarm: Option<u64>) {

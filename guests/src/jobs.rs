@@ -15,7 +15,7 @@ mod security;
 mod table;
 pub use demos::DEMO_MINIMAL;
 pub use figures::FIGURES;
-pub use security::POWERCUT;
+pub use security::{KNOWN_KEY, POWERCUT, SEALED, SIGNED};
 pub use table::{JOBS, TRANSFER};
 
 /// Which build of the monitor a job boots.
@@ -147,7 +147,14 @@ pub struct Job {
     pub flash: Flash,
     /// Cores of the machine that the monitor never starts.
     pub cores_left_off: u32,
+    /// What the host types into the secure UART, each time that VM 1 asks for it ([`TYPE`]).
+    pub typed: Option<&'static str>,
 }
+
+/// What VM 1 says, on a line of its own, to have something typed into the secure UART.
+pub const TYPE: &str = "TYPE";
+/// What is typed then.
+pub const TYPED: &str = "typed";
 
 /// The name of a test that is in the table. Building one in a `const` context checks the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

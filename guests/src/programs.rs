@@ -3,6 +3,7 @@
 mod at_once;
 mod audit;
 mod bystander;
+mod c_services;
 mod capacity;
 mod control;
 mod copy;
@@ -73,6 +74,7 @@ pub fn frontend(boot: &Boot) {
             "watchdog" => safe::watchdog::resets,
             "flash_unseen" => safe::refused::caller,
             "powercut" => safe::powercut::run,
+            "c_services" => c_services::run,
             "entropy_none" => entropy::without,
             "registers" => registers::caller,
             "sequences" => sequences::long,

@@ -1,6 +1,7 @@
 //! Owns the EL1 runtime of a guest: entry, first page table, heap, panic, power off; never a test.
 
 pub mod access;
+pub mod c;
 pub mod client;
 pub mod console;
 pub mod heap;

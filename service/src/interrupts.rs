@@ -122,9 +122,9 @@ impl<P: Platform> Partition<P> {
             return self.stray(intid);
         }
         // Before anything else: the line must have fallen when the interrupt is ended.
-        self.platform.quiet(intid);
+        let events = self.platform.quiet(intid).max(1);
         let now = self.platform.now();
-        self.route(now, intid, Raised { events: 1, first_at: now });
+        self.route(now, intid, Raised { events, first_at: now });
     }
 
     fn alarm_rang(&mut self, intid: u32) {

@@ -50,17 +50,21 @@ impl Lines for Machine {
         intid == UART || device(intid).is_some()
     }
 
-    fn quiet(&mut self, intid: u32) {
+    fn quiet(&mut self, intid: u32) -> u32 {
         match device(intid) {
             Some(device) => lines::quiet(device),
-            None if intid == UART => uart::quiet(),
+            None if intid == UART => return uart::quiet(),
             None => {}
         }
+        1
     }
 
-    fn rearm(&mut self, _intid: u32) {
-        // What was quieted has no reason left: it raises its line when it is provoked again, or when
-        // somebody else (the normal world, at the clock) gives it a reason.
+    fn rearm(&mut self, intid: u32) {
+        // Others that were quieted have no reason left: they raise their line when they are provoked
+        // again, or when somebody else (the normal world, at the clock) gives them a reason.
+        if intid == UART {
+            uart::rearm();
+        }
     }
 
     fn provoke(&mut self, intid: u32) -> bool {

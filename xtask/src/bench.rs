@@ -68,6 +68,7 @@ fn boot_with(which: Measured, full: bool, dir: &Path) -> Result<Logs, Stop> {
         counts: Counts::Instructions,
         disk: None,
         serial: [dir.join("normal.log"), dir.join("secure.log")],
+        typed: None,
     };
     boot::boot(&machine, dir, LIMIT, &mut |_| ())
 }

@@ -2,6 +2,7 @@
 //! what the logs say.
 
 pub(crate) mod config;
+mod typed;
 
 use crate::outcome::{Stop, files};
 use crate::process::{self, Running, Step};
@@ -9,6 +10,7 @@ use crate::tail::Tail;
 use crate::{interrupt, paths};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use typed::Keyboard;
 
 /// Where QEMU puts the disk image.
 pub(crate) const DISK_ADDRESS: u64 = 0x5000_0000;
@@ -58,6 +60,8 @@ pub(crate) struct Machine {
     pub(crate) disk: Option<PathBuf>,
     /// Where the two serial lines go: a file for normal world and monitor, one for the partition.
     pub(crate) serial: [PathBuf; 2],
+    /// What is typed into the secure UART each time that VM 1 asks for it.
+    pub(crate) typed: Option<&'static str>,
 }
 
 impl Machine {
@@ -84,19 +88,16 @@ impl Machine {
         if self.keeps != Keeps::AllAcrossResets {
             list.push("-no-reboot".to_owned());
         }
-        let flash = self.flash.display().to_string();
         if self.keeps == Keeps::Nothing {
-            list.extend(["-bios".to_owned(), flash]);
+            list.extend(["-bios".to_owned(), self.flash.display().to_string()]);
         } else {
-            // A comma in a file's name is written twice in a QEMU option.
-            let file = flash.replace(',', ",,");
+            let file = option(&self.flash);
             list.extend(["-drive".to_owned(), format!("if=pflash,unit=0,format=raw,file={file}")]);
         }
         let loaded = [(self.config.as_ref(), CONFIG_ADDRESS), (self.disk.as_ref(), DISK_ADDRESS)];
         for (file, address) in loaded {
             if let Some(file) = file {
-                // A comma in a file's name is written twice in a QEMU option.
-                let file = file.display().to_string().replace(',', ",,");
+                let file = option(file);
                 list.push("-device".to_owned());
                 list.push(format!("loader,file={file},addr={address:#x},force-raw=on"));
             }
@@ -104,11 +105,22 @@ impl Machine {
         if self.counts == Counts::Instructions {
             list.extend(["-icount", "shift=0,sleep=off"].map(str::to_owned));
         }
-        for file in &self.serial {
-            list.push("-serial".to_owned());
-            list.push(format!("file:{}", file.display()));
+        let [normal, secure] = &self.serial;
+        list.extend(["-serial".to_owned(), format!("file:{}", normal.display())]);
+        if self.typed.is_some() {
+            let [path, input] = [secure, &self.pipe()].map(|file| option(file));
+            list.push("-chardev".to_owned());
+            list.push(format!("file,id=secure,path={path},input-path={input}"));
+            list.extend(["-serial", "chardev:secure"].map(str::to_owned));
+        } else {
+            list.extend(["-serial".to_owned(), format!("file:{}", secure.display())]);
         }
         list
+    }
+
+    /// Where the secure UART's input comes from.
+    fn pipe(&self) -> PathBuf {
+        self.serial[1].with_extension("in")
     }
 
     /// The whole command, to be pasted into a shell.
@@ -117,6 +129,11 @@ impl Machine {
         words.extend(self.arguments().iter().map(|word| quoted(word)));
         words.join(" ")
     }
+}
+
+/// A comma in a file's name is written twice in a QEMU option.
+fn option(file: &Path) -> String {
+    file.display().to_string().replace(',', ",,")
 }
 
 fn quoted(word: &str) -> String {
@@ -157,12 +174,23 @@ pub(crate) fn boot(
 ) -> Result<Logs, Stop> {
     let log = dir.join(LOG);
     let started = Instant::now();
+    let keyboard = machine.typed.map(|text| Keyboard::at(&machine.pipe(), text));
+    let mut keyboard = keyboard.transpose()?;
     let mut running = start(machine, dir, limit)?;
     let mut normal = Tail::of(&machine.serial[0]);
     let mut secure = Tail::of(&machine.serial[1]);
     let status = loop {
         let status = running.poll()?;
-        normal.read(on_line)?;
+        let mut typed = Ok(());
+        normal.read(&mut |line| {
+            if let Some(keyboard) = &mut keyboard
+                && typed.is_ok()
+            {
+                typed = keyboard.heard(line);
+            }
+            on_line(line);
+        })?;
+        typed?;
         secure.read(&mut |_| ())?;
         if status.is_some() {
             break status;

@@ -225,6 +225,7 @@ pub(crate) fn line_for_images(job: &Job) -> Result<String, Stop> {
         counts: Counts::Time,
         disk: Some(disk.path),
         serial: [dir.join("normal.log"), dir.join("secure.log")],
+        typed: None,
     };
     let text = Config::of(job, cores, disk.bytes).text().map_err(Stop::failed)?;
     files::write(&dir.join("boot.txt"), text)?;
@@ -321,6 +322,7 @@ impl Plan<'_> {
             counts: self.counts(),
             disk: self.disk.map(|disk| disk.path.clone()),
             serial: [dir.join("normal.log"), dir.join("secure.log")],
+            typed: self.job.typed,
         };
         files::write(&dir.join("boot.txt"), config.text().map_err(Stop::failed)?)?;
         let logs = boot::boot(&machine, dir, self.limit, on_line)?;

@@ -3,6 +3,7 @@
 //! What a line does not say is broken, not zero: a number that nobody printed cannot pass.
 
 pub(crate) mod figures;
+mod keys;
 mod ledger;
 mod maps;
 mod report;
@@ -16,6 +17,9 @@ use std::fmt;
 
 /// The job whose VMs name the areas that the partition maps.
 const MAPPED_ATTRS: &str = "mapped_attrs";
+
+/// The job whose keys' work the host verifies.
+const DEMO_KEYS: &str = "demo_keys";
 
 /// A queue costs less of the partition's RAM, in the minimal profile.
 const QUEUE_BYTES: u64 = 1024;
@@ -61,6 +65,8 @@ pub(crate) enum Broken {
     Map(String),
     /// The ledger that VM 1 printed is not what its head says.
     Ledger(String),
+    /// What VM 1's keys made is not what the host computes.
+    Proof(&'static str),
     /// The transfer was not marked off once: how often it was.
     Marks(u64),
     /// A figure that misses its goal: whose, which, what it is.
@@ -111,6 +117,9 @@ impl fmt::Display for Broken {
             Self::Zero(what) => write!(f, "{what} is 0"),
             Self::Map(line) => write!(f, "the partition mapped what or how it must not: {line}"),
             Self::Ledger(why) => write!(f, "the printed ledger: {why}"),
+            Self::Proof(what) => {
+                write!(f, "the host does not verify the {what} that VM 1's keys made")
+            }
             Self::Figure(whose, which, met) => write!(f, "{whose}: {which}: {met} misses the goal"),
             Self::Marks(n) => write!(f, "the transfer was marked off {n} times, not once"),
         }
@@ -156,6 +165,9 @@ pub(crate) fn of_job(job: &Job, report: &Report) -> Vec<Broken> {
     broken.extend(report.maps.iter().cloned());
     if job.name == MAPPED_ATTRS {
         broken.extend(report.named_areas.iter().cloned());
+    }
+    if job.name == DEMO_KEYS {
+        broken.extend(report.proofs.broken());
     }
     if job.prints_ledger {
         broken.extend(report.ledger.broken());

@@ -85,8 +85,8 @@ impl Lines for Secure {
         DEVICES.contains(&intid)
     }
 
-    fn quiet(&mut self, intid: u32) {
-        self.machine.wires(|wires| wires.quiet(intid));
+    fn quiet(&mut self, intid: u32) -> u32 {
+        self.machine.wires(|wires| wires.quiet(intid))
     }
 
     fn rearm(&mut self, _intid: u32) {}

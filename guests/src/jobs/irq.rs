@@ -2,7 +2,7 @@
 //! them.
 
 use super::table::PLAIN;
-use super::{Job, MonitorLine};
+use super::{Job, MonitorLine, TYPED};
 
 /// Every source once, by the VMs' own handlers.
 pub(super) const DEMO_IRQ: Job = Job {
@@ -25,12 +25,15 @@ pub(super) const DEMO_IRQ: Job = Job {
             "irq/masking_twice_is_refused",
             "irq/unmasked_source_is_heard",
             "irq/opening_twice_is_refused",
+            "irq/characters_that_arrive_interrupt",
+            "irq/level_is_held_until_completion",
             "irq/handler_met_no_surprise",
         ],
         &[],
         &["irq/secure_gpio_interrupts_its_own_vm"],
     ],
     partition_lines: &[MonitorLine { text: "the UART was made to interrupt", at_least: 3 }],
+    typed: Some(TYPED),
     ..PLAIN
 };
 

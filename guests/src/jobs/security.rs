@@ -3,6 +3,13 @@
 use super::table::PLAIN;
 use super::{Flash, Job, MonitorLine, Processor};
 
+/// The key that VM 1 brings along in `demo_keys`: what the host computes again.
+pub const KNOWN_KEY: [u8; 32] = *b"a key that VM 1 brings with it..";
+/// What is proven and signed with the keys of VM 1.
+pub const SIGNED: &str = "message";
+/// Associated data and text that are encrypted with [`KNOWN_KEY`].
+pub const SEALED: [&str; 2] = ["head", "a known text"];
+
 /// Random bytes by hypercall.
 pub(super) const ENTROPY: Job = Job {
     name: "entropy",
@@ -106,6 +113,28 @@ pub(super) const DEMO_WATCHDOG: Job = Job {
         MonitorLine { text: "watchdog of VM 0x0001 fired: ResetSystem", at_least: 1 },
     ],
     config: &["vcpus_vm2=2"],
+    flash: Flash::MayReset,
+    ..PLAIN
+};
+
+/// The same from C.
+pub(super) const C_SERVICES: Job = Job {
+    name: "c_services",
+    shows: "an example in C over causeway.h: entropy, counter, key, watchdog, and a timer's interrupts fetched and completed",
+    command_lines: ["job=c_services", "job=idle", "job=idle"],
+    tests: [
+        &[
+            "c_services/every_service_is_ready",
+            "c_services/random_bytes",
+            "c_services/a_counter_goes_up_by_one",
+            "c_services/hmac_of_rfc_4231",
+            "c_services/watchdog_is_armed_and_pinged",
+            "c_services/timer_events_are_fetched_and_completed",
+            "c_services/each_wrong_call_has_its_own_status",
+        ],
+        &[],
+        &[],
+    ],
     flash: Flash::MayReset,
     ..PLAIN
 };

@@ -7,7 +7,9 @@ use super::figures::FIGURES;
 use super::irq::{DEMO_IRQ, FIGURES as IRQ_FIGURES, SITUATIONS as IRQ_SITUATIONS};
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::net::{DEMO_NET, NET_IMAGE_FLIPPED, NET_LOSS};
-use super::security::{DEMO_KEYS, DEMO_RPMB, DEMO_WATCHDOG, ENTROPY, ENTROPY_NONE, FLASH_UNSEEN};
+use super::security::{
+    C_SERVICES, DEMO_KEYS, DEMO_RPMB, DEMO_WATCHDOG, ENTROPY, ENTROPY_NONE, FLASH_UNSEEN,
+};
 use super::{End, Flash, Job, MonitorBuild, MonitorLine, Processor, Profile, Sabotage, Verdict};
 use crate::cases;
 
@@ -43,6 +45,7 @@ pub const TRANSFER: Job = Job {
     processor: Processor::Any,
     flash: Flash::Image,
     cores_left_off: 0,
+    typed: None,
 };
 
 /// A job of the tests: checked monitor, no disk, ends when all VMs are off.
@@ -65,6 +68,7 @@ pub(super) const PLAIN: Job = Job {
     processor: Processor::Any,
     flash: Flash::Image,
     cores_left_off: 0,
+    typed: None,
 };
 
 const HOSTILE_BYSTANDERS: [&[&str]; 2] =
@@ -393,6 +397,7 @@ pub const JOBS: &[Job] = &[
     STALE_TLB,
     ENTROPY,
     ENTROPY_NONE,
+    C_SERVICES,
     FLASH_UNSEEN,
     DEMO_RNG,
     DEMO_CONSOLE,

@@ -32,8 +32,9 @@ pub trait Lines {
     /// other is ever claimed.
     fn is_known(&self, intid: u32) -> bool;
 
-    /// Makes the device let go of its line, until it is provoked or has a new reason.
-    fn quiet(&mut self, intid: u32);
+    /// Makes the device let go of its line, until it is provoked, or armed again and has a new reason.
+    /// Returns how many reasons it had: characters that came, for example. Never 0.
+    fn quiet(&mut self, intid: u32) -> u32;
 
     /// Lets it raise its line again.
     fn rearm(&mut self, intid: u32);

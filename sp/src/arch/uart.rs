@@ -29,11 +29,36 @@ pub(crate) fn print(args: fmt::Arguments<'_>) -> fmt::Result {
     with(|uart| uart.write_fmt(args)).unwrap_or(Err(fmt::Error))
 }
 
-/// Makes the UART let go of its line. Where it stays taken its interrupt is masked all the same.
-pub(crate) fn quiet() {
-    let _quiet: Option<()> = with(|uart| {
+/// What it interrupts for by itself: characters that came.
+const ARRIVALS: Interrupts = Interrupts::RXI.union(Interrupts::RTI);
+/// Most characters that it holds.
+const FIFO: usize = 32;
+
+/// Makes the UART let go of its line, and takes the characters that came; returns how many. They are told
+/// to nobody. Where it stays taken its interrupt is masked all the same.
+pub(crate) fn quiet() -> u32 {
+    let taken = with(|uart| {
         uart.set_interrupt_masks(Interrupts::empty());
-        uart.clear_interrupts(Interrupts::all());
+        // Not the arrivals: one that comes now keeps its reason until it is taken.
+        uart.clear_interrupts(Interrupts::all().difference(ARRIVALS));
+        let mut taken = 0;
+        for _ in 0..FIFO {
+            match uart.read_word() {
+                Ok(None) => break,
+                // A character with an error has come as well.
+                Ok(Some(_)) | Err(_) => taken += 1,
+            }
+        }
+        taken
+    });
+    taken.unwrap_or(0)
+}
+
+/// Lets characters that come raise the line again; one that waits does so at once.
+pub(crate) fn rearm() {
+    let _armed: Option<()> = with(|uart| {
+        let masks = uart.interrupt_masks();
+        uart.set_interrupt_masks(masks | ARRIVALS);
     });
 }
 
@@ -45,7 +70,7 @@ pub(crate) fn provoke() {
         if uart.interrupt_masks().contains(Interrupts::TXI) {
             return Ok(());
         }
-        uart.set_interrupt_masks(Interrupts::TXI);
+        uart.set_interrupt_masks(Interrupts::TXI | ARRIVALS);
         uart.write_str("[sp] the UART was made to interrupt\n")
     });
 }

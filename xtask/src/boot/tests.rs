@@ -17,6 +17,7 @@ fn machine() -> Machine {
         counts: Counts::Time,
         disk: Some("/t/a,b.img".into()),
         serial: ["/r/ns.log".into(), "/r/secure.log".into()],
+        typed: None,
     }
 }
 
@@ -42,6 +43,15 @@ fn a_comma_in_a_files_name_does_not_end_the_option() {
 }
 
 #[test]
+fn a_job_with_something_to_type_gives_the_secure_uart_a_pipe() {
+    let line = Machine { typed: Some("x"), ..machine() }.command_line();
+    let secure = " -serial file:/r/ns.log \
+                  -chardev file,id=secure,path=/r/secure.log,input-path=/r/secure.in \
+                  -serial chardev:secure";
+    assert!(line.contains(secure), "{line}");
+}
+
+#[test]
 fn words_are_quoted_for_a_shell() {
     assert_eq!(quoted("/t/x.bin"), "/t/x.bin");
     assert_eq!(quoted("/my disk"), "'/my disk'");
@@ -57,6 +67,7 @@ fn fake_qemu(dir: &Path, script: &str) -> Machine {
     Machine {
         program: program.display().to_string(),
         serial: [dir.join("normal.log"), dir.join("secure.log")],
+        typed: None,
         ..machine()
     }
 }

@@ -109,6 +109,7 @@ impl Session<'_> {
             counts: Counts::Time,
             disk: None,
             serial: [self.dir.join("normal.log"), self.dir.join("secure.log")],
+            typed: None,
         }
     }
 

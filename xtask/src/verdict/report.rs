@@ -1,5 +1,6 @@
 //! Owns what a boot reported, collected from its logs. Never judges it.
 
+use super::keys::Proofs;
 use super::ledger::Printed;
 use super::{Broken, maps};
 use crate::boot::Logs;
@@ -35,6 +36,8 @@ pub(crate) struct Report {
     pub(crate) named_areas: Vec<Broken>,
     /// The ledger, where VM 1 printed it.
     pub(crate) ledger: Printed,
+    /// What VM 1's keys made.
+    pub(crate) proofs: Proofs,
 }
 
 impl Report {
@@ -44,6 +47,7 @@ impl Report {
             maps: maps::of_any(logs),
             named_areas: maps::of_named_areas(logs),
             ledger: Printed::of(logs),
+            proofs: Proofs::of(logs),
             ..Self::default()
         };
         for line in logs.normal.iter().map(|line| Line::normal(line)) {

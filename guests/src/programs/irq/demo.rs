@@ -3,6 +3,7 @@
 
 use super::{CLOCK, GPIO, TIMER, UART, call, counts, provoke, tick, unmask};
 use crate::calls::{self, Met};
+use crate::jobs::{TYPE, TYPED};
 use crate::rt::{Boot, interrupt, signal, time};
 use crate::{check, say};
 use causeway_abi::{Call, CallId, InterruptCall, SourceId, Status};
@@ -27,6 +28,7 @@ pub(in crate::programs) fn first(_boot: &Boot) {
     check!("irq/clock_interrupts", clock.is_ok(), "{clock:?}");
     two_at_once();
     masked();
+    typed();
     let wrong = interrupt::wrong();
     check!("irq/handler_met_no_surprise", wrong == 0, "{wrong}");
     signal::send(3, 1);
@@ -113,6 +115,33 @@ fn masked() {
     check!("irq/unmasked_source_is_heard", opened.is_ok() && came, "{opened:?} {came}");
     let twice = again == Err(Met::Status(Status::AlreadySo));
     check!("irq/opening_twice_is_refused", twice, "{again:?}");
+}
+
+/// The host types into the secure UART. Each event says how many characters came; while one is not
+/// completed, no other is told.
+fn typed() {
+    let seen = interrupt::seen(UART);
+    let all = u64::try_from(TYPED.len()).unwrap_or(u64::MAX);
+    let before = seen.events();
+    say!("{TYPE}");
+    let came = interrupt::wait(MILLIS, || seen.events() >= before + all);
+    let told = seen.events() - before;
+    check!("irq/characters_that_arrive_interrupt", came && told == all, "{came} {told} of {all}");
+    interrupt::serve(false);
+    let before = seen.events();
+    say!("{TYPE}");
+    let first = interrupt::wait(MILLIS, || seen.events() > before);
+    let held = seen.events() - before;
+    let more = interrupt::wait(100, || seen.events() - before > held);
+    interrupt::serve(true);
+    let completed = call(InterruptCall::Complete { source: UART });
+    let rest = interrupt::wait(MILLIS, || seen.events() >= before + all);
+    let told = seen.events() - before;
+    check!(
+        "irq/level_is_held_until_completion",
+        first && held < all && !more && completed.is_ok() && rest && told == all,
+        "{first} {held} {more} {completed:?} {rest} {told}"
+    );
 }
 
 /// What is not the caller's, or makes no sense, is refused by its own status.

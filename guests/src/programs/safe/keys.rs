@@ -1,6 +1,7 @@
 //! `demo_keys`: keys that VM 1 makes, imports and uses, across a power-off, and nobody else has.
 
 use super::{connect, status_of, until_ready};
+use crate::jobs::{KNOWN_KEY as KNOWN, SEALED, SIGNED};
 use crate::rt::Boot;
 use crate::rt::client::take_pages;
 use crate::{check, say};
@@ -15,8 +16,8 @@ const MAC: u8 = 0;
 const AEAD: u8 = 1;
 const SIGN: u8 = 2;
 const SPARE: u8 = 7;
-/// A key that VM 1 knows.
-const KNOWN: [u8; 32] = *b"a key that VM 1 brings with it..";
+/// The slot with the known key for encryption.
+const KNOWN_AEAD: u8 = 3;
 
 fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length is a key");
@@ -34,6 +35,7 @@ pub(in crate::programs) fn owner(_boot: &Boot) {
         area.import(MAC, KeyPurpose::Mac, &KNOWN),
         security.generate_key(AEAD, KeyPurpose::Aead),
         security.generate_key(SIGN, KeyPurpose::Sign),
+        area.import(KNOWN_AEAD, KeyPurpose::Aead, &KNOWN),
     ];
     let all = |status| made.iter().all(|result| status_of(result) == status);
     let again = all(Some(Status::SlotTaken));
@@ -70,9 +72,24 @@ pub(in crate::programs) fn owner(_boot: &Boot) {
     let used = area.mac(SPARE, b"x");
     let empty = made == Ok(()) && gone == Ok(()) && status_of(&used) == Some(Status::SlotEmpty);
     check!("keys/a_deleted_key_is_gone", empty, "{made:?} {gone:?} {used:?}");
-    // The host checks the signature with the public key.
-    let (public, one) = (public.unwrap_or_default(), one.unwrap_or([0; 64]));
-    say!("RESULT job=keys again={again} public={} signature={}", Hex(&public), Hex(&one));
+    say!("RESULT job=keys again={again} public={}", Hex(&public.unwrap_or_default()));
+    prove(security, &area);
+}
+
+/// Prints what the host verifies by itself: a signature with its public key, and what the known key makes.
+fn prove(security: Security<'_>, area: &KeyArea<'_>) {
+    let signature = area.sign(SIGN, SIGNED.as_bytes()).unwrap_or([0; 64]);
+    let public = security.public_key(SIGN).unwrap_or_default();
+    say!("PROOF public={} signature={}", Hex(&public), Hex(&signature));
+    let mac = area.mac(MAC, SIGNED.as_bytes()).unwrap_or_default();
+    say!("PROOF mac={}", Hex(&mac));
+    let [head, plain] = SEALED;
+    let mut text = [0; SEALED[1].len()];
+    text.copy_from_slice(plain.as_bytes());
+    match area.encrypt(KNOWN_AEAD, head.as_bytes(), &mut text) {
+        Ok(sealed) => say!("PROOF nonce_and_tag={} text={}", Hex(&sealed.proof), Hex(&text)),
+        Err(error) => say!("not encrypted: {error:?}"),
+    }
 }
 
 /// VM 2: has slots of its own, in which VM 1's keys are not.
