@@ -75,6 +75,7 @@ pub fn frontend(boot: &Boot) {
             "flash_unseen" => safe::refused::caller,
             "powercut" => safe::powercut::run,
             "c_services" => c_services::run,
+            "service_figures" => safe::figures::caller,
             "entropy_none" => entropy::without,
             "registers" => registers::caller,
             "sequences" => sequences::long,

@@ -139,6 +139,26 @@ pub(super) const C_SERVICES: Job = Job {
     ..PLAIN
 };
 
+/// What the calls take, on one core that counts instructions.
+pub(super) const SERVICE_FIGURES: Job = Job {
+    name: "service_figures",
+    shows: "what each call of the security services and of interrupts takes in instructions, as a VM sees it; each class within its bound, erasing and signing included",
+    command_lines: ["job=service_figures", "job=idle", "job=idle"],
+    tests: [
+        &[
+            "service_figures/short_calls_within_their_bound",
+            "service_figures/store_calls_within_their_bound",
+            "service_figures/long_store_calls_within_their_bound",
+            "service_figures/signing_calls_within_their_bound",
+        ],
+        &[],
+        &[],
+    ],
+    flash: Flash::MayReset,
+    counts_instructions: true,
+    ..PLAIN
+};
+
 /// A core that was never started.
 pub(super) const FLASH_UNSEEN: Job = Job {
     name: "flash_unseen",

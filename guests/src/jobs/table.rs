@@ -9,6 +9,7 @@ use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::net::{DEMO_NET, NET_IMAGE_FLIPPED, NET_LOSS};
 use super::security::{
     C_SERVICES, DEMO_KEYS, DEMO_RPMB, DEMO_WATCHDOG, ENTROPY, ENTROPY_NONE, FLASH_UNSEEN,
+    SERVICE_FIGURES,
 };
 use super::{End, Flash, Job, MonitorBuild, MonitorLine, Processor, Profile, Sabotage, Verdict};
 use crate::cases;
@@ -398,6 +399,7 @@ pub const JOBS: &[Job] = &[
     ENTROPY,
     ENTROPY_NONE,
     C_SERVICES,
+    SERVICE_FIGURES,
     FLASH_UNSEEN,
     DEMO_RNG,
     DEMO_CONSOLE,

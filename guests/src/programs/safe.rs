@@ -2,6 +2,7 @@
 //! the workload that has its power cut. Never holds what it expects in the partition's code.
 
 mod device;
+pub(super) mod figures;
 mod frames;
 pub(super) mod keys;
 pub(super) mod powercut;
