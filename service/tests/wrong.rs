@@ -150,7 +150,17 @@ fn an_area_that_is_not_the_callers_or_does_not_hold_the_bytes_is_refused_by_each
         VaultCall::KeySign { message, .. } => VaultCall::KeySign { message, signature: far },
         VaultCall::KeyEncrypt(text) => VaultCall::KeyEncrypt(KeyedText { proof: far, ..text }),
         VaultCall::KeyDecrypt(text) => VaultCall::KeyDecrypt(KeyedText { proof: far, ..text }),
-        other => other,
+        other @ (VaultCall::State
+        | VaultCall::Entropy { .. }
+        | VaultCall::CounterRead { .. }
+        | VaultCall::CounterIncrement { .. }
+        | VaultCall::KeyGenerate { .. }
+        | VaultCall::KeyDelete { .. }
+        | VaultCall::KeyPublic { .. }
+        | VaultCall::WatchdogStart { .. }
+        | VaultCall::WatchdogPing
+        | VaultCall::WatchdogStop
+        | VaultCall::WatchdogLeft) => other,
     };
     for call in every_call(mine).into_iter().filter(in_an_area) {
         is_wrong(&platform, &one, beyond(call), Status::OutsideArea);
