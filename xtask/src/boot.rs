@@ -108,9 +108,8 @@ impl Machine {
         let [normal, secure] = &self.serial;
         list.extend(["-serial".to_owned(), format!("file:{}", normal.display())]);
         if self.typed.is_some() {
-            let [path, input] = [secure, &self.pipe()].map(|file| option(file));
             list.push("-chardev".to_owned());
-            list.push(format!("file,id=secure,path={path},input-path={input}"));
+            list.push(format!("pipe,id=secure,path={}", option(&self.pipe())));
             list.extend(["-serial", "chardev:secure"].map(str::to_owned));
         } else {
             list.extend(["-serial".to_owned(), format!("file:{}", secure.display())]);
@@ -118,9 +117,9 @@ impl Machine {
         list
     }
 
-    /// Where the secure UART's input comes from.
+    /// What QEMU calls the pipe of the secure UART: with `.in` and `.out` behind it, its two ends.
     fn pipe(&self) -> PathBuf {
-        self.serial[1].with_extension("in")
+        self.serial[1].with_extension("")
     }
 
     /// The whole command, to be pasted into a shell.
@@ -174,7 +173,8 @@ pub(crate) fn boot(
 ) -> Result<Logs, Stop> {
     let log = dir.join(LOG);
     let started = Instant::now();
-    let keyboard = machine.typed.map(|text| Keyboard::at(&machine.pipe(), text));
+    let keyboard =
+        machine.typed.map(|text| Keyboard::at(&machine.pipe(), &machine.serial[1], text));
     let mut keyboard = keyboard.transpose()?;
     let mut running = start(machine, dir, limit)?;
     let mut normal = Tail::of(&machine.serial[0]);

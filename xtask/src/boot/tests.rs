@@ -46,7 +46,7 @@ fn a_comma_in_a_files_name_does_not_end_the_option() {
 fn a_job_with_something_to_type_gives_the_secure_uart_a_pipe() {
     let line = Machine { typed: Some("x"), ..machine() }.command_line();
     let secure = " -serial file:/r/ns.log \
-                  -chardev file,id=secure,path=/r/secure.log,input-path=/r/secure.in \
+                  -chardev pipe,id=secure,path=/r/secure \
                   -serial chardev:secure";
     assert!(line.contains(secure), "{line}");
 }

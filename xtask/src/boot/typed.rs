@@ -5,6 +5,7 @@ use causeway_guests::jobs::TYPE;
 use rustix::fs::{CWD, Mode, mkfifoat};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 /// The pipe's writing end, and what goes into it.
@@ -15,13 +16,18 @@ pub(super) struct Keyboard {
 }
 
 impl Keyboard {
-    /// Makes the pipe. It is open at both ends from here on, so that QEMU need not wait for a writer.
-    pub(super) fn at(path: &Path, text: &'static str) -> Result<Self, Stop> {
+    /// Makes `path` with `.in`, the pipe, and `.out`, which is the log. The pipe is open at both ends from
+    /// here on, so that QEMU need not wait for a writer.
+    pub(super) fn at(path: &Path, log: &Path, text: &'static str) -> Result<Self, Stop> {
         let failed = |why: &dyn std::fmt::Display| {
             Stop::failed(format!("a pipe at {} could not be made: {why}", path.display()))
         };
-        mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).map_err(|error| failed(&error))?;
-        let pipe = OpenOptions::new().read(true).write(true).open(path);
+        let input = path.with_extension("in");
+        mkfifoat(CWD, &input, Mode::RUSR | Mode::WUSR).map_err(|error| failed(&error))?;
+        File::create(log).map_err(|error| failed(&error))?;
+        symlink(log.file_name().unwrap_or_default(), path.with_extension("out"))
+            .map_err(|error| failed(&error))?;
+        let pipe = OpenOptions::new().read(true).write(true).open(input);
         Ok(Self { pipe: pipe.map_err(|error| failed(&error))?, text })
     }
 
@@ -43,8 +49,8 @@ mod tests {
     #[test]
     fn text_is_typed_when_vm_1_asks_and_at_no_other_line() {
         let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("secure.in");
-        let mut keyboard = Keyboard::at(&path, "abc").expect("a pipe");
+        let (path, log) = (dir.path().join("secure"), dir.path().join("secure.log"));
+        let mut keyboard = Keyboard::at(&path, &log, "abc").expect("a pipe");
         for line in ["[vm2] TYPE", "[vm1] TYPE it", "TYPE", "[mon] [vm1] TYPE"] {
             keyboard.heard(line).expect("heard");
         }
@@ -52,6 +58,8 @@ mod tests {
         let mut typed = [0; 3];
         keyboard.pipe.read_exact(&mut typed).expect("in the pipe");
         assert_eq!(&typed, b"abc");
-        assert!(Keyboard::at(&path, "abc").is_err(), "a file is in the way");
+        std::fs::write(dir.path().join("secure.out"), "said").expect("written");
+        assert_eq!(std::fs::read(&log).expect("a log"), b"said");
+        assert!(Keyboard::at(&path, &log, "abc").is_err(), "a file is in the way");
     }
 }
