@@ -28,6 +28,7 @@ pub mod interrupt;
 pub mod join;
 pub mod layout;
 pub mod ledger;
+pub mod parts;
 pub mod range;
 pub mod status;
 pub mod vault;

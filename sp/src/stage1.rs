@@ -130,7 +130,7 @@ impl Stage1 {
         self.mapping
             .map_range(&region(&bytes), pa, flags, Constraints::empty())
             .map_err(|_| MapRefusal::Library)?;
-        Ok(Window::of_mapped(range, permission))
+        Ok(Window::of_mapped(range, range.start().get(), permission))
     }
 
     /// Unmaps what [`Self::map_shared`] mapped; when it returns, no core can reach it.

@@ -10,13 +10,22 @@ use core::sync::atomic::{Ordering, fence};
 #[derive(Debug)]
 pub(crate) struct Window {
     range: PageRange,
+    /// Where the range begins in our view: at its own address, where the tables are ours.
+    base: u64,
     permission: Permission,
 }
 
 impl Window {
-    /// To be called by `Stage1` alone, for a range that it maps until it gets the window back.
-    pub(crate) const fn of_mapped(range: PageRange, permission: Permission) -> Self {
-        Self { range, permission }
+    /// To be called by whoever maps alone, for a range that stays mapped at `base`, the whole of it, one
+    /// page after the other, until the window is given back.
+    pub(crate) const fn of_mapped(range: PageRange, base: u64, permission: Permission) -> Self {
+        Self { range, base, permission }
+    }
+
+    /// Returns where the range begins in our view.
+    #[cfg(test)]
+    pub(crate) const fn address(&self) -> u64 {
+        self.base
     }
 
     /// Gives the right up.
@@ -31,7 +40,7 @@ impl Window {
         if end > self.range.len_bytes() {
             return Err(OutsideWindow);
         }
-        let address = self.range.start().get().checked_add(offset).ok_or(OutsideWindow)?;
+        let address = self.base.checked_add(offset).ok_or(OutsideWindow)?;
         usize::try_from(address).map_err(|_| OutsideWindow)
     }
 
@@ -69,8 +78,8 @@ impl Access for Window {
         let (words, tail) = rest.as_chunks_mut::<WORD>();
         let (first_word, first_tail) = (base + head.len(), base + head.len() + words.len() * WORD);
         for (at, byte) in (base..).zip(head).chain((first_tail..).zip(tail)) {
-            // SAFETY: `locate` put every byte inside the range that the tables map readable until
-            // they get this window back. It is normal-world memory that no Rust object occupies;
+            // SAFETY: `locate` put every byte inside the range, which is mapped readable from `base` on
+            // until this window is given back. It is normal-world memory that no Rust object occupies;
             // a concurrent writer only makes the value arbitrary, and every u8 is valid.
             *byte = unsafe { (at as *const u8).read_volatile() };
         }
@@ -124,7 +133,7 @@ mod tests {
 
     fn window() -> Window {
         let range = PageRange::new(PageAddr::new(0x8000_0000).unwrap(), 2).unwrap();
-        Window::of_mapped(range, Permission::ReadOnly)
+        Window::of_mapped(range, 0x8000_0000, Permission::ReadOnly)
     }
 
     #[test]
@@ -140,7 +149,7 @@ mod tests {
     fn window_over(pages: &mut [Page; 4], permission: Permission) -> Window {
         let address = (&raw mut pages[1]) as u64;
         let range = PageRange::new(PageAddr::new(address).unwrap(), 2).unwrap();
-        Window::of_mapped(range, permission)
+        Window::of_mapped(range, address, permission)
     }
 
     #[repr(align(4096))]

@@ -3,8 +3,9 @@
 mod tools;
 
 pub(crate) use tools::{
-    BenchArgs, DecodeArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs, LedgerAction, LedgerArgs,
-    ManifestsArgs, MutantsArgs, PowercutArgs, TraceabilityArgs, VerifyArgs,
+    BenchArgs, ConformanceArgs, DecodeArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs,
+    LedgerAction, LedgerArgs, ManifestsArgs, MutantsArgs, PowercutArgs, SpmcName, TraceabilityArgs,
+    VerifyArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +52,8 @@ pub(crate) enum Action {
     Bench(BenchArgs),
     /// Cut the power of a machine that stores, again and again, and see that nothing acknowledged is lost
     Powercut(PowercutArgs),
+    /// Run the conformance suite under an SPMC, and judge it by what that SPMC is excused from
+    Conformance(ConformanceArgs),
     /// Check a dump of the partition's ledger
     #[command(after_help = "Examples:\n  \
                             cargo xtask ledger verify ledger.bin --head DIGEST\n  \
@@ -191,11 +194,13 @@ pub(crate) enum Category {
     Image,
     /// The page of `run --report` in a browser, and the trace.
     Report,
+    /// The conformance suite under OP-TEE, which is fetched and built for it.
+    Optee,
 }
 
 impl Category {
     /// Every category, in the order in which they run.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Host,
         Self::Package,
         Self::Explore,
@@ -204,6 +209,7 @@ impl Category {
         Self::Qemu,
         Self::Image,
         Self::Report,
+        Self::Optee,
     ];
 
     /// Its name on the command line and before its tests.
@@ -217,6 +223,7 @@ impl Category {
             Self::Qemu => "qemu",
             Self::Image => "image",
             Self::Report => "report",
+            Self::Optee => "optee",
         }
     }
 }

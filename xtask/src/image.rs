@@ -6,7 +6,7 @@ pub(crate) mod pack;
 
 use crate::outcome::{Stop, files};
 use crate::process::Step;
-use crate::tfa::{self, Built};
+use crate::tfa::{self, Built, Spmc};
 use crate::{paths, say};
 use build::Program;
 use causeway_guests::jobs::{Job, MonitorBuild, Profile};
@@ -63,7 +63,7 @@ impl Variant {
 
 /// Builds the images of these variants.
 pub(crate) fn make(variants: &[Variant]) -> Result<(), Stop> {
-    let built = tfa::ready()?;
+    let built = tfa::ready(Spmc::AtEl3)?;
     files::make_dir(&paths::image())?;
     let guests = build::guests()?;
     let pack = pack::write(&guests).map_err(Stop::failed)?;
@@ -112,7 +112,7 @@ impl Measured {
 
 /// Builds the images with the measuring program in the monitor's place, one for each partition.
 pub(crate) fn make_bench() -> Result<(), Stop> {
-    let built = tfa::ready()?;
+    let built = tfa::ready(Spmc::AtEl3)?;
     files::make_dir(&paths::image())?;
     let partition = build::one(Program::Partition)?;
     let dtb = manifest(MANIFEST)?;

@@ -4,6 +4,7 @@
 mod bench;
 mod boot;
 mod cli;
+mod conformance;
 mod disk;
 mod docs;
 mod explore;
@@ -17,6 +18,7 @@ mod ledger;
 mod lines;
 mod manifests;
 mod mutants;
+mod optee;
 mod outcome;
 mod paths;
 mod pool;
@@ -59,6 +61,9 @@ fn main() -> ExitCode {
         Action::Test(args) => suite::test(&args, consent(args.set_up.yes)).into(),
         Action::Explore(args) => finish(explore::explore(&args)),
         Action::Bench(args) => finish(bench::bench(&args, consent(args.set_up.yes))),
+        Action::Conformance(args) => {
+            finish(conformance::conformance(&args, consent(args.set_up.yes)))
+        }
         Action::Header(args) => finish(header::header(args)),
         Action::Manifests(args) => finish(manifests::manifests(args)),
         Action::Decode(args) => finish(trace::decode(&args)),
@@ -118,7 +123,7 @@ fn image_command(profile: ProfileName, consent: Consent) -> Result<(), Stop> {
 fn clean(args: CleanArgs) -> Result<(), Stop> {
     let mut dirs = vec![paths::image(), paths::runs(), paths::target().join("setup")];
     if args.all {
-        dirs.push(paths::tfa());
+        dirs.extend([paths::tfa(), paths::target().join("optee")]);
         dirs.extend(suite::folders().map(|name| paths::target().join(name)));
     }
     for dir in dirs {

@@ -131,7 +131,7 @@ fn write_report(
     let facts = [
         ("machine", format!("QEMU virt, {} cores of {}", args.smp, args.cpu.name())),
         ("emulator", qemu::check()?),
-        ("firmware", format!("TF-A {}, its EL3 SPMC", tfa::ready()?.version)),
+        ("firmware", format!("TF-A {}, its EL3 SPMC", tfa::ready(tfa::Spmc::AtEl3)?.version)),
         ("Causeway", env!("CARGO_PKG_VERSION").to_owned()),
         ("made", humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()),
         ("calls traced", ran.trace.records.len().to_string()),

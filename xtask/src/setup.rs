@@ -7,6 +7,7 @@ pub(crate) mod packages;
 mod private_qemu;
 pub(crate) mod qemu;
 pub(crate) mod rust;
+pub(crate) mod source_package;
 
 use crate::outcome::Stop;
 use crate::say;
@@ -32,6 +33,12 @@ pub(crate) fn for_images(consent: Consent) -> Result<(), Stop> {
     rust::target(rust::BARE_METAL)
 }
 
+/// Makes everything ready that building OP-TEE and booting under it needs.
+pub(crate) fn for_optee(consent: Consent) -> Result<(), Stop> {
+    for_images(consent)?;
+    packages::ensure(&Need::for_optee(), consent)
+}
+
 /// `cargo xtask doctor`: looks at everything, mends what it may, tells the rest.
 pub(crate) fn doctor(consent: Consent) -> Result<(), Stop> {
     for need in Need::ALL {
@@ -45,7 +52,7 @@ pub(crate) fn doctor(consent: Consent) -> Result<(), Stop> {
         Ok(version) => say::line(&format!("ok       {version}")),
         Err(stop) => say::line(&format!("SKIPPED  Miri ({})", stop.reason)),
     }
-    let tree = crate::tfa::ready()?;
+    let tree = crate::tfa::ready(crate::tfa::Spmc::AtEl3)?;
     say::line(&format!("ok       TF-A {} in {}", tree.version, tree.build.display()));
     Ok(())
 }

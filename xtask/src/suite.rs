@@ -8,6 +8,7 @@ mod fuzz;
 mod host;
 mod libtest;
 mod miri;
+mod optee;
 mod package;
 mod qemu;
 mod regressions;
@@ -81,6 +82,7 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
             Category::Miri => miri::run(&context, tally),
             Category::Qemu => machine.ready(consent).and_then(|()| qemu::run(&context, tally)),
             Category::Image => machine.ready(consent).and_then(|()| flash::run(&context, tally)),
+            Category::Optee => optee::run(&context, consent, tally),
             Category::Report => {
                 machine.ready(consent).and_then(|()| report::run(&context, consent, tally))
             }

@@ -18,18 +18,43 @@ use std::time::Duration;
 /// The release line that is known to work; its point releases rotate in Debian.
 const RELEASE: &str = "2.12";
 const VARIABLE: &str = "TFA_DIR";
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 9] = [
     "CROSS_COMPILE=aarch64-linux-gnu-",
     "PLAT=qemu",
     "SPD=spmd",
     "SPMD_SPM_AT_SEL2=0",
-    "SPMC_AT_EL3=1",
     "QEMU_USE_GIC_DRIVER=QEMU_GICV3",
     "DEBUG=0",
     "LOG_LEVEL=20",
     "all",
     "fip",
 ];
+
+/// Which SPMC a build is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spmc {
+    /// TF-A's own.
+    AtEl3,
+    /// OP-TEE at S-EL1.
+    OpTee,
+}
+
+impl Spmc {
+    /// The options that only this one has.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::AtEl3 => &["SPMC_AT_EL3=1"],
+            // NS_TIMER_SWITCH keeps the normal world from CNTKCTL_EL1 of the secure one: without it
+            // it could take the counter from the partition (docs/spmc-facts.md, OPTEE-CLOCK).
+            Self::OpTee => &[
+                "SPMC_OPTEE=1",
+                "CTX_INCLUDE_EL2_REGS=0",
+                "NS_TIMER_SWITCH=1",
+                "BL32_RAM_LOCATION=tdram",
+            ],
+        }
+    }
+}
 const PLACEHOLDER_MANIFEST: &str = include_str!("tfa/placeholder.dts");
 
 /// A finished build.
@@ -47,12 +72,12 @@ pub(crate) fn own_tree() -> Option<PathBuf> {
 
 /// Whether a build for the present inputs is there.
 pub(crate) fn is_cached() -> bool {
-    cached().is_ok_and(|found| found.is_some())
+    cached(Spmc::AtEl3).is_ok_and(|found| found.is_some())
 }
 
 /// Fetches and builds what is not there yet.
-pub(crate) fn ready() -> Result<Built, Stop> {
-    if let Some(built) = cached()? {
+pub(crate) fn ready(spmc: Spmc) -> Result<Built, Stop> {
+    if let Some(built) = cached(spmc)? {
         return Ok(built);
     }
     let source = match own_tree() {
@@ -60,13 +85,13 @@ pub(crate) fn ready() -> Result<Built, Stop> {
         None => fetch::source()?,
     };
     let version = version_of(&source)?;
-    let build = build_dir(&key(&source)?);
-    build_in_copy(&source, &version, &build)?;
+    let build = build_dir(&key(&source, spmc)?);
+    build_in_copy(&source, &version, &build, spmc)?;
     Ok(Built { version, build })
 }
 
 /// A build for the present inputs, complete or nothing: the folder gets its name at the end.
-fn cached() -> Result<Option<Built>, Stop> {
+fn cached(spmc: Spmc) -> Result<Option<Built>, Stop> {
     let source = match own_tree() {
         Some(tree) => tree,
         None => match fetch::unpacked() {
@@ -75,7 +100,7 @@ fn cached() -> Result<Option<Built>, Stop> {
         },
     };
     let version = version_of(&source)?;
-    let build = build_dir(&key(&source)?);
+    let build = build_dir(&key(&source, spmc)?);
     let whole = ["bl1.bin", "fip.bin", "fiptool"].iter().all(|name| build.join(name).is_file());
     Ok(whole.then_some(Built { version, build }))
 }
@@ -113,9 +138,9 @@ fn version_of(tree: &Path) -> Result<String, Stop> {
 }
 
 /// Names the inputs: options, placeholder, and every file of the tree by name, size and time.
-fn key(tree: &Path) -> Result<String, Stop> {
+fn key(tree: &Path, spmc: Spmc) -> Result<String, Stop> {
     let mut hash = Sha256::new();
-    for part in OPTIONS.iter().copied().chain([PLACEHOLDER_MANIFEST]) {
+    for part in OPTIONS.iter().chain(spmc.options()).copied().chain([PLACEHOLDER_MANIFEST]) {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -174,7 +199,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-fn build_in_copy(source: &Path, version: &str, build: &Path) -> Result<(), Stop> {
+fn build_in_copy(source: &Path, version: &str, build: &Path, spmc: Spmc) -> Result<(), Stop> {
     let work = paths::tfa().join(format!("work-{}", std::process::id()));
     files::remove_dir(&work)?;
     let tree = work.join("tree");
@@ -190,6 +215,7 @@ fn build_in_copy(source: &Path, version: &str, build: &Path) -> Result<(), Stop>
         .dir(&tree)
         .args([format!("-j{jobs}")])
         .args(OPTIONS)
+        .args(spmc.options())
         .args([
             format!("QEMU_TOS_FW_CONFIG_DTS={}", manifest.display()),
             format!("BL32={}", blank.display()),

@@ -30,9 +30,8 @@ fn in_the_tree() -> BTreeMap<String, usize> {
     let root = root();
     let mut found = Vec::new();
     let cores = ["abi", "ffa", "memshare", "service", "virtio"];
-    for package in
-        cores.into_iter().chain(["bench", "c-example", "client", "guests", "monitor", "sp"])
-    {
+    let others = ["bench", "c-example", "client", "conformance-driver", "guests", "monitor", "sp"];
+    for package in cores.into_iter().chain(others) {
         sources(&root.join(package), &mut found);
     }
     let mut sites = BTreeMap::new();

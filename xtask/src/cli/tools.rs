@@ -1,8 +1,8 @@
 //! Owns the options of the commands that check the cores: explore, fuzz, mutants, ledger,
 //! bench. Never acts.
 
-use super::SetUpArgs;
-use clap::{Args, Subcommand};
+use super::{Cpu, SetUpArgs};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Options of `explore`.
@@ -30,6 +30,39 @@ pub(crate) struct ExploreArgs {
     /// Only the N nearest states of each world (a world cut short is no pass)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) states: Option<u64>,
+}
+
+/// An SPMC that the suite runs under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SpmcName {
+    /// OP-TEE at S-EL1; the partition runs at S-EL0.
+    Optee,
+}
+
+/// Options of `conformance`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask conformance --spmc optee\n  \
+    cargo xtask conformance --spmc optee --json result.json\n  \
+    OPTEE_DIR=~/src/optee_os cargo xtask conformance --spmc optee\n\n\
+    OP-TEE is fetched as Debian's source package and built once, with the partition in it, and not\n\
+    changed. What a run is excused from stands in optee-test/expected.txt, each line with a limit that\n\
+    docs/spmc-facts.md names; a case that passes in spite of that fails the run.")]
+pub(crate) struct ConformanceArgs {
+    /// Under which SPMC
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) spmc: SpmcName,
+    /// Write every case as JSON, in every case, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Which CPU QEMU emulates
+    #[arg(long, value_enum, default_value_t = Cpu::Max)]
+    pub(crate) cpu: Cpu,
+    /// End QEMU after so many seconds
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) set_up: SetUpArgs,
 }
 
 /// Options of `fuzz`.

@@ -7,6 +7,7 @@ use crate::setup::rust::BARE_METAL;
 use crate::{paths, say};
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::read::{Object, ObjectSection};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ pub(crate) enum Program {
     Monitor,
     /// monitor/ with the feature `raw`.
     RawMonitor,
+    /// sp/el0/: the partition for OP-TEE.
+    PartitionAtEl0,
+    /// conformance-driver/: the normal world of the conformance suite.
+    ConformanceDriver,
 }
 
 impl Program {
@@ -31,6 +36,8 @@ impl Program {
         match self {
             Self::Partition | Self::MinimalPartition => "causeway-sp",
             Self::Monitor | Self::RawMonitor => "causeway-monitor",
+            Self::PartitionAtEl0 => "causeway-sp-el0",
+            Self::ConformanceDriver => "causeway-conformance-driver",
         }
     }
 
@@ -40,6 +47,8 @@ impl Program {
             Self::MinimalPartition => "sp (minimal)",
             Self::Monitor => "monitor",
             Self::RawMonitor => "monitor (raw)",
+            Self::PartitionAtEl0 => "sp at S-EL0",
+            Self::ConformanceDriver => "conformance driver",
         }
     }
 
@@ -50,7 +59,8 @@ impl Program {
             // them byte by byte.
             Self::Partition => &["--config", UNALIGNED_WORDS],
             Self::MinimalPartition => &["--config", UNALIGNED_WORDS, "--features", "minimal"],
-            Self::Monitor => &[],
+            Self::PartitionAtEl0 => &["--config", POSITION_INDEPENDENT],
+            Self::Monitor | Self::ConformanceDriver => &[],
             Self::RawMonitor => &["--features", "raw"],
         }
     }
@@ -60,11 +70,80 @@ impl Program {
 const UNALIGNED_WORDS: &str =
     "target.aarch64-unknown-none-softfloat.rustflags=['-C','target-feature=-strict-align']";
 
+/// Addresses in constants become relocations, which the program applies itself; without this the linker
+/// says that they cannot be used.
+const POSITION_INDEPENDENT: &str =
+    "target.aarch64-unknown-none-softfloat.rustflags=['-C','relocation-model=pie']";
+
+/// Pages of an image that are mapped alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    /// Offset of the first byte.
+    pub(crate) start: u64,
+    /// How many.
+    pub(crate) pages: u64,
+}
+
+/// An image that runs anywhere, and its parts: code, constants, relocated constants, variables, and those
+/// that begin as zero.
+pub(crate) struct ElfImage {
+    /// The flat image, without the last part.
+    pub(crate) image: Vec<u8>,
+    /// The parts, in this order.
+    pub(crate) regions: [Region; 5],
+}
+
+/// Builds a position-independent program.
+pub(crate) fn relocatable(program: Program) -> Result<ElfImage, Stop> {
+    let path = only(program)?;
+    let bytes = files::read(&path)?;
+    let told = |why: String| Stop::failed(format!("{}: {why}", path.display()));
+    let image = flatten(&bytes).map_err(told)?;
+    let regions = parts(&bytes).map_err(told)?;
+    Ok(ElfImage { image, regions })
+}
+
+/// The parts of a program by its sections: what lies between code and relocated constants is constant.
+fn parts(bytes: &[u8]) -> Result<[Region; 5], String> {
+    let elf: ElfFile64 = ElfFile64::parse(bytes).map_err(|e| e.to_string())?;
+    let section = |name: &str| {
+        let found = elf.section_by_name(name).ok_or(format!("there is no section {name}"))?;
+        Ok::<_, String>((found.address(), found.size()))
+    };
+    let pages = |start: u64, bytes: u64| {
+        if start.is_multiple_of(PAGE) && bytes.is_multiple_of(PAGE) {
+            Ok(Region { start, pages: bytes / PAGE })
+        } else {
+            Err(format!("the part at {start:#x} is not whole pages"))
+        }
+    };
+    let [text, relro, data, bss] = [".text", ".relro", ".data", ".bss"].map(section);
+    let ((text, text_bytes), (relro, relro_bytes)) = (text?, relro?);
+    let ((data, data_bytes), (bss, bss_bytes)) = (data?, bss?);
+    let constants = text + text_bytes;
+    let between = relro.checked_sub(constants).ok_or("the parts are not in order")?;
+    Ok([
+        pages(text, text_bytes)?,
+        pages(constants, between)?,
+        pages(relro, relro_bytes)?,
+        pages(data, data_bytes)?,
+        pages(bss, bss_bytes)?,
+    ])
+}
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+
 /// Builds one program and returns its flat binary.
 pub(crate) fn one(program: Program) -> Result<Vec<u8>, Stop> {
+    flat(&only(program)?)
+}
+
+/// Builds one program and returns its file.
+fn only(program: Program) -> Result<PathBuf, Stop> {
     let built = cargo(program.package(), program.features(), program.name())?;
     match built.as_slice() {
-        [(_, path)] => flat(path),
+        [(_, path)] => Ok(path.clone()),
         list => Err(Stop::failed(format!(
             "{} builds {} programs; one was expected",
             program.package(),

@@ -33,11 +33,18 @@ pub(crate) enum Need {
     Valgrind,
     /// Opens the page of `run --report` in tests, which are skipped without it.
     Browser,
+    /// OP-TEE's scripts read ELF files with it.
+    ElfTools,
+    /// OP-TEE's scripts read keys with it.
+    Cryptography,
 }
+
+/// The interpreter for which Debian's packages bring modules.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 impl Need {
     /// Every need.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::CrossCompiler,
         Self::DeviceTreeCompiler,
         Self::OpensslHeaders,
@@ -47,6 +54,8 @@ impl Need {
         Self::Qemu,
         Self::Valgrind,
         Self::Browser,
+        Self::ElfTools,
+        Self::Cryptography,
     ];
 
     /// What building and booting needs now: TF-A's own needs end with its first build.
@@ -57,7 +66,7 @@ impl Need {
         let own_tree = crate::tfa::own_tree().is_some();
         let needed = |need: &Self| match need {
             Self::SourceUnpacker => !own_tree,
-            Self::Valgrind | Self::Browser => false,
+            Self::Valgrind | Self::Browser | Self::ElfTools | Self::Cryptography => false,
             Self::CrossCompiler
             | Self::DeviceTreeCompiler
             | Self::OpensslHeaders
@@ -66,6 +75,14 @@ impl Need {
             | Self::Qemu => true,
         };
         Self::ALL.into_iter().filter(needed).collect()
+    }
+
+    /// What building OP-TEE needs beside [`Self::for_images`].
+    pub(crate) fn for_optee() -> Vec<Self> {
+        let own_tree = crate::optee::own_tree().is_some();
+        let mut list = vec![Self::CrossCompiler, Self::Make, Self::ElfTools, Self::Cryptography];
+        list.extend((!own_tree).then_some(Self::SourceUnpacker));
+        list
     }
 
     /// The thing looked for.
@@ -80,6 +97,8 @@ impl Need {
             Self::Qemu => qemu::PROGRAM,
             Self::Valgrind => "valgrind",
             Self::Browser => "chromium",
+            Self::ElfTools => "python3 elftools",
+            Self::Cryptography => "python3 cryptography",
         }
     }
 
@@ -95,6 +114,8 @@ impl Need {
             Self::Qemu => "qemu-system-arm",
             Self::Valgrind => "valgrind",
             Self::Browser => "chromium",
+            Self::ElfTools => "python3-pyelftools",
+            Self::Cryptography => "python3-cryptography",
         }
     }
 
@@ -110,8 +131,15 @@ impl Need {
             | Self::Valgrind
             | Self::Browser => paths::on_path(self.what()).is_some(),
             Self::Qemu => qemu::is_there(),
+            Self::ElfTools => has_module("elftools"),
+            Self::Cryptography => has_module("cryptography"),
         }
     }
+}
+
+fn has_module(name: &str) -> bool {
+    let import = format!("import {name}");
+    process::ask(PYTHON, &["-c", &import], Duration::from_secs(30)).is_ok_and(|answer| answer.ok)
 }
 
 fn has_header(name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Owns the tests of TF-A's source checks. Never builds TF-A.
 
-use super::{copy_tree, key, listed, version_of};
+use super::{Spmc, copy_tree, key, listed, version_of};
 use std::fs;
 use std::path::Path;
 
@@ -29,14 +29,14 @@ fn only_the_pinned_release_is_accepted() {
 #[test]
 fn the_key_follows_the_files_and_not_what_a_build_leaves() {
     let dir = tree("12");
-    let first = key(dir.path()).expect("a key");
+    let first = key(dir.path(), Spmc::AtEl3).expect("a key");
     touch(&dir.path().join("build/qemu/bl1.bin"));
     touch(&dir.path().join(".git/HEAD"));
     touch(&dir.path().join("tools/fiptool/fiptool.o"));
     fs::remove_dir_all(dir.path().join("tools")).expect("removed");
-    assert_eq!(key(dir.path()).expect("a key"), first);
+    assert_eq!(key(dir.path(), Spmc::AtEl3).expect("a key"), first);
     touch(&dir.path().join("plat/qemu/new.c"));
-    assert_ne!(key(dir.path()).expect("a key"), first);
+    assert_ne!(key(dir.path(), Spmc::AtEl3).expect("a key"), first);
 }
 
 #[test]
@@ -51,4 +51,11 @@ fn a_copy_has_the_sources_and_the_tool_folder_but_no_build() {
     assert!(!to.path().join("tools/fiptool/fiptool").exists());
     assert!(!to.path().join("build").exists());
     assert_eq!(listed(to.path()).expect("a list").len(), 2);
+}
+
+#[test]
+fn each_spmc_has_a_build_of_its_own() {
+    let dir = tree("12");
+    let key = |spmc| key(dir.path(), spmc).expect("a key");
+    assert_ne!(key(Spmc::AtEl3), key(Spmc::OpTee));
 }

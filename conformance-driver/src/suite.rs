@@ -1,0 +1,30 @@
+//! Owns the order of a run and its lines. Never sends anything by itself.
+
+use crate::arch::{now, say};
+use crate::hypervisor::Hypervisor;
+use causeway_conformance::{CASES, run};
+
+/// Runs every case.
+pub(crate) fn run_all() {
+    let Some(mut world) = Hypervisor::connect() else {
+        say(format_args!("END status=no_partition"));
+        return;
+    };
+    say(format_args!(
+        "SPMC version={:#x} parts={}",
+        world.spmc_version(),
+        u8::from(world.speaks_in_parts())
+    ));
+    for case in CASES {
+        let begin = now();
+        let result = run(case, &mut world);
+        let ticks = now() - begin;
+        match result {
+            Ok(()) => say(format_args!("CASE name={} result=pass ticks={ticks}", case.name)),
+            Err(failure) => {
+                say(format_args!("CASE name={} result=fail ticks={ticks} {failure}", case.name));
+            }
+        }
+    }
+    say(format_args!("END status=ok"));
+}

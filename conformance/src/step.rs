@@ -1,0 +1,129 @@
+//! Owns the words in which cases are written; never carries one out.
+
+use causeway_abi::{JoinState, Permission, Status};
+use causeway_ffa::{EndpointId, FfaError, Transfer};
+
+/// Whether a deviation may excuse the case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Weight {
+    /// On no SPMC.
+    Never,
+    /// For a limit that is named.
+    NamedLimit,
+}
+
+/// One case.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Its name: group, slash, claim.
+    pub name: &'static str,
+    /// What it is about: a document and a place in it.
+    pub clause: &'static str,
+    /// Whether it may be excused.
+    pub weight: Weight,
+    /// What is done.
+    pub steps: &'static [Step],
+}
+
+/// Which of the handles that the case got; [`Handle::Invented`] never was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle {
+    /// The n-th place of the case, 0 to 7.
+    At(usize),
+    /// A number that no SPMC gave out.
+    Invented,
+}
+
+/// Under which name a VM knows a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The other VM.
+    pub peer: EndpointId,
+    /// The number of the join.
+    pub number: u16,
+}
+
+/// Pages of a VM's RAM, counted from where its RAM begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// Whose; 0xffff: memory that is no VM's.
+    pub of: EndpointId,
+    /// The first page.
+    pub page: u64,
+    /// How many.
+    pub count: u32,
+}
+
+/// A call of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// VERSION: the major version is ours.
+    Version,
+    /// FEATURES of a call number: whether the call exists.
+    Features(u8, bool),
+    /// OFFER to the partition, or to a VM, with the tag that was sent.
+    Offer(Handle, Option<EndpointId>, Permission),
+    /// REVOKE.
+    Revoke(Handle),
+    /// STATE.
+    State(Handle),
+    /// LIST: nothing is offered to the caller.
+    ListNothing,
+    /// INSPECT.
+    Inspect(Handle),
+    /// JOIN, and where the join stands then.
+    Join(Handle, Name, JoinState),
+    /// PART.
+    Part(Name),
+    /// COPY from the caller's area into the other: offsets and bytes.
+    CopyTo(Name, [u64; 3]),
+    /// HYP_UNMAPPED of the caller itself.
+    HypUnmapped(Handle),
+    /// ENTROPY.
+    Entropy,
+    /// VAULT_STATE.
+    VaultState,
+}
+
+/// One step of a case, with how it must end.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// FFA_VERSION answers this major version and at least this minor one.
+    Version(u16, u16),
+    /// FFA_FEATURES of a function says that it exists.
+    Feature(u32),
+    /// Exactly one partition has the UUID of the service.
+    Discover,
+    /// A transaction is taken; its handle is kept.
+    Send(usize, Transfer, Area, Option<EndpointId>, Permission),
+    /// A share is refused by the SPMC, or else its offer by the partition with this status.
+    NotTwice(Area, Status),
+    /// A call of a VM ends with this status.
+    Ask(EndpointId, Ask, Status),
+    /// These words in one message end with this status.
+    Words(EndpointId, [u64; 5], Status),
+    /// This frame, in as many messages as it takes, ends with this status.
+    Frame(EndpointId, [u64; 5], Status),
+    /// FFA_MEM_RECLAIM succeeds.
+    Reclaim(usize),
+    /// FFA_MEM_RECLAIM is refused with this error.
+    ReclaimRefused(usize, FfaError),
+    /// An area is filled with a pattern of this seed.
+    Fill(Area, u8),
+    /// An area holds the pattern of this seed.
+    Holds(Area, u8),
+    /// A VM is told to be created or destroyed, and the partition agrees.
+    Vm(VmNews, EndpointId),
+    /// As many bytes are moved from one VM to another by COPY through joined areas of 16 pages each,
+    /// and their SHA-256 is the same on both sides.
+    MoveFile(EndpointId, EndpointId, u64),
+}
+
+/// What the hypervisor tells of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmNews {
+    /// VM_CREATED.
+    Created,
+    /// VM_DESTROYED.
+    Destroyed,
+}
