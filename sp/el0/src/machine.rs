@@ -288,7 +288,9 @@ impl Lines for Machine {
         false
     }
 
-    fn quiet(&mut self, _intid: u32) {}
+    fn quiet(&mut self, _intid: u32) -> u32 {
+        0
+    }
 
     fn rearm(&mut self, _intid: u32) {}
 
