@@ -3,7 +3,7 @@
 use crate::run::word;
 use crate::step::{Area, Ask, Case, Handle, Name, Step, VmNews, Weight};
 use causeway_abi::Permission::{ReadOnly, ReadWrite};
-use causeway_abi::{CallId, JoinState, Status};
+use causeway_abi::{CallId, JoinState, LedgerScope, Status};
 use causeway_ffa::Transfer::{Lend, Share};
 use causeway_ffa::{EndpointId, FfaError};
 
@@ -37,27 +37,30 @@ macro_rules! cases {
     };
 }
 
-use Ask::{CopyTo, Features, HypUnmapped, Inspect, Join, ListNothing, Offer, Part, Revoke, State};
+use Ask::{
+    CopyAtMost, CopyTo, Counted, Features, HypUnmapped, Inspect, Join, LedgerRead, ListNothing,
+    Offer, Part, Revoke, State,
+};
 use Step::{
-    Discover, Feature, Fill, Holds, MoveFile, NotTwice, Reclaim, ReclaimRefused, Send, Version,
-    Words,
+    Discover, Feature, Fill, Garbage, Holds, MoveFile, NotTwice, Reclaim, ReclaimRefused, Send,
+    Version, Words,
 };
 
 cases! {
     "discovery/ffa_version", "DEN0077A 1.1, 13.2", Never: [Version(1, 1),];
     "discovery/rxtx_map_is_a_feature", "DEN0077A 1.1, 13.3", NamedLimit: [Feature(0xc400_0066),];
     "discovery/partition_by_uuid", "DEN0077A 1.1, 13.8", Never: [Discover,];
-    "discovery/version", "abi/src/call.rs, Version", Never: [
+    "discovery/version", "HI-V2", Never: [
         Step::Ask(VM1, Ask::Version, Status::Ok),
         Step::Ask(VM3, Ask::Version, Status::Ok),
     ];
-    "discovery/features", "abi/src/call.rs, Features", Never: [
+    "discovery/features", "HI-V3", Never: [
         Step::Ask(VM1, Features(CallId::Offer.number(), true), Status::Ok),
         Step::Ask(VM1, Features(CallId::Copy.number(), true), Status::Ok),
         Step::Ask(VM1, Features(0xfe, false), Status::Ok),
     ];
 
-    "grant/offer_locks_until_revoke", "ARCHITECTURE.md, I2; DEN0077A 1.1, 16.6", Never: [
+    "grant/offer_locks_until_revoke", "HI-G1; HI-G10", Never: [
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
         Step::Ask(VM1, State(A), Status::Ok),
@@ -65,7 +68,7 @@ cases! {
         Step::Ask(VM1, Revoke(A), Status::Ok),
         Reclaim(0),
     ];
-    "grant/same_pages_again", "docs/error-precedence.md, OFFER", Never: [
+    "grant/same_pages_again", "HI-G10", Never: [
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
         Step::Ask(VM1, Revoke(A), Status::Ok),
@@ -73,7 +76,7 @@ cases! {
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
     ];
-    "grant/bytes_reach_the_other_vm", "docs/decisions/0008", Never: [
+    "grant/bytes_reach_the_other_vm", "HI-J1; HI-J2; HI-J4", Never: [
         Fill(ONE, 1), Fill(TWO, 2),
         Send(0, Share, ONE, None, ReadWrite),
         Send(1, Share, TWO, None, ReadWrite),
@@ -89,7 +92,7 @@ cases! {
         Step::Ask(VM1, Part(with(VM2)), Status::Ok),
         Step::Ask(VM1, CopyTo(with(VM2), [0, 0, 1]), Status::NotJoined),
     ];
-    "grant/read_only_is_read_and_not_written", "docs/error-precedence.md, COPY 3", Never: [
+    "grant/read_only_is_read_and_not_written", "HI-J2; HI-G14", Never: [
         Fill(ONE, 4), Fill(TWO, 5),
         Send(0, Share, ONE, None, ReadOnly),
         Send(1, Share, TWO, None, ReadWrite),
@@ -102,11 +105,34 @@ cases! {
         Holds(ONE, 4),
         Holds(area(VM2, 0, 1), 4),
     ];
-    "grant/file_of_one_mebibyte", "docs/decisions/0008; README.md, SHA-256", Never: [
+    "grant/file_of_one_mebibyte", "HI-J3", Never: [
         MoveFile(VM1, VM2, 1 << 20),
         MoveFile(VM2, VM1, 1 << 20),
     ];
-    "grant/to_a_peer", "ARCHITECTURE.md, the life of a grant, 1-4", NamedLimit: [
+    "grant/one_copy_is_bounded_and_counted", "HI-J3; HI-A5", Never: [
+        Send(0, Share, area(VM1, 0, 8), None, ReadWrite),
+        Send(1, Share, area(VM2, 0, 8), None, ReadWrite),
+        Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
+        Step::Ask(VM2, Offer(B, None, ReadWrite), Status::Ok),
+        Step::Ask(VM1, Join(A, with(VM2), JoinState::Waiting), Status::Ok),
+        Step::Ask(VM2, Join(B, with(VM1), JoinState::Joined), Status::Ok),
+        Step::Ask(VM1, CopyAtMost(with(VM2), 32768, 16384), Status::Ok),
+        Step::Ask(VM1, CopyTo(with(VM2), [4096, 4097, 3]), Status::Ok),
+        Step::Ask(VM1, Counted(with(VM2), [16387, 0]), Status::Ok),
+        Step::Ask(VM2, Counted(with(VM1), [0, 16387]), Status::Ok),
+    ];
+    "grant/ledger_is_written_into_the_readers_area", "HI-S3; HI-S4", Never: [
+        Fill(ONE, 9),
+        Send(0, Share, ONE, None, ReadWrite),
+        Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
+        Step::Ask(VM1, LedgerRead(A, LedgerScope::All), Status::PolicyCaller),
+        Holds(ONE, 9),
+        Step::LedgerHead(VM1),
+        Step::Ask(VM1, LedgerRead(A, LedgerScope::Own), Status::Ok),
+        Step::Changed(ONE, 9),
+        Step::Ask(VM2, LedgerRead(A, LedgerScope::Own), Status::NoSuchGrant),
+    ];
+    "grant/to_a_peer", "HI-G6", NamedLimit: [
         Send(0, Share, ONE, Some(VM2), ReadWrite),
         Step::Ask(VM1, Offer(A, Some(VM2), ReadWrite), Status::Ok),
         Step::Ask(VM2, Inspect(A), Status::Ok),
@@ -118,7 +144,7 @@ cases! {
         Reclaim(0),
     ];
 
-    "refused/foreign_handle", "ARCHITECTURE.md, I3", Never: [
+    "refused/foreign_handle", "HI-I4; HI-G2", Never: [
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM3, Offer(A, None, ReadOnly), Status::NoSuchGrant),
         Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
@@ -128,31 +154,31 @@ cases! {
         Step::Ask(VM2, Offer(A, None, ReadWrite), Status::NoSuchGrant),
         ReclaimRefused(0, FfaError::Denied),
     ];
-    "refused/invented_handle", "docs/error-precedence.md, OFFER 9", Never: [
+    "refused/invented_handle", "HI-I4", Never: [
         Step::Ask(VM1, Offer(Handle::Invented, None, ReadWrite), Status::NoSuchGrant),
         Step::Ask(VM1, State(Handle::Invented), Status::NoSuchGrant),
         Step::Ask(VM1, Revoke(Handle::Invented), Status::NoSuchGrant),
     ];
-    "refused/stale_handle", "docs/error-precedence.md, STATE 1", Never: [
+    "refused/stale_handle", "HI-G10; HI-I4", Never: [
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
         Step::Ask(VM1, Revoke(A), Status::Ok),
         Step::Ask(VM1, Revoke(A), Status::NoSuchGrant),
         Step::Ask(VM1, State(A), Status::NoSuchGrant),
     ];
-    "refused/page_in_two_grants", "ARCHITECTURE.md, I1", Never: [
+    "refused/page_in_two_grants", "HI-G4", Never: [
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
         NotTwice(area(VM1, 3, 2), Status::Overlap),
         NotTwice(ONE, Status::Overlap),
         ReclaimRefused(0, FfaError::Denied),
     ];
-    "refused/memory_outside_the_windows", "ARCHITECTURE.md, I5", Never: [
+    "refused/memory_outside_the_windows", "HI-G3", Never: [
         Send(0, Share, area(NOBODY, 0, 1), None, ReadWrite),
         Step::Ask(VM1, Offer(A, None, ReadWrite), Status::OutsideRam),
         Reclaim(0),
     ];
-    "refused/more_than_policy_allows", "docs/policy.md", Never: [
+    "refused/more_than_policy_allows", "HI-I6", Never: [
         Send(0, Share, area(VM3, 0, 1), None, ReadWrite),
         Step::Ask(VM3, Offer(A, None, ReadWrite), Status::PolicyPermission),
         Reclaim(0),
@@ -162,12 +188,12 @@ cases! {
         Send(0, Share, area(VM3, 0, 1), None, ReadOnly),
         Step::Ask(VM3, Offer(A, Some(VM1), ReadOnly), Status::PolicyPeer),
     ];
-    "refused/terms_that_are_not_the_transactions", "docs/error-precedence.md, OFFER 11", Never: [
+    "refused/terms_that_are_not_the_transactions", "HI-G2", Never: [
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM1, Offer(A, None, ReadOnly), Status::DescriptorMismatch),
         Reclaim(0),
     ];
-    "refused/grants_beyond_the_quota", "ARCHITECTURE.md, I7", Never: [
+    "refused/grants_beyond_the_quota", "HI-A6", Never: [
         Send(0, Share, area(VM3, 0, 1), None, ReadOnly),
         Send(1, Share, area(VM3, 1, 1), None, ReadOnly),
         Send(2, Share, area(VM3, 2, 1), None, ReadOnly),
@@ -177,13 +203,13 @@ cases! {
         Send(3, Share, ONE, None, ReadWrite),
         Step::Ask(VM1, Offer(Handle::At(3), None, ReadWrite), Status::Ok),
     ];
-    "refused/copy_where_policy_names_nobody", "docs/error-precedence.md, JOIN 1", Never: [
+    "refused/copy_where_policy_names_nobody", "HI-J2; HI-I6", Never: [
         Send(0, Share, area(VM3, 0, 1), None, ReadOnly),
         Step::Ask(VM3, Offer(A, None, ReadOnly), Status::Ok),
         Step::Ask(VM3, Join(A, with(VM1), JoinState::Waiting), Status::PolicyPeer),
         Step::Ask(VM3, CopyTo(with(VM1), [0, 0, 1]), Status::NotJoined),
     ];
-    "refused/copy_beyond_the_area", "docs/error-precedence.md, COPY 3", Never: [
+    "refused/copy_beyond_the_area", "HI-J2; HI-A1", Never: [
         Fill(TWO, 6),
         Send(0, Share, ONE, None, ReadWrite),
         Send(1, Share, TWO, None, ReadWrite),
@@ -196,27 +222,38 @@ cases! {
         Step::Ask(VM1, CopyTo(with(VM2), [u64::MAX, 0, 1]), Status::OutsideArea),
         Holds(TWO, 6),
     ];
-    "refused/calls_of_the_hypervisor", "docs/error-precedence.md, HYP_*", Never: [
+    "refused/calls_of_the_hypervisor", "HI-I3", Never: [
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM3, HypUnmapped(A), Status::NotHypervisor),
         Step::Ask(VM1, HypUnmapped(A), Status::NotHypervisor),
     ];
-    "refused/a_caller_that_policy_does_not_name", "ARCHITECTURE.md, I3", Never: [
+    "refused/a_caller_that_policy_does_not_name", "HI-I2", Never: [
         Step::Ask(STRANGER, ListNothing, Status::UnknownCaller),
         Step::Ask(STRANGER, State(Handle::Invented), Status::UnknownCaller),
     ];
-    "refused/words_that_are_no_call", "docs/error-precedence.md, every call", Never: [
+    "refused/words_that_are_no_call", "HI-V4; HI-V1; HI-F4", Never: [
         Step::Frame(VM1, [0xfe, 0, 0, 0, 0], Status::UnknownCall),
         Step::Frame(VM1, [word(CallId::List) | 9 << 16, 0, 0, 0, 0], Status::BadVersion),
         Step::Frame(VM1, [word(CallId::Revoke), 7, 1, 0, 0], Status::ReservedNotZero),
         Step::Frame(VM1, [word(CallId::Offer), 7, 0xff_0000, 0, 0], Status::BadArgument),
         Step::Ask(VM1, ListNothing, Status::Ok),
     ];
-    "refused/services_that_are_not_there", "docs/error-precedence.md, security services", Never: [
+    "refused/garbage_of_a_hostile_vm", "HI-F9", Never: [
+        Fill(ONE, 8),
+        Send(0, Share, ONE, None, ReadWrite),
+        Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
+        Garbage(VM3, 1, 2000),
+        Garbage(STRANGER, 2, 500),
+        Step::Ask(VM1, State(A), Status::Ok),
+        ReclaimRefused(0, FfaError::Denied),
+        Holds(ONE, 8),
+        Step::Ask(VM3, ListNothing, Status::Ok),
+    ];
+    "refused/services_that_are_not_there", "HI-K8", Never: [
         Step::Ask(VM1, Ask::Entropy, Status::PolicyService),
     ];
 
-    "vm/destroyed_lets_go_of_its_grants", "ARCHITECTURE.md, I6; DEN0077A 1.1, 18.5", NamedLimit: [
+    "vm/destroyed_lets_go_of_its_grants", "HI-H5; HI-H6", NamedLimit: [
         Send(0, Share, TWO, None, ReadWrite),
         Step::Ask(VM2, Offer(A, None, ReadWrite), Status::Ok),
         ReclaimRefused(0, FfaError::Denied),
@@ -227,10 +264,10 @@ cases! {
         Step::Ask(VM2, ListNothing, Status::Ok),
     ];
 
-    "parts/whole_frame_is_refused", "abi/src/parts.rs", NamedLimit: [
+    "parts/whole_frame_is_refused", "HI-F10", NamedLimit: [
         Words(VM1, [word(CallId::List), 0, 0, 0, 0], Status::BadArgument),
     ];
-    "parts/second_without_first_is_refused", "abi/src/parts.rs", NamedLimit: [
+    "parts/second_without_first_is_refused", "HI-F10", NamedLimit: [
         Words(VM1, [word(CallId::List) | 2 << 8, 0, 0, 0, 0], Status::BadArgument),
         Words(VM1, [word(CallId::List) | 3 << 8, 0, 0, 0, 0], Status::BadArgument),
         Step::Ask(VM1, ListNothing, Status::Ok),

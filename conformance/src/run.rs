@@ -4,8 +4,8 @@ use crate::file;
 use crate::step::{Area, Ask, Case, Handle, Name, Step, VmNews};
 use crate::world::{Shared, World};
 use causeway_abi::{
-    Call, CallId, CopyDirection, GrantKind, GrantTerms, JoinName, Permission, Reply, Status,
-    VaultCall,
+    Call, CallId, CopyDirection, DigestHalf, GrantKind, GrantTerms, JoinName, LedgerScope,
+    Permission, Reply, Status, VaultCall,
 };
 use causeway_ffa::call::{Framework, FrameworkMessage};
 use causeway_ffa::{
@@ -102,6 +102,7 @@ impl<W: World> Run<'_, W> {
                 let answer = self.world.frame(from, &frame)?;
                 expect(Reply::decode(&answer).ok_or(Why::Unreadable)?.status, status)
             }
+            Step::Garbage(from, seed, count) => self.garbage(from, seed, count),
             Step::Reclaim(place) => {
                 let kept = self.at(place)?;
                 self.world.reclaim(kept.handle)?;
@@ -124,6 +125,11 @@ impl<W: World> Run<'_, W> {
                 let range = self.range(area)?;
                 file::holds(self.world, range, seed).then_some(()).ok_or(Why::Bytes)
             }
+            Step::Changed(area, seed) => {
+                let range = self.range(area)?;
+                (!file::holds(self.world, range, seed)).then_some(()).ok_or(Why::Bytes)
+            }
+            Step::LedgerHead(vm) => self.ledger_head(vm),
             Step::Vm(news, vm) => self.vm(news, vm),
             Step::MoveFile(from, to, bytes) => self.move_file(from, to, bytes),
         }
@@ -217,14 +223,16 @@ impl<W: World> Run<'_, W> {
         let call = self.call(from, ask)?;
         let reply = self.service(from, &call)?;
         expect(reply.status, status)?;
-        let [first, ..] = reply.results;
+        let [first, second, third, _] = reply.results;
         let right = status != Status::Ok
             || match ask {
                 Ask::Version => first >> 16 == u64::from(causeway_abi::VERSION_MAJOR),
                 Ask::Features(_, exists) => first == u64::from(exists),
                 Ask::ListNothing => first == causeway_abi::NO_HANDLE,
                 Ask::Join(_, _, state) => first == u64::from(state.code()),
-                Ask::CopyTo(_, [_, _, bytes]) => first == bytes,
+                Ask::CopyTo(_, [_, _, bytes]) | Ask::CopyAtMost(_, _, bytes) => first == bytes,
+                Ask::Counted(_, counts) => [second, third] == counts,
+                Ask::LedgerRead(..) => first > 0,
                 Ask::Offer(..)
                 | Ask::Revoke(_)
                 | Ask::State(_)
@@ -263,12 +271,61 @@ impl<W: World> Run<'_, W> {
                 to_offset,
                 length,
             },
+            Ask::CopyAtMost(name, length, _) => Call::Copy {
+                name: joined(name),
+                direction: CopyDirection::ToPeer,
+                from_offset: 0,
+                to_offset: 0,
+                length,
+            },
+            Ask::Counted(name, _) => Call::Joined { name: joined(name) },
+            Ask::LedgerRead(handle, scope) => {
+                Call::LedgerRead { handle: self.named(handle)?.handle, scope, cursor: 0 }
+            }
             Ask::HypUnmapped(handle) => {
                 Call::HypUnmapped { handle: self.named(handle)?.handle, vm: from }
             }
             Ask::Entropy => Call::Vault(VaultCall::Entropy { count: 8 }),
             Ask::VaultState => Call::Vault(VaultCall::State),
         })
+    }
+
+    /// Half of the messages begin with a number of a call, and half of those with a part's.
+    fn garbage(&mut self, from: EndpointId, seed: u64, count: u32) -> Result<(), Why> {
+        let mut state = seed;
+        let mut next = || {
+            // Knuth's MMIX generator, its better half below.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state.rotate_left(32)
+        };
+        for turn in 0..count {
+            let mut words = [(); 5].map(|()| next());
+            let [first, ..] = &mut words;
+            if turn % 2 == 0 {
+                *first &= 0x7f;
+            }
+            if turn % 4 == 0 {
+                *first |= (1 + u64::from(turn / 4 % 2)) << 8;
+            }
+            self.world.words(from, &words)?;
+        }
+        Ok(())
+    }
+
+    fn ledger_head(&mut self, vm: EndpointId) -> Result<(), Why> {
+        // Each call chains some records; a VM's room has at most 128 of them.
+        for _ in 0..128 {
+            let head = Call::LedgerHead { scope: LedgerScope::Own, half: DigestHalf::First };
+            let reply = self.service(vm, &head)?;
+            expect(reply.status, Status::Ok)?;
+            let [_, _, _, left] = reply.results;
+            if left == 0 {
+                return Ok(());
+            }
+        }
+        Err(Why::Ffa(FfaError::Retry))
     }
 
     fn vm(&mut self, news: VmNews, vm: EndpointId) -> Result<(), Why> {

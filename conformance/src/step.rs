@@ -1,6 +1,6 @@
 //! Owns the words in which cases are written; never carries one out.
 
-use causeway_abi::{JoinState, Permission, Status};
+use causeway_abi::{JoinState, LedgerScope, Permission, Status};
 use causeway_ffa::{EndpointId, FfaError, Transfer};
 
 /// Whether a deviation may excuse the case.
@@ -77,6 +77,13 @@ pub enum Ask {
     Part(Name),
     /// COPY from the caller's area into the other: offsets and bytes.
     CopyTo(Name, [u64; 3]),
+    /// COPY of this many bytes from the start of the caller's area to the start of the other; so many are
+    /// moved.
+    CopyAtMost(Name, u64, u64),
+    /// JOINED: bytes out of the caller's area since it joined, and into it.
+    Counted(Name, [u64; 2]),
+    /// LEDGER_READ of the first page into an area.
+    LedgerRead(Handle, LedgerScope),
     /// HYP_UNMAPPED of the caller itself.
     HypUnmapped(Handle),
     /// ENTROPY.
@@ -104,6 +111,8 @@ pub enum Step {
     Words(EndpointId, [u64; 5], Status),
     /// This frame, in as many messages as it takes, ends with this status.
     Frame(EndpointId, [u64; 5], Status),
+    /// So many messages of random words, of this seed, are each answered by whatever it may be.
+    Garbage(EndpointId, u64, u32),
     /// FFA_MEM_RECLAIM succeeds.
     Reclaim(usize),
     /// FFA_MEM_RECLAIM is refused with this error.
@@ -112,6 +121,10 @@ pub enum Step {
     Fill(Area, u8),
     /// An area holds the pattern of this seed.
     Holds(Area, u8),
+    /// An area does not hold the pattern of this seed any more.
+    Changed(Area, u8),
+    /// LEDGER_HEAD of a VM's own records, until all are chained.
+    LedgerHead(EndpointId),
     /// A VM is told to be created or destroyed, and the partition agrees.
     Vm(VmNews, EndpointId),
     /// As many bytes are moved from one VM to another by COPY through joined areas of 16 pages each,

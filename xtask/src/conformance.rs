@@ -22,6 +22,9 @@ pub(crate) fn conformance(args: &ConformanceArgs, consent: Consent) -> Result<()
     json::reported(args.json.as_deref(), |fields| {
         let rows = rows(args.spmc, args.cpu, args.timeout, consent, fields)?;
         table(&rows);
+        if let Some(file) = &args.junit {
+            files::write(file, verdict::junit("optee", &rows))?;
+        }
         fields.insert("cases".to_owned(), rows.iter().map(Row::json).collect());
         verdict::judge(&rows)
     })

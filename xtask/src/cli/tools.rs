@@ -55,6 +55,9 @@ pub(crate) struct ConformanceArgs {
     /// Write every case as JSON, in every case, with `pass` and `reason`
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write every case as JUnit XML, if the suite came to its end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
     /// Which CPU QEMU emulates
     #[arg(long, value_enum, default_value_t = Cpu::Max)]
     pub(crate) cpu: Cpu,

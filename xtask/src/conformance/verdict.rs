@@ -136,6 +136,39 @@ fn row(case: &'static Case, said: &[&str], excuses: &[Excuse]) -> Result<Row, St
     Ok(Row { name: case.name, clause: case.clause, verdict, said: told.join(" "), ticks })
 }
 
+/// The run as JUnit XML: what a limit excuses is skipped, with the limit's name.
+pub(super) fn junit(spmc: &str, rows: &[Row]) -> String {
+    let is_bad = |row: &&Row| matches!(row.verdict, Verdict::Failed | Verdict::Unexpected(_));
+    let is_skipped = |row: &&Row| matches!(row.verdict, Verdict::Excused(_));
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuite name=\"conformance.{spmc}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
+        rows.len(),
+        rows.iter().filter(is_bad).count(),
+        rows.iter().filter(is_skipped).count(),
+    );
+    for row in rows {
+        let (group, claim) = row.name.split_once('/').unwrap_or(("", row.name));
+        let inner = match &row.verdict {
+            Verdict::Passed => String::new(),
+            Verdict::Excused(limit) => format!("<skipped message=\"{}\"/>", escaped(limit)),
+            Verdict::Failed | Verdict::Unexpected(_) => {
+                format!("<failure message=\"{}\"/>", escaped(&row.detail()))
+            }
+        };
+        text.push_str(&format!(
+            "  <testcase classname=\"conformance.{spmc}.{group}\" name=\"{claim}\">\
+             <properties><property name=\"clause\" value=\"{}\"/></properties>{inner}</testcase>\n",
+            escaped(row.clause)
+        ));
+    }
+    text + "</testsuite>\n"
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 /// Whether the run passed.
 pub(super) fn judge(rows: &[Row]) -> Result<(), Stop> {
     let bad: Vec<&str> = rows

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(1800);
 /// The bare-metal programs, one by one: together their entry crates would get each other's features.
-const BARE: [(&str, &[&str]); 4] = [
+const BARE: [(&str, &[&str]); 6] = [
     ("sp", &["--package", "causeway-sp"]),
+    ("sp_el0", &["--package", "causeway-sp-el0"]),
+    ("conformance_driver", &["--package", "causeway-conformance-driver"]),
     ("monitor", &["--package", "causeway-monitor"]),
     ("monitor_raw", &["--package", "causeway-monitor", "--features", "raw"]),
     ("guests", &["--package", "causeway-guests"]),

@@ -1,6 +1,6 @@
 //! Holds the verdicts to what a reader of a result relies on.
 
-use super::{Excuse, Verdict, judge, rows};
+use super::{Excuse, Verdict, escaped, judge, junit, rows};
 use causeway_conformance::{CASES, Weight};
 
 const FACTS: &str = "# Facts\n\n### OPTEE-X\n\ntext\n";
@@ -73,4 +73,29 @@ fn the_excuses_that_are_kept_are_good() {
     let read = |path| std::fs::read_to_string(root.join(path)).expect("a file");
     let list = Excuse::read(&read(super::super::OPTEE_EXPECTED), &read(super::super::FACTS));
     assert!(!list.expect("good").is_empty());
+}
+
+#[test]
+fn every_clause_of_the_interface_that_a_case_cites_is_there() {
+    let file = crate::paths::root().join("docs/hypercall-interface.md");
+    let text = std::fs::read_to_string(file).expect("the interface");
+    let cited = CASES.iter().flat_map(|case| case.clause.split("; "));
+    let ours: Vec<&str> = cited.filter(|clause| clause.starts_with("HI-")).collect();
+    assert!(ours.len() > 20);
+    for clause in ours {
+        assert!(text.contains(&format!("| {clause} |")), "{clause}");
+    }
+}
+
+#[test]
+fn the_xml_says_what_the_table_says() {
+    let name = excusable();
+    let excuses = Excuse::read(&format!("{name} OPTEE-X"), FACTS).expect("read");
+    let (excused, failed) =
+        (rows(&lines(name), &excuses).expect("rows"), rows(&lines(name), &[]).expect("rows"));
+    let (xml, bad) = (junit("optee", &excused), junit("optee", &failed));
+    assert!(xml.contains("failures=\"0\" skipped=\"1\"") && xml.contains("OPTEE-X"), "{xml}");
+    assert!(bad.contains("failures=\"1\" skipped=\"0\"") && bad.contains("status=Busy"), "{bad}");
+    assert_eq!(xml.matches("<testcase").count(), CASES.len());
+    assert_eq!(escaped("a<b & \"c\">"), "a&lt;b &amp; &quot;c&quot;&gt;");
 }
