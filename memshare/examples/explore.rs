@@ -2,9 +2,10 @@
 //! `--world NAME` for one configuration, `--states N` for the nearest states. Never
 //! checks anything itself; `cargo xtask explore` forwards to it.
 
+use causeway_abi::LifeState;
 use causeway_memshare::Defect;
 use causeway_memshare::explore::{
-    Action, Options, Report, Violation, WORLDS, World, explore, missing,
+    Action, Move, Options, Report, Violation, WORLDS, World, explore, missing,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -59,6 +60,11 @@ fn shown(violation: &Violation) -> Value {
     })
 }
 
+fn moved(one: &Move) -> Value {
+    let state = |state: Option<LifeState>| state.map(|state| format!("{state:?}"));
+    json!({ "from": state(one.from), "by": one.by, "to": state(one.to), "local": one.local })
+}
+
 fn run(report: &Report) -> Value {
     json!({
         "name": report.name,
@@ -68,6 +74,7 @@ fn run(report: &Report) -> Value {
         "complete": report.complete,
         "violations": report.violations.iter().map(shown).collect::<Vec<_>>(),
         "per_event": report.per_event,
+        "moves": report.moves.iter().map(moved).collect::<Vec<_>>(),
     })
 }
 

@@ -23,7 +23,7 @@ mod walk;
 mod world;
 
 pub use action::{Act, Action, Fault, Kind, Question, Reach, Side};
-pub use walk::{Report, Violation};
+pub use walk::{Move, Report, Violation};
 pub use world::{Flaw, Special, Transaction, WORLDS, World};
 
 use crate::defect::Defect;

@@ -3,7 +3,7 @@
 mod tools;
 
 pub(crate) use tools::{
-    BenchArgs, ConformanceArgs, DecodeArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs,
+    BenchArgs, ConformanceArgs, DecodeArgs, DistArgs, DocsArgs, ExploreArgs, FuzzArgs, HeaderArgs,
     LedgerAction, LedgerArgs, ManifestsArgs, MutantsArgs, PowercutArgs, SpmcName, TraceabilityArgs,
     VerifyArgs,
 };
@@ -63,6 +63,8 @@ pub(crate) enum Action {
     Header(HeaderArgs),
     /// Print the calls that `run --trace` recorded as a reader of the specification would
     Decode(DecodeArgs),
+    /// Put a release together: images, header, manifests, crates, digests, bill of materials
+    Dist(DistArgs),
     /// Write every manifest from the platforms' descriptions
     Manifests(ManifestsArgs),
     /// Write the generated parts of the documents, and look for broken links

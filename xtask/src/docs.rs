@@ -3,7 +3,7 @@
 
 mod interface;
 mod links;
-mod parts;
+pub(crate) mod parts;
 
 use crate::cli::DocsArgs;
 use crate::outcome::{Stop, files};

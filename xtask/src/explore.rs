@@ -1,6 +1,8 @@
 //! Owns `cargo xtask explore`: builds the walk over all states, runs it, tells what it found. Never
 //! walks itself: memshare's example does, and its JSON file is the truth.
 
+mod diagram;
+
 use crate::cli::ExploreArgs;
 use crate::json::{self, Fields};
 use crate::outcome::{Exit, Stop, files};
@@ -25,7 +27,8 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<(), Stop> {
             say::line(&line);
         }
         fields.extend(walked.found.clone());
-        walked.verdict()
+        walked.verdict()?;
+        diagram::hold(&walked.found, args.write)
     })
 }
 

@@ -22,8 +22,8 @@ const PARTITION_ROOM: usize = 0xf0_0000;
 /// The EL3 SPMC reads manifest and boot information from one page.
 const MANIFEST_ROOM: u64 = 4096 - 128;
 /// The manifests of both profiles.
-const MANIFEST: &str = "manifests/qemu-el3.dts";
-const MINIMAL_MANIFEST: &str = "manifests/qemu-el3-minimal.dts";
+pub(crate) const MANIFEST: &str = "manifests/qemu-el3.dts";
+pub(crate) const MINIMAL_MANIFEST: &str = "manifests/qemu-el3-minimal.dts";
 
 /// Which monitor the images hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ pub(crate) fn make_bench() -> Result<(), Stop> {
 }
 
 /// The monitor, padded, with the guests behind it.
-fn with_pack(mut monitor: Vec<u8>, pack: &[u8]) -> Result<Vec<u8>, Stop> {
+pub(crate) fn with_pack(mut monitor: Vec<u8>, pack: &[u8]) -> Result<Vec<u8>, Stop> {
     room("the monitor", monitor.len(), PACK_OFFSET)?;
     monitor.resize(PACK_OFFSET, 0);
     monitor.extend_from_slice(pack);
@@ -147,7 +147,7 @@ fn room(what: &str, len: usize, limit: usize) -> Result<(), Stop> {
 }
 
 /// Compiles the partition's manifest.
-fn manifest(name: &str) -> Result<Vec<u8>, Stop> {
+pub(crate) fn manifest(name: &str) -> Result<Vec<u8>, Stop> {
     let source = paths::root().join(name);
     let out = paths::image().join("sp.dtb");
     let log = paths::image().join("dtc.log");

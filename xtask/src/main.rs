@@ -6,6 +6,7 @@ mod boot;
 mod cli;
 mod conformance;
 mod disk;
+mod dist;
 mod docs;
 mod explore;
 mod flash_file;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         Action::Header(args) => finish(header::header(args)),
         Action::Manifests(args) => finish(manifests::manifests(args)),
         Action::Decode(args) => finish(trace::decode(&args)),
+        Action::Dist(args) => finish(dist::dist(&args, consent(args.set_up.yes))),
         Action::Docs(args) => finish(docs::docs(args)),
         Action::Traceability(args) => finish(traceability::traceability(&args)),
         Action::Fuzz(args) => finish(fuzz::fuzz(&args)),

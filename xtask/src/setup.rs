@@ -39,6 +39,12 @@ pub(crate) fn for_optee(consent: Consent) -> Result<(), Stop> {
     packages::ensure(&Need::for_optee(), consent)
 }
 
+/// Makes everything ready that building our own programs needs.
+pub(crate) fn for_programs(consent: Consent) -> Result<(), Stop> {
+    packages::ensure(&[Need::DeviceTreeCompiler], consent)?;
+    rust::target(rust::BARE_METAL)
+}
+
 /// `cargo xtask doctor`: looks at everything, mends what it may, tells the rest.
 pub(crate) fn doctor(consent: Consent) -> Result<(), Stop> {
     for need in Need::ALL {

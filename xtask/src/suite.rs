@@ -22,6 +22,7 @@ use crate::image::{self, Variant};
 use crate::outcome::{Exit, Stop, files};
 use crate::setup::{self, Consent};
 use crate::{paths, say};
+pub(crate) use package::PACKED;
 pub(crate) use room::folders;
 
 use regressions::Scope;

@@ -252,8 +252,6 @@ fn help_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("cargo xtask run") && text.contains("Exit status"), "{text}");
-    assert!(text.contains("conformance"), "{text}");
-    assert!(!text.contains("dist"), "dist is not there yet");
 }
 
 #[test]

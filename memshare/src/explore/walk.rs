@@ -6,8 +6,8 @@ use super::{Kind, Node, Special, World, check};
 use crate::defect::Defect;
 use crate::grant::GrantView;
 use crate::lab::{Lab, Shared};
-use causeway_abi::{Call, Status};
-use std::collections::{BTreeMap, VecDeque};
+use causeway_abi::{Call, LifeState, Status};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::format;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
@@ -39,7 +39,26 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// How often each action ended with each status: `Kind:Status`, `Kind+Fault:Status`.
     pub per_event: BTreeMap<String, usize>,
+    /// Every move of a grant that was seen, in the worlds that [`TOLD`] names.
+    pub moves: BTreeSet<Move>,
 }
+
+/// A move of one grant: by what, whether a VM besides the partition borrows it, from where and to where.
+/// `None`: there is no such grant; at its end it was let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Move {
+    /// The state before.
+    pub from: Option<LifeState>,
+    /// The kind of event.
+    pub by: &'static str,
+    /// The state behind it.
+    pub to: Option<LifeState>,
+    /// Whether it is for the partition alone.
+    pub local: bool,
+}
+
+/// The worlds in which every move of a grant is noted: they have every call, crash and failure.
+const TOLD: [&str; 2] = ["one-grant", "donated"];
 
 /// Violations after which a walk gives up.
 const ENOUGH: usize = 10;
@@ -52,6 +71,7 @@ impl World {
         let mut report = Report { name: self.name, complete: true, ..Report::default() };
         let actions = self.actions();
         let mut counts = Counts::of(&actions);
+        let told = TOLD.contains(&self.name);
         let start = self.start(defect).canonical();
         let name = fingerprint::of(&start);
         let mut hand = Hand::at(self, &start);
@@ -68,6 +88,9 @@ impl World {
                 report.transitions += 1;
                 if !matches!(taken, Taken::Wrong(_)) {
                     counts.add(number, &hand.done);
+                }
+                if told && matches!(taken, Taken::New(_)) {
+                    note_moves(&mut report.moves, action.act.kind().name(), &before, &hand.done);
                 }
                 let verdict = match taken {
                     Taken::Nothing | Taken::Same => continue,
@@ -115,6 +138,24 @@ impl World {
             frozen: Shared::default(),
             joins: Shared::default(),
         }
+    }
+}
+
+/// Notes what a step moved: grants are known again by owner and handle.
+fn note_moves(moves: &mut BTreeSet<Move>, by: &'static str, before: &Before, done: &Done) {
+    let after: Vec<GrantView> = done.node.lab.broker.grants().collect();
+    let same =
+        |one: &GrantView, other: &GrantView| (one.owner, one.handle) == (other.owner, other.handle);
+    for old in &before.grants {
+        let new = after.iter().find(|new| same(new, old)).map(|new| new.state);
+        if new != Some(old.state) {
+            let local = old.peer.is_none();
+            moves.insert(Move { from: Some(old.state), by, to: new, local });
+        }
+    }
+    for new in after.iter().filter(|new| !before.grants.iter().any(|old| same(old, new))) {
+        let local = new.peer.is_none();
+        moves.insert(Move { from: None, by, to: Some(new.state), local });
     }
 }
 

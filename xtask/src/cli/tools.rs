@@ -16,7 +16,9 @@ use std::path::PathBuf;
     A world is a small cast (owners, peers, pages, an SPMC that may lie). The walk takes every\n\
     call, crash and refusal in every state that can be reached, and checks the invariants I1-I7, I9\n\
     and I10 of ARCHITECTURE.md after each step. A violation is shown with its shortest trace.\n\
-    An unknown name of a world or a defect is answered with the names there are.")]
+    An unknown name of a world or a defect is answered with the names there are.\n\n\
+    A whole walk also holds docs/state-machine.md to the moves of grants that it has seen; --write\n\
+    brings the page up to date.")]
 pub(crate) struct ExploreArgs {
     /// Write what was found as JSON, in every case, with `pass` and `reason`
     #[arg(long, value_name = "FILE")]
@@ -27,6 +29,9 @@ pub(crate) struct ExploreArgs {
     /// Walk through one world only
     #[arg(long, value_name = "NAME")]
     pub(crate) world: Option<String>,
+    /// Write what was found of the grants' states into docs/state-machine.md
+    #[arg(long)]
+    pub(crate) write: bool,
     /// Only the N nearest states of each world (a world cut short is no pass)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) states: Option<u64>,
@@ -164,6 +169,29 @@ pub(crate) struct HeaderArgs {
     /// Write nothing; a header that is not up to date is a failure
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+/// Options of `dist`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask dist           in target/dist/causeway-VERSION/\n  \
+    cargo xtask dist --check   and build it all once more elsewhere: every digest must be the same\n\n\
+    images/ has the partition in both profiles with its manifests, and the monitor with the example\n\
+    guests; include/ the C header; manifests/ what the platforms' descriptions give; crates/ what\n\
+    `cargo publish` would send; causeway.spdx.json the bill of materials (SPDX 2.3); SHA256SUMS a line\n\
+    for each file, for `sha256sum -c`. TF-A and QEMU are not in it: docs/loading.md says how to add ours.")]
+pub(crate) struct DistArgs {
+    /// Build a second time in another folder and compare the digests
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Put it into this folder instead of target/dist/
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// Write the files with their digests as JSON, with `pass` and `reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) set_up: SetUpArgs,
 }
 
 /// Options of `decode`.

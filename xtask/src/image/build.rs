@@ -188,12 +188,32 @@ fn cargo(package: &str, more: &[&str], name: &str) -> Result<Vec<(String, PathBu
         .args(["build", "--release", "--bins", "--target", BARE_METAL, "--package", package])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
         .args([paths::target()])
+        .args(["--config", &without_places()])
         .args(more)
         .stdout_to(&messages)
         .limit(BUILD)
         .run()?;
     let text = String::from_utf8_lossy(&files::read(&messages)?).into_owned();
     Ok(text.lines().filter_map(executable).collect())
+}
+
+/// Folders of this machine are in no image, so that two machines build the same bytes.
+fn without_places() -> String {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    // The last one that fits counts: target/ lies in the workspace.
+    let places = [
+        (cargo_home.or(home), "/cargo"),
+        (Some(paths::root()), "/causeway"),
+        (Some(paths::target()), "/target"),
+    ];
+    let flags: Vec<String> = places
+        .into_iter()
+        .filter_map(|(place, name)| Some((place?.display().to_string(), name)))
+        .filter(|(place, _)| !place.contains('\''))
+        .map(|(place, name)| format!("'--remap-path-prefix={place}={name}'"))
+        .collect();
+    format!("target.{BARE_METAL}.rustflags=[{}]", flags.join(","))
 }
 
 /// The program that one of cargo's messages names.

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 const EXAMPLE: Duration = Duration::from_secs(120);
 
 /// The crates that are published, and what they need. An order in which each comes after its needs.
-const PACKED: [&str; 9] =
+pub(crate) const PACKED: [&str; 9] =
     ["ffa", "abi", "virtio", "memshare", "irq", "vault", "service", "fake-spmc", "client"];
 
 /// Whose examples an outsider runs. The broker's are behind `cargo xtask explore` and docs/bounds.md.
