@@ -15,7 +15,7 @@ mod security;
 mod table;
 pub use demos::DEMO_MINIMAL;
 pub use figures::FIGURES;
-pub use security::{KNOWN_KEY, POWERCUT, SEALED, SIGNED};
+pub use security::{KNOWN_KEY, POWERCUT, SEALED, SERVICE_FIGURES, SIGNED};
 pub use table::{JOBS, TRANSFER};
 
 /// Which build of the monitor a job boots.

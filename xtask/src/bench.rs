@@ -1,6 +1,8 @@
 //! Owns `cargo xtask bench`: two boots that count instructions, a table, a list of figures. Never
 //! judges a figure itself: the goals are bench's.
 
+mod services;
+
 use crate::boot::{self, Counts, Keeps, Logs, Machine};
 use crate::cli::{BenchArgs, Cpu};
 use crate::image::{self, Measured};
@@ -25,6 +27,9 @@ pub(crate) fn bench(args: &BenchArgs, consent: Consent) -> Result<(), Stop> {
         files::write(&dir.join("costs.md"), report.markdown())?;
         tell(&report, args, fields);
         say::line(&report.markdown());
+        let services = services::measure(&dir.join("services"), LIMIT)?;
+        fields.insert("services".to_owned(), services::json(&services));
+        say::line(&services::table(&services));
         let missed: Vec<String> = report.missed().map(name).collect();
         say::line(&format!(
             "  {} figures, {} goals missed; tables in {}",

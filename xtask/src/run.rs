@@ -20,7 +20,7 @@ use crate::verdict::{self, Broken, Figures, Report, Transfer};
 use crate::{json, paths, say, space};
 use causeway_guests::cmdline::CommandLine;
 use causeway_guests::jobs::{FIGURES, Flash, Job, TRANSFER};
-use demo::Results;
+pub(crate) use demo::Results;
 use result::RunResult;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -140,7 +140,7 @@ pub(super) const C_SERVICES: Job = Job {
 };
 
 /// What the calls take, on one core that counts instructions.
-pub(super) const SERVICE_FIGURES: Job = Job {
+pub const SERVICE_FIGURES: Job = Job {
     name: "service_figures",
     shows: "what each call of the security services and of interrupts takes in instructions, as a VM sees it; each class within its bound, erasing and signing included",
     command_lines: ["job=service_figures", "job=idle", "job=idle"],
