@@ -1,7 +1,7 @@
 //! Owns the fake machine's secure interrupts: devices that hold a line, the controller, the secure
 //! timer, and Hafnium's virtual interface to them. Never routes one: the partition does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The secure timer's interrupt.
 pub const TIMER: u32 = 29;
@@ -14,6 +14,8 @@ pub struct Wires {
     claimed: BTreeSet<u32>,
     open: BTreeSet<u32>,
     held: BTreeSet<u32>,
+    /// Reasons that wait in devices, where they are more than one.
+    reasons: BTreeMap<u32, u32>,
     active: BTreeSet<u32>,
     alarm: Option<u64>,
     core: u16,
@@ -26,6 +28,16 @@ impl Wires {
     /// A device raises its line and holds it.
     pub fn raise(&mut self, intid: u32) {
         self.held.insert(intid);
+    }
+
+    /// So many characters, or other reasons, come to a device. It holds its line until it is quieted, and
+    /// keeps it low from then until it is armed again.
+    pub fn arrive(&mut self, intid: u32, count: u32) {
+        let waiting = self.reasons.entry(intid).or_default();
+        *waiting = waiting.saturating_add(count);
+        if self.open.contains(&intid) {
+            self.held.insert(intid);
+        }
     }
 
     /// The controller lets an interrupt through although the partition closed it.
@@ -110,7 +122,14 @@ impl Wires {
 
     pub(crate) fn quiet(&mut self, intid: u32) -> u32 {
         self.held.remove(&intid);
-        1
+        self.reasons.remove(&intid).unwrap_or(1)
+    }
+
+    /// What waits in a device raises its line again.
+    pub(crate) fn rearm(&mut self, intid: u32) {
+        if self.reasons.contains_key(&intid) {
+            self.held.insert(intid);
+        }
     }
 
     pub(crate) const fn set_alarm(&mut self, alarm: Option<u64>) {

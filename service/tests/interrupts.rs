@@ -261,6 +261,26 @@ fn events_of_a_dead_vm_go_nowhere_and_its_sources_are_bound_anew() {
 }
 
 #[test]
+fn characters_that_come_are_counted_and_those_that_come_meanwhile_wait_for_the_completion() {
+    let platform = boot(Personality::EL3);
+    let arrive = |count| {
+        platform.machine().wires(|wires| wires.arrive(40, count));
+        platform.interrupts();
+    };
+    ask(&platform, 1, Irq::Unmask { source: UART }).unwrap();
+    arrive(3);
+    let [event, ..] = ask(&platform, 1, Irq::Fetch).unwrap();
+    assert_eq!(event, u64::from(UART) | 3 << 32);
+    arrive(2);
+    assert_eq!(ask(&platform, 1, Irq::Fetch), Err(Status::NothingWaits), "held until completion");
+    ask(&platform, 1, Irq::Complete { source: UART }).unwrap();
+    platform.interrupts();
+    let [event, ..] = ask(&platform, 1, Irq::Fetch).unwrap();
+    assert_eq!(event, u64::from(UART) | 2 << 32);
+    assert_eq!(counts(&platform, 1, UART), [5, 2, 3, 0]);
+}
+
+#[test]
 fn a_source_that_lies_is_counted_and_told_to_nobody() {
     let platform = boot(Personality::EL3);
     assert_eq!(bind(&platform, NOBODYS, Some(vm(2))), Status::Ok);

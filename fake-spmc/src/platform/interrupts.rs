@@ -89,7 +89,9 @@ impl Lines for Secure {
         self.machine.wires(|wires| wires.quiet(intid))
     }
 
-    fn rearm(&mut self, _intid: u32) {}
+    fn rearm(&mut self, intid: u32) {
+        self.machine.wires(|wires| wires.rearm(intid));
+    }
 
     fn provoke(&mut self, intid: u32) -> bool {
         self.machine.wires(|wires| wires.raise(intid));
