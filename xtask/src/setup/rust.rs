@@ -69,19 +69,25 @@ pub(crate) fn miri() -> Result<String, Stop> {
 
 /// Adds a nightly toolchain where there is none.
 pub(crate) fn nightly() -> Result<(), Stop> {
-    let ask = process::ask("rustup", &["run", "nightly", "rustc", "--version"], QUESTION);
-    match ask {
+    toolchain("nightly")
+}
+
+/// Adds a toolchain where there is none of this name.
+pub(crate) fn toolchain(name: &str) -> Result<(), Stop> {
+    match process::ask("rustup", &["run", name, "rustc", "--version"], QUESTION) {
         Ok(answer) if answer.ok => return Ok(()),
         Err(stop) if stop.exit != Exit::Missing => return Err(stop),
         Err(_) => {
-            return Err(Stop::missing("a nightly toolchain is needed, and there is no rustup")
-                .mend("install Rust with rustup, see docs/troubleshooting.md"));
+            let why = format!("the toolchain {name} is needed, and there is no rustup");
+            return Err(
+                Stop::missing(why).mend("install Rust with rustup, see docs/troubleshooting.md")
+            );
         }
         Ok(_) => {}
     }
-    let how = "rustup toolchain install nightly --profile minimal";
-    say::progress(&format!("adding a nightly toolchain: {how}"));
-    rustup(&["toolchain", "install", "nightly", "--profile", "minimal"], how)
+    let how = format!("rustup toolchain install {name} --profile minimal");
+    say::progress(&format!("adding a toolchain: {how}"));
+    rustup(&["toolchain", "install", name, "--profile", "minimal"], &how)
 }
 
 /// The triple of this machine, as the compiler names it.

@@ -36,6 +36,7 @@ pub(super) fn run(context: &Context<'_>, consent: Consent, tally: &mut Tally) ->
     for target in ELSEWHERE {
         check_for(context, target, tally)?;
     }
+    check_with_the_oldest(context, tally)?;
     if let Err(stop) = pack(context, &dir) {
         return fail("package::the_crates_are_packed", stop, tally);
     }
@@ -70,6 +71,33 @@ fn check_for(context: &Context<'_>, target: &str, tally: &mut Tally) -> Result<(
         .args(PACKED.iter().flat_map(|name| ["--package".to_owned(), package(name)]))
         .args(["--target-dir"])
         .args([paths::target()]);
+    match step.run() {
+        Ok(()) => tally.passed(&name),
+        Err(stop) => fail(&name, stop, tally)?,
+    }
+    Ok(())
+}
+
+/// Compiles the libraries with the oldest Rust that they say they need.
+fn check_with_the_oldest(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    let name = format!("package::it_compiles_with_rust::{oldest}");
+    if let Err(stop) = rust::toolchain(oldest) {
+        tally.skipped(&name, &stop.reason);
+        return Ok(());
+    }
+    say::progress(&name);
+    let log = log_name(context.dir, &name);
+    let mut step = Step::new("cargo check", "rustup", &log).dir(&paths::root()).limit(LIMIT);
+    for name in ["RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CARGO", "RUSTC", "RUSTFLAGS"] {
+        step = step.without_env(name);
+    }
+    let step = step
+        .env("CARGO_TERM_COLOR", "never")
+        .args(["run", oldest, "cargo", "check", "--lib", "--all-features"])
+        .args(PACKED.iter().flat_map(|name| ["--package".to_owned(), package(name)]))
+        .args(["--target-dir"])
+        .args([paths::target().join("oldest")]);
     match step.run() {
         Ok(()) => tally.passed(&name),
         Err(stop) => fail(&name, stop, tally)?,

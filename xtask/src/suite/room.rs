@@ -54,7 +54,9 @@ const fn needed_mb(part: Category) -> u64 {
 /// The folders of target/ that one part alone uses.
 const fn own_folders(part: Category) -> &'static [&'static str] {
     match part {
-        Category::Package => &["outside", "x86_64-pc-windows-gnu", "aarch64-apple-darwin"],
+        Category::Package => {
+            &["outside", "oldest", "x86_64-pc-windows-gnu", "aarch64-apple-darwin"]
+        }
         Category::Explore => &["walk"],
         Category::Fuzz => &["fuzz"],
         Category::Miri => &["miri"],
