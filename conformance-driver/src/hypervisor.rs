@@ -48,11 +48,6 @@ impl Hypervisor {
     pub(crate) fn spmc_version(&self) -> u64 {
         self.version
     }
-
-    /// Reports whether calls take two messages.
-    pub(crate) fn speaks_in_parts(&self) -> bool {
-        self.parts
-    }
 }
 
 fn answer(regs: &Regs) -> Result<Answer, FfaError> {
@@ -74,6 +69,10 @@ fn plain(call: &Call) -> Result<(), FfaError> {
 impl World for Hypervisor {
     fn partition(&self) -> EndpointId {
         self.partition
+    }
+
+    fn speaks_in_parts(&self) -> bool {
+        self.parts
     }
 
     fn call(&mut self, regs: &Regs) -> Regs {

@@ -2,7 +2,7 @@
 
 use crate::arch::{now, say};
 use crate::hypervisor::Hypervisor;
-use causeway_conformance::{CASES, run};
+use causeway_conformance::{CASES, Done, World, run};
 
 /// Runs every case.
 pub(crate) fn run_all() {
@@ -20,7 +20,13 @@ pub(crate) fn run_all() {
         let result = run(case, &mut world);
         let ticks = now() - begin;
         match result {
-            Ok(()) => say(format_args!("CASE name={} result=pass ticks={ticks}", case.name)),
+            Ok(done) => {
+                let word = match done {
+                    Done::Passed => "pass",
+                    Done::NotApplicable => "not_applicable",
+                };
+                say(format_args!("CASE name={} result={word} ticks={ticks}", case.name));
+            }
             Err(failure) => {
                 say(format_args!("CASE name={} result=fail ticks={ticks} {failure}", case.name));
             }

@@ -42,8 +42,8 @@ use Ask::{
     Offer, Part, Revoke, State,
 };
 use Step::{
-    Discover, Feature, Fill, Garbage, Holds, MoveFile, NotTwice, Reclaim, ReclaimRefused, Send,
-    Version, Words,
+    Discover, Feature, Fill, Garbage, Holds, InPartsOnly, MoveFile, NotTwice, Reclaim,
+    ReclaimRefused, Send, Version, Words,
 };
 
 cases! {
@@ -264,10 +264,12 @@ cases! {
         Step::Ask(VM2, ListNothing, Status::Ok),
     ];
 
-    "parts/whole_frame_is_refused", "HI-F10", NamedLimit: [
+    "parts/whole_frame_is_refused", "HI-F10", Never: [
+        InPartsOnly,
         Words(VM1, [word(CallId::List), 0, 0, 0, 0], Status::BadArgument),
     ];
-    "parts/second_without_first_is_refused", "HI-F10", NamedLimit: [
+    "parts/second_without_first_is_refused", "HI-F10", Never: [
+        InPartsOnly,
         Words(VM1, [word(CallId::List) | 2 << 8, 0, 0, 0, 0], Status::BadArgument),
         Words(VM1, [word(CallId::List) | 3 << 8, 0, 0, 0, 0], Status::BadArgument),
         Step::Ask(VM1, ListNothing, Status::Ok),

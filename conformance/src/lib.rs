@@ -18,6 +18,6 @@ mod step;
 mod world;
 
 pub use cases::CASES;
-pub use run::{Failure, run};
+pub use run::{Done, Failure, run};
 pub use step::{Area, Ask, Case, Handle, Name, Step, VmNews, Weight};
 pub use world::{Shared, World};

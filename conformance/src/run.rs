@@ -15,6 +15,15 @@ use causeway_ffa::{
 /// Handles that a case can keep.
 const PLACES: usize = 8;
 
+/// How a case that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Every step ended as it says.
+    Passed,
+    /// It has no meaning in this world.
+    NotApplicable,
+}
+
 /// Why a case failed: the step, from 1, and what came instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -66,7 +75,11 @@ pub(crate) struct Run<'a, W> {
 ///
 /// # Errors
 /// The first step that did not end as the case says.
-pub fn run<W: World>(case: &Case, world: &mut W) -> Result<(), Failure> {
+pub fn run<W: World>(case: &Case, world: &mut W) -> Result<Done, Failure> {
+    let in_parts_only = matches!(case.steps, [Step::InPartsOnly, ..]);
+    if in_parts_only && !world.speaks_in_parts() {
+        return Ok(Done::NotApplicable);
+    }
     let mut run = Run { world, kept: [None; PLACES] };
     let mut result = Ok(());
     for (index, step) in case.steps.iter().enumerate() {
@@ -76,12 +89,14 @@ pub fn run<W: World>(case: &Case, world: &mut W) -> Result<(), Failure> {
         }
     }
     let left = run.take_back();
-    result.and(left.map_err(|why| Failure { step: case.steps.len() + 1, why }))
+    let left = left.map_err(|why| Failure { step: case.steps.len() + 1, why });
+    result.and(left).map(|()| Done::Passed)
 }
 
 impl<W: World> Run<'_, W> {
     fn step(&mut self, step: &Step) -> Result<(), Why> {
         match *step {
+            Step::InPartsOnly => Ok(()),
             Step::Version(major, minor) => self.version(major, minor),
             Step::Feature(function) => self.feature(function),
             Step::Discover => {

@@ -95,6 +95,8 @@ pub enum Ask {
 /// One step of a case, with how it must end.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
+    /// The case is about calls in parts: it has no meaning where whole frames come through.
+    InPartsOnly,
     /// FFA_VERSION answers this major version and at least this minor one.
     Version(u16, u16),
     /// FFA_FEATURES of a function says that it exists.

@@ -25,6 +25,9 @@ pub trait World {
     /// The partition's id.
     fn partition(&self) -> EndpointId;
 
+    /// Reports whether the SPMC cuts the words of a message, so that calls take two.
+    fn speaks_in_parts(&self) -> bool;
+
     /// Makes one FF-A call of the hypervisor's own.
     fn call(&mut self, regs: &Regs) -> Regs;
 

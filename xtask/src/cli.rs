@@ -196,8 +196,8 @@ pub(crate) enum Category {
     Image,
     /// The page of `run --report` in a browser, and the trace.
     Report,
-    /// The conformance suite under OP-TEE, which is fetched and built for it.
-    Optee,
+    /// The conformance suite under TF-A's SPMC and under OP-TEE, which is fetched and built for it.
+    Conformance,
 }
 
 impl Category {
@@ -211,7 +211,7 @@ impl Category {
         Self::Qemu,
         Self::Image,
         Self::Report,
-        Self::Optee,
+        Self::Conformance,
     ];
 
     /// Its name on the command line and before its tests.
@@ -225,7 +225,7 @@ impl Category {
             Self::Qemu => "qemu",
             Self::Image => "image",
             Self::Report => "report",
-            Self::Optee => "optee",
+            Self::Conformance => "conformance",
         }
     }
 }

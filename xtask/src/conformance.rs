@@ -8,7 +8,7 @@ use crate::boot::{self, Counts, Keeps, Machine};
 use crate::cli::{ConformanceArgs, Cpu, SpmcName};
 use crate::outcome::{Stop, files};
 use crate::setup::{self, Consent, qemu};
-use crate::{json, paths, say};
+use crate::{json, paths, say, tree};
 use std::time::Duration;
 use verdict::Excuse;
 pub(crate) use verdict::{Row, Verdict};
@@ -23,7 +23,7 @@ pub(crate) fn conformance(args: &ConformanceArgs, consent: Consent) -> Result<()
         let rows = rows(args.spmc, args.cpu, args.timeout, consent, fields)?;
         table(&rows);
         if let Some(file) = &args.junit {
-            files::write(file, verdict::junit("optee", &rows))?;
+            files::write(file, verdict::junit(args.spmc.name(), &rows))?;
         }
         fields.insert("cases".to_owned(), rows.iter().map(Row::json).collect());
         verdict::judge(&rows)
@@ -38,26 +38,18 @@ pub(crate) fn rows(
     consent: Consent,
     fields: &mut json::Fields,
 ) -> Result<Vec<Row>, Stop> {
-    match spmc {
-        SpmcName::Optee => optee(cpu, timeout, consent, fields),
-    }
-}
-
-fn optee(
-    cpu: Cpu,
-    timeout: u64,
-    consent: Consent,
-    fields: &mut json::Fields,
-) -> Result<Vec<Row>, Stop> {
-    setup::for_optee(consent)?;
-    let root = paths::root();
-    let text = |path: &str| {
-        files::read(&root.join(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    let excuses = excuses(spmc)?;
+    let made = match spmc {
+        SpmcName::Optee => {
+            setup::for_optee(consent)?;
+            image::optee()?
+        }
+        SpmcName::El3 => {
+            setup::for_images(consent)?;
+            image::el3()?
+        }
     };
-    let excuses = Excuse::read(&text(OPTEE_EXPECTED)?, &text(FACTS)?).map_err(Stop::failed)?;
-    let made = image::optee()?;
-    let dir = paths::runs().join(paths::stamp("conformance-optee"));
-    let serial = [dir.join("normal.log"), dir.join("secure.log")];
+    let dir = paths::runs().join(paths::stamp(&format!("conformance-{}", spmc.name())));
     let machine = Machine {
         program: qemu::program(),
         flash: made.flash.clone(),
@@ -68,21 +60,29 @@ fn optee(
         counts: Counts::Time,
         disk: None,
         typed: None,
-        serial,
+        serial: [dir.join("normal.log"), dir.join("secure.log")],
     };
-    say::progress(&format!("booting OP-TEE {} under TF-A {}", made.optee, made.tfa));
+    say::progress(&format!("booting under {} {:?}", spmc.name(), made.versions));
     let logs = boot::boot(&machine, &dir, Duration::from_secs(timeout), &mut |_| ())?;
-    for (name, value) in [
-        ("spmc", "optee".to_owned()),
-        ("optee_version", made.optee),
-        ("tfa_version", made.tfa),
-        ("qemu", qemu::check()?),
-        ("logs", dir.display().to_string()),
-    ] {
-        fields.insert(name.to_owned(), value.into());
+    fields.insert("spmc".to_owned(), spmc.name().into());
+    fields.insert("qemu".to_owned(), qemu::check()?.into());
+    fields.insert("logs".to_owned(), dir.display().to_string().into());
+    for (name, version) in made.versions {
+        fields.insert(name.to_owned(), version.into());
     }
     verdict::rows(&logs.normal, &excuses)
         .map_err(|why| Stop::failed(format!("{why} (logs: {})", dir.display())))
+}
+
+/// What an SPMC is excused from: TF-A's own from nothing.
+fn excuses(spmc: SpmcName) -> Result<Vec<Excuse>, Stop> {
+    let text = |path: &str| tree::text(&paths::root().join(path));
+    match spmc {
+        SpmcName::El3 => Ok(Vec::new()),
+        SpmcName::Optee => {
+            Excuse::read(&text(OPTEE_EXPECTED)?, &text(FACTS)?).map_err(Stop::failed)
+        }
+    }
 }
 
 fn table(rows: &[Row]) {
@@ -93,10 +93,11 @@ fn table(rows: &[Row]) {
     let count =
         |wanted: fn(&Verdict) -> bool| rows.iter().filter(|row| wanted(&row.verdict)).count();
     say::line(&format!(
-        "{} cases: {} passed, {} excused by a named limit, {} failed",
+        "{} cases: {} passed, {} excused by a named limit, {} not applicable, {} failed",
         rows.len(),
         count(|verdict| matches!(verdict, Verdict::Passed)),
         count(|verdict| matches!(verdict, Verdict::Excused(_))),
+        count(|verdict| matches!(verdict, Verdict::NotApplicable)),
         count(|verdict| matches!(verdict, Verdict::Failed | Verdict::Unexpected(_))),
     ));
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The descriptions, and the manifests that each gives.
-const PLATFORMS: [(&str, &[Output]); 3] = [
+const PLATFORMS: [(&str, &[Output]); 4] = [
     (
         "manifests/platform/qemu-virt.dts",
         &[
@@ -47,6 +47,17 @@ const PLATFORMS: [(&str, &[Output]); 3] = [
     (
         "manifests/platform/qemu-virt-minimal.dts",
         &[Output { path: "manifests/qemu-el3-minimal.dts", write: write::el3, kind: Kind::Policy }],
+    ),
+    (
+        "manifests/platform/qemu-virt-conformance.dts",
+        &[
+            Output { path: "manifests/conformance/el3.dts", write: write::el3, kind: Kind::Policy },
+            Output {
+                path: "manifests/conformance/optee.dts",
+                write: write::optee,
+                kind: Kind::Policy,
+            },
+        ],
     ),
     (
         "manifests/platform/fvp-base-revc.dts",

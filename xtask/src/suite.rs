@@ -1,6 +1,7 @@
 //! Owns `cargo xtask test`: which parts run, in which order, and the closing line. Never decides
 //! what a single test finds.
 
+mod conformance;
 mod cost;
 mod explore;
 mod flash;
@@ -8,7 +9,6 @@ mod fuzz;
 mod host;
 mod libtest;
 mod miri;
-mod optee;
 mod package;
 mod qemu;
 mod regressions;
@@ -83,7 +83,7 @@ fn run(args: &TestArgs, consent: Consent, tally: &mut Tally) -> Result<(), Stop>
             Category::Miri => miri::run(&context, tally),
             Category::Qemu => machine.ready(consent).and_then(|()| qemu::run(&context, tally)),
             Category::Image => machine.ready(consent).and_then(|()| flash::run(&context, tally)),
-            Category::Optee => optee::run(&context, consent, tally),
+            Category::Conformance => conformance::run(&context, consent, tally),
             Category::Report => {
                 machine.ready(consent).and_then(|()| report::run(&context, consent, tally))
             }

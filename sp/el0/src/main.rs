@@ -7,7 +7,7 @@
 //! ```
 //! By hand: release, `--target aarch64-unknown-none-softfloat`, with `-C relocation-model=pie`. The flat
 //! binary is entered at its first byte, at any address. OP-TEE embeds it with the manifest of
-//! `manifests/qemu-optee.dts`, to which the memory regions of this ELF file are added.
+//! `manifests/conformance/optee.dts`, to which the memory regions of this ELF file are added.
 //!
 //! # What is different from S-EL1
 //! The conduit is SVC; OP-TEE maps shared memory when it is retrieved and unmaps it when it is

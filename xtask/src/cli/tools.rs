@@ -40,13 +40,26 @@ pub(crate) struct ExploreArgs {
 /// An SPMC that the suite runs under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SpmcName {
+    /// TF-A's own at EL3; the partition runs at S-EL1.
+    El3,
     /// OP-TEE at S-EL1; the partition runs at S-EL0.
     Optee,
+}
+
+impl SpmcName {
+    /// Its name on the command line and in results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::El3 => "el3",
+            Self::Optee => "optee",
+        }
+    }
 }
 
 /// Options of `conformance`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
+    cargo xtask conformance --spmc el3\n  \
     cargo xtask conformance --spmc optee\n  \
     cargo xtask conformance --spmc optee --json result.json\n  \
     OPTEE_DIR=~/src/optee_os cargo xtask conformance --spmc optee\n\n\

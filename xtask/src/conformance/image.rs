@@ -11,8 +11,9 @@ use build::{ElfImage, Program, Region};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const MANIFEST: &str = "manifests/qemu-optee.dts";
-const SPMC_MANIFEST: &str = "manifests/qemu-optee-spmc.dts";
+const MANIFEST: &str = "manifests/conformance/optee.dts";
+const EL3_MANIFEST: &str = "manifests/conformance/el3.dts";
+const SPMC_MANIFEST: &str = "manifests/conformance/optee-spmc.dts";
 /// The partition's UUID, which names its files for OP-TEE.
 const UUID: &str = "b4b5671e-4a90-4fe1-b81f-fb13dae1dacb";
 
@@ -20,16 +21,52 @@ const UUID: &str = "b4b5671e-4a90-4fe1-b81f-fb13dae1dacb";
 pub(super) struct Made {
     /// What QEMU boots.
     pub(super) flash: PathBuf,
-    /// OP-TEE's version.
-    pub(super) optee: String,
-    /// TF-A's version.
-    pub(super) tfa: String,
+    /// The firmware's versions, by name.
+    pub(super) versions: Vec<(&'static str, String)>,
+}
+
+/// The image for TF-A's own SPMC.
+pub(super) fn el3() -> Result<Made, Stop> {
+    let dir = folder("conformance-el3")?;
+    let at = |name: &str| dir.join(name);
+    files::write(&at("driver.bin"), build::one(Program::ConformanceDriver)?)?;
+    files::write(&at("sp.bin"), build::one(Program::Partition)?)?;
+    compile(&paths::root().join(EL3_MANIFEST), &at("sp.dtb"))?;
+    let firmware = tfa::ready(Spmc::AtEl3)?;
+    let parts = [("--tos-fw", at("sp.bin")), ("--tos-fw-config", at("sp.dtb"))];
+    let flash = pack(&firmware, &dir, &parts)?;
+    Ok(Made { flash, versions: vec![("tfa_version", firmware.version)] })
+}
+
+fn folder(name: &str) -> Result<PathBuf, Stop> {
+    let dir = paths::image().join(name);
+    files::make_dir(&dir)?;
+    Ok(dir)
+}
+
+/// Puts the parts and the driver into TF-A's package, and makes the flash image.
+fn pack(firmware: &tfa::Built, dir: &Path, parts: &[(&str, PathBuf)]) -> Result<PathBuf, Stop> {
+    let at = |name: &str| dir.join(name);
+    for name in ["fiptool", "bl1.bin", "fip.bin"] {
+        files::copy(&firmware.build.join(name), &at(name))?;
+    }
+    let mut step = Step::new("fiptool update", at("fiptool"), &at("fiptool.log")).args(["update"]);
+    for (option, file) in parts {
+        step = step.args([Path::new(option), file]);
+    }
+    step.args([Path::new("--nt-fw"), &at("driver.bin"), &at("fip.bin")])
+        .limit(Duration::from_secs(60))
+        .run()?;
+    let flash = flash::assemble(&files::read(&at("bl1.bin"))?, &files::read(&at("fip.bin"))?)
+        .map_err(Stop::failed)?;
+    files::write(&at("flash.bin"), flash)?;
+    say::progress(&format!("the image is in {}", dir.display()));
+    Ok(at("flash.bin"))
 }
 
 /// The image for OP-TEE.
 pub(super) fn optee() -> Result<Made, Stop> {
-    let dir = paths::image().join("optee");
-    files::make_dir(&dir)?;
+    let dir = folder("optee")?;
     let driver = build::one(Program::ConformanceDriver)?;
     files::write(&dir.join("driver.bin"), driver)?;
     let partition = build::relocatable(Program::PartitionAtEl0)?;
@@ -41,23 +78,15 @@ pub(super) fn optee() -> Result<Made, Stop> {
     let embedded = Embedded { uuid: UUID, image: &partition.image, manifest: &manifest };
     let tee = optee::ready(&embedded)?;
     let firmware = tfa::ready(Spmc::OpTee)?;
-    let at = |name: &str| dir.join(name);
-    for name in ["fiptool", "bl1.bin", "fip.bin"] {
-        files::copy(&firmware.build.join(name), &at(name))?;
-    }
     let [header, pager] = &tee.images;
-    Step::new("fiptool update", at("fiptool"), &at("fiptool.log"))
-        .args([Path::new("update"), Path::new("--tos-fw"), header])
-        .args([Path::new("--tos-fw-extra1"), pager])
-        .args([Path::new("--tos-fw-config"), &at("spmc.dtb")])
-        .args([Path::new("--nt-fw"), &at("driver.bin"), &at("fip.bin")])
-        .limit(Duration::from_secs(60))
-        .run()?;
-    let flash = flash::assemble(&files::read(&at("bl1.bin"))?, &files::read(&at("fip.bin"))?)
-        .map_err(Stop::failed)?;
-    files::write(&at("flash.bin"), flash)?;
-    say::progress(&format!("the image is in {}", dir.display()));
-    Ok(Made { flash: at("flash.bin"), optee: tee.version, tfa: firmware.version })
+    let parts = [
+        ("--tos-fw", header.clone()),
+        ("--tos-fw-extra1", pager.clone()),
+        ("--tos-fw-config", dir.join("spmc.dtb")),
+    ];
+    let flash = pack(&firmware, &dir, &parts)?;
+    let versions = vec![("optee_version", tee.version), ("tfa_version", firmware.version)];
+    Ok(Made { flash, versions })
 }
 
 fn compile(source: &Path, out: &Path) -> Result<Vec<u8>, Stop> {

@@ -44,6 +44,8 @@ impl Excuse {
 pub(crate) enum Verdict {
     /// As it says.
     Passed,
+    /// It has no meaning under this SPMC.
+    NotApplicable,
     /// It failed, as this limit lets expect.
     Excused(String),
     /// It failed.
@@ -57,6 +59,7 @@ impl Verdict {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Passed => "pass",
+            Self::NotApplicable => "n/a",
             Self::Excused(_) => "excused",
             Self::Failed => "FAIL",
             Self::Unexpected(_) => "UNEXPECTED",
@@ -79,7 +82,7 @@ impl Row {
     /// What the table says behind the name.
     pub(crate) fn detail(&self) -> String {
         match &self.verdict {
-            Verdict::Passed => String::new(),
+            Verdict::Passed | Verdict::NotApplicable => String::new(),
             Verdict::Excused(limit) => format!("{limit} ({})", self.said),
             Verdict::Failed => format!("{} [{}]", self.said, self.clause),
             Verdict::Unexpected(limit) => format!("passes in spite of {limit}"),
@@ -90,7 +93,7 @@ impl Row {
     pub(super) fn json(&self) -> Value {
         let limit = match &self.verdict {
             Verdict::Excused(limit) | Verdict::Unexpected(limit) => Some(limit.as_str()),
-            Verdict::Passed | Verdict::Failed => None,
+            Verdict::Passed | Verdict::NotApplicable | Verdict::Failed => None,
         };
         json!({
             "name": self.name,
@@ -127,6 +130,7 @@ fn row(case: &'static Case, said: &[&str], excuses: &[Excuse]) -> Result<Row, St
     let told: Vec<&str> = rest.split(' ').filter(|word| !word.starts_with("ticks=")).collect();
     let excuse = excuses.iter().find(|excuse| excuse.case == case.name);
     let verdict = match (result, excuse) {
+        ("not_applicable", _) => Verdict::NotApplicable,
         ("pass", None) => Verdict::Passed,
         ("pass", Some(excuse)) => Verdict::Unexpected(excuse.limit.clone()),
         ("fail", Some(excuse)) => Verdict::Excused(excuse.limit.clone()),
@@ -139,7 +143,8 @@ fn row(case: &'static Case, said: &[&str], excuses: &[Excuse]) -> Result<Row, St
 /// The run as JUnit XML: what a limit excuses is skipped, with the limit's name.
 pub(super) fn junit(spmc: &str, rows: &[Row]) -> String {
     let is_bad = |row: &&Row| matches!(row.verdict, Verdict::Failed | Verdict::Unexpected(_));
-    let is_skipped = |row: &&Row| matches!(row.verdict, Verdict::Excused(_));
+    let is_skipped =
+        |row: &&Row| matches!(row.verdict, Verdict::Excused(_) | Verdict::NotApplicable);
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <testsuite name=\"conformance.{spmc}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
@@ -151,6 +156,7 @@ pub(super) fn junit(spmc: &str, rows: &[Row]) -> String {
         let (group, claim) = row.name.split_once('/').unwrap_or(("", row.name));
         let inner = match &row.verdict {
             Verdict::Passed => String::new(),
+            Verdict::NotApplicable => "<skipped message=\"not applicable\"/>".to_owned(),
             Verdict::Excused(limit) => format!("<skipped message=\"{}\"/>", escaped(limit)),
             Verdict::Failed | Verdict::Unexpected(_) => {
                 format!("<failure message=\"{}\"/>", escaped(&row.detail()))

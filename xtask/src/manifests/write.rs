@@ -2,12 +2,14 @@
 
 mod hafnium;
 mod monitor;
+mod optee;
 mod policy;
 
 pub(super) use hafnium::{
     layout as hafnium_layout, partition as hafnium_partition, spmc as hafnium_spmc,
 };
 pub(super) use monitor::configuration as monitor_configuration;
+pub(super) use optee::partition as optee;
 
 use super::platform::Platform;
 use super::source::Wrong;

@@ -47,7 +47,7 @@ const fn needed_mb(part: Category) -> u64 {
         Category::Qemu => 700,
         Category::Image => 100,
         Category::Report => 50,
-        Category::Optee => 300,
+        Category::Conformance => 300,
     }
 }
 
@@ -60,9 +60,11 @@ const fn own_folders(part: Category) -> &'static [&'static str] {
         Category::Explore => &["walk"],
         Category::Fuzz => &["fuzz"],
         Category::Miri => &["miri"],
-        Category::Host | Category::Qemu | Category::Image | Category::Report | Category::Optee => {
-            &[]
-        }
+        Category::Host
+        | Category::Qemu
+        | Category::Image
+        | Category::Report
+        | Category::Conformance => &[],
     }
 }
 
