@@ -1,6 +1,7 @@
 //! Owns the touch with the machine: entry, registers, page-table memory, mailbox, UART. All
 //! `unsafe` of the partition is here and in `window`; nothing here decides anything.
 
+pub(crate) mod lock;
 pub(crate) mod tables;
 
 #[cfg(target_os = "none")]

@@ -7,6 +7,7 @@ use causeway_service::lines::{CAPACITY, Lines, Said};
 use causeway_service::platform::Log;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use spin::Once;
 use spin::mutex::SpinMutex;
 
 /// Prints one line on the secure UART: start-up and failures of our own.
@@ -17,14 +18,20 @@ macro_rules! log {
 }
 pub(crate) use log;
 
-/// What waits to be printed. Held for one look at a time, never while printing.
-static LINES: SpinMutex<Lines> = SpinMutex::new(Lines::new());
+/// What waits to be printed. Held for one look at a time, never while printing. Not all zeros: built at
+/// the start, so that none of it lies in the image.
+static LINES: Once<SpinMutex<Lines>> = Once::new();
 /// Something may wait in [`LINES`].
 static WAITING: AtomicBool = AtomicBool::new(false);
 /// One core prints, so that the lines keep their order.
 static PRINTING: SpinMutex<()> = SpinMutex::new(());
 /// Lines that the UART would not take, for a debugger.
 static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// Makes room for what will wait.
+pub(crate) fn build() {
+    LINES.call_once(|| SpinMutex::new(Lines::new()));
+}
 
 /// The log as the partition's platform has it, before and beside the partition.
 pub(crate) struct Console;
@@ -48,7 +55,8 @@ pub(crate) fn line(args: fmt::Arguments<'_>) {
 
 /// Keeps one line that `owner` caused (`None`: no VM) for [`flush`], while its ration lasts.
 pub(crate) fn tell(owner: Option<EndpointId>, said: Said) {
-    LINES.lock().push(second(), owner, said);
+    let Some(lines) = LINES.get() else { return };
+    lines.lock().push(second(), owner, said);
     WAITING.store(true, Ordering::Release);
 }
 
@@ -57,15 +65,16 @@ pub(crate) fn tell(owner: Option<EndpointId>, said: Said) {
 pub(crate) fn flush() {
     // A core that finds the printer gone looks again, so that no line stays behind.
     while WAITING.load(Ordering::Acquire) {
+        let Some(lines) = LINES.get() else { return };
         let Some(_printer) = PRINTING.try_lock() else { return };
         WAITING.store(false, Ordering::Release);
         let now = second();
         // As many as fit into the queue: what others add meanwhile does not keep us here.
         for _ in 0..CAPACITY {
-            let Some(said) = LINES.lock().pop(now) else { break };
+            let Some(said) = lines.lock().pop(now) else { break };
             line(format_args!("{said}"));
         }
-        if LINES.lock().has_more() {
+        if lines.lock().has_more() {
             // Also where the count of what was lost waits for the next second.
             WAITING.store(true, Ordering::Release);
             return;

@@ -30,7 +30,6 @@
 mod arch;
 mod core_id;
 mod cores;
-mod lock;
 mod memory_map;
 mod stage1;
 mod window;

@@ -1,13 +1,13 @@
 //! Owns the one partition of this image, its lock, and what the machine is to it. Never decides
 //! anything, and never carries out an effect by itself.
 
+use crate::arch::lock::{Crashed, OrderedLock};
 use crate::arch::mailbox::Mailbox;
 use crate::arch::{lines, regs, smc};
 use crate::console::{self, Console};
 use crate::core_id::CoreId;
 use crate::crash;
 use crate::hardware::{self, Disk, Rndrrs};
-use crate::lock::{Crashed, OrderedLock};
 use crate::safe;
 use crate::stage1::Stage1;
 use crate::window::Window;
@@ -44,9 +44,16 @@ impl Machine {
     }
 }
 
-// In its place from the start: it is too large for a stack.
-static STATE: OrderedLock<Partition<Machine>> =
-    OrderedLock::new(Partition::new(Machine { started: None }));
+// Built where it stays: it is too large for a stack, and not all zeros, so that it would lie in the image.
+static STATE: OrderedLock<Partition<Machine>> = OrderedLock::closed();
+
+/// Builds the state, which refuses everybody until it is started; nobody gets it before. On a stack with
+/// room for all of it, as the compiler builds first and moves then.
+pub(crate) extern "C" fn build() {
+    STATE.open(|| Partition::new(Machine { started: None }));
+    console::build();
+    let _built = safe::safe();
+}
 
 /// What the state costs, in bytes: all of it, and one more queue, area and device.
 pub(crate) fn ram() -> (usize, [(&'static str, usize); 3]) {

@@ -12,12 +12,12 @@ use core::ops::Range;
 use spin::Once;
 use zeroize::Zeroizing;
 
-/// The one safe of this image.
-static SAFE: Safe<Platform> = Safe::new(Platform);
+/// The one safe of this image. Not all zeros: built at the start, so that none of it lies in the image.
+static SAFE: Once<Safe<Platform>> = Once::new();
 
 /// Returns the safe.
 pub(crate) fn safe() -> &'static Safe<Platform> {
-    &SAFE
+    SAFE.call_once(|| Safe::new(Platform))
 }
 
 /// The first bank of QEMU's `virt` machine.

@@ -1,9 +1,9 @@
 //! Owns the loop of one core: message in, answer out. Never holds a lock while it waits.
 
+use crate::arch::lock::Crashed;
 use crate::arch::smc;
 use crate::console::{self, log};
 use crate::core_id::CoreId;
-use crate::lock::Crashed;
 use crate::{crash, ids, partition};
 use causeway_ffa::call::DirectMessage;
 use causeway_ffa::{Call, Regs};

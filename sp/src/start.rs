@@ -26,6 +26,7 @@ fn bring_up(boot_info: u64, core: CoreId) {
     uart::init();
     cores::tell_present(entry::count_redistributors());
     cores::seen(core);
+    entry::on_free_ram(partition::build);
     let blob = BootBlob::read(boot_info);
     let tables = match memory_map::build() {
         Ok(tables) => tables,

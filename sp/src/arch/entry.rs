@@ -2,7 +2,7 @@
 //! Never decides what happens afterwards.
 
 use crate::arch::gic::{FRAME, REDISTRIBUTORS};
-use crate::arch::regs;
+use crate::arch::{image, regs};
 use crate::core_id::{CORES, CoreId};
 use aarch64_paging::descriptor::El1Attributes as A;
 use aarch64_rt::{DEFAULT_MAIR, DEFAULT_SCTLR, DEFAULT_TCR_EL1, InitialPagetable};
@@ -119,6 +119,19 @@ fn boot_entry(boot_info: u64, _x1: u64, _x2: u64, _x3: u64) -> ! {
         asm!("mov sp, {top}", "mov x29, xzr", "mov x30, xzr", "b {main}",
             top = in(reg) top, main = sym crate::main_core,
             in("x0") boot_info, in("x1") core.get(), options(noreturn, nostack));
+    }
+}
+
+/// Runs `build` on the RAM that nobody uses, where values of a megabyte have room before they are moved to
+/// their places. For the first core, while the initial table maps all of that RAM.
+pub(crate) fn on_free_ram(build: extern "C" fn()) {
+    let top = image::room_end();
+    // SAFETY: `top` is the 16-byte aligned end of RAM that the initial table maps and nothing else uses;
+    // 4 MiB below it are free (sp.ld). x20 is kept by the function called, so that SP is what it was
+    // when this returns; all that a call may change is named. No other core runs.
+    unsafe {
+        asm!("mov x20, sp", "mov sp, {top}", "blr {build}", "mov sp, x20",
+            top = in(reg) top, build = in(reg) build, out("x20") _, clobber_abi("C"));
     }
 }
 

@@ -25,6 +25,8 @@ linker_symbols! {
     data_start = data_begin;
     /// First byte after the variables.
     bss_stop = bss_end;
+    /// First byte after the RAM that TF-A gives to the partition.
+    room_stop = image_room_end;
 }
 
 /// Returns the addresses of the code.
@@ -40,4 +42,10 @@ pub(crate) fn rodata() -> Range<usize> {
 /// Returns the addresses of the variables, stacks excepted.
 pub(crate) fn data() -> Range<usize> {
     data_start()..bss_stop()
+}
+
+/// Returns the address behind all RAM of the partition. Behind the stacks it is free, by an assertion of
+/// `sp.ld` 4 MiB at least.
+pub(crate) fn room_end() -> usize {
+    room_stop()
 }
