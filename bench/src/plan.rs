@@ -4,10 +4,14 @@
 pub const CONFIG_ADDRESS: usize = 0x4800_0000;
 /// The text there for a full run, NUL-terminated; anything else, or nothing, is a quick one.
 pub const FULL_CONFIG: &str = "causeway-bench 1\nfull=1\n\0";
+/// The text there for a run that shows no more than what another processor changes.
+pub const BRIEF_CONFIG: &str = "causeway-bench 1\nbrief=1\n\0";
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
+    /// The floor, a message and one page's life.
+    Brief,
     /// The ends of each scale and its middle.
     Quick,
     /// Each power of two.
@@ -25,13 +29,20 @@ impl Extent {
     /// Reads the configuration's first bytes.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
-        if bytes.starts_with(FULL_CONFIG.as_bytes()) { Self::Full } else { Self::Quick }
+        if bytes.starts_with(FULL_CONFIG.as_bytes()) {
+            Self::Full
+        } else if bytes.starts_with(BRIEF_CONFIG.as_bytes()) {
+            Self::Brief
+        } else {
+            Self::Quick
+        }
     }
 
     /// Numbers of one-page ranges in an area.
     #[must_use]
     pub const fn ranges(self) -> &'static [u64] {
         match self {
+            Self::Brief => &[],
             Self::Quick => &[1, 128, MAX_RANGES],
             Self::Full => &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, MAX_RANGES],
         }
@@ -41,6 +52,7 @@ impl Extent {
     #[must_use]
     pub const fn pages(self) -> &'static [u64] {
         match self {
+            Self::Brief => &[],
             Self::Quick => &[1, 512, MAX_PAGES],
             Self::Full => &[1, 8, 64, 512, 4096, 32768, MAX_PAGES],
         }
@@ -50,6 +62,7 @@ impl Extent {
     #[must_use]
     pub const fn live(self) -> &'static [u64] {
         match self {
+            Self::Brief => &[],
             Self::Quick => &[1, 300, MAX_LIVE],
             Self::Full => &[1, 10, 50, 100, 200, 300, 400, MAX_LIVE],
         }
@@ -59,6 +72,13 @@ impl Extent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_brief_run_is_asked_for_by_its_own_text() {
+        assert_eq!(Extent::parse(BRIEF_CONFIG.as_bytes()), Extent::Brief);
+        let scales = [Extent::Brief.ranges(), Extent::Brief.pages(), Extent::Brief.live()];
+        assert_eq!(scales, [&[]; 3]);
+    }
 
     #[test]
     fn only_the_whole_text_asks_for_a_full_run() {

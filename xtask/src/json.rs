@@ -84,17 +84,38 @@ pub(crate) fn reported(
     outcome.and(written)
 }
 
-fn write(file: &Path, fields: &mut Fields, reason: Option<&str>) -> Result<(), Stop> {
-    fields.insert("pass".to_owned(), reason.is_none().into());
-    fields.insert("reason".to_owned(), reason.unwrap_or("everything is as it must be").into());
-    let text = serde_json::to_string_pretty(fields)
+/// As [`reported`], for a command whose file is a list: that stands there once there is something in
+/// it, until then `pass` and `reason`.
+pub(crate) fn listed(
+    file: Option<&Path>,
+    work: impl FnOnce(&mut Vec<Value>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let mut list = Vec::new();
+    let outcome = reported(file, |_| work(&mut list));
+    match (file, list.is_empty()) {
+        (Some(file), false) => {
+            let written = write_value(file, &Value::Array(list));
+            outcome.and(written)
+        }
+        (_, _) => outcome,
+    }
+}
+
+fn write_value(file: &Path, value: &Value) -> Result<(), Stop> {
+    let text = serde_json::to_string_pretty(value)
         .map_err(|e| Stop::failed(format!("cannot write the JSON: {e}")))?;
     files::write(file, text + "\n")
 }
 
+fn write(file: &Path, fields: &mut Fields, reason: Option<&str>) -> Result<(), Stop> {
+    fields.insert("pass".to_owned(), reason.is_none().into());
+    fields.insert("reason".to_owned(), reason.unwrap_or("everything is as it must be").into());
+    write_value(file, &Value::Object(fields.clone()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Fields, path_in, reported};
+    use super::{Fields, listed, path_in, reported};
     use crate::outcome::Stop;
     use serde_json::Value;
     use std::ffi::OsString;
@@ -122,6 +143,20 @@ mod tests {
         );
         assert!(reported(Some(&file), |_| Ok(())).is_ok());
         assert_eq!(read(&file)["pass"], true);
+    }
+
+    #[test]
+    fn a_list_stands_in_the_file_however_the_work_ended_and_a_reason_where_there_is_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("out.json");
+        let ended = listed(Some(&file), |list| {
+            list.push(7.into());
+            Err(Stop::failed("a goal"))
+        });
+        assert!(ended.is_err());
+        assert_eq!(read(&file), serde_json::json!([7]));
+        assert!(listed(Some(&file), |_| Err(Stop::failed("no boot"))).is_err());
+        assert_eq!(read(&file)["reason"], "no boot");
     }
 
     #[test]

@@ -4,10 +4,10 @@ mod bus;
 mod full;
 mod idle;
 
-use crate::arch::{configuration, say, smc};
+use crate::arch::{configuration, now, say, smc};
 use crate::calls::message;
 use crate::lives::{Steps, WAYS, Way, live};
-use crate::measure::Clock;
+use crate::measure::{Clock, Sample};
 use crate::spmc::{Area, OWNER, connect};
 use causeway_abi::Call;
 use causeway_bench::line::Partition;
@@ -27,11 +27,19 @@ const RAM_END: u64 = 0xa700_0000;
 /// Measures everything.
 pub(crate) fn run() {
     let extent = Extent::parse(&configuration());
+    // The machine counts from power-on: what the firmware and both worlds' images took to get here.
+    let booted = now();
     connect();
     let partition = who_answers();
     let mut clock = Clock::new(partition);
     say(format_args!("RUN partition={partition:?} extent={extent:?}"));
+    let mut boot = Sample::default();
+    boot.add(booted, 1);
+    clock.print("boot", 0, "power_on_to_hypervisor", boot);
     idle::floor(&mut clock);
+    if extent == Extent::Brief {
+        return cycle(&mut clock);
+    }
     if partition == Partition::Causeway {
         idle::calls(&mut clock, "idle");
         idle::ledger(&mut clock);

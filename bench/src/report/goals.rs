@@ -24,7 +24,7 @@ pub(super) fn goal(section: &str, size: u64, call: &str) -> Option<u64> {
     if !reaches_partition(call) {
         return None;
     }
-    let is_long = matches!(section, "floor" | "ledger")
+    let is_long = matches!(section, "boot" | "floor" | "ledger")
         || matches!(call, "vm_destroyed" | "seal" | "copy_64" | "copy_16k");
     let many_ranges = section == "ranges" && size > 1;
     match call {
@@ -41,6 +41,9 @@ pub(super) fn goal(section: &str, size: u64, call: &str) -> Option<u64> {
 /// What a section is called in the tables.
 pub(super) fn title(section: &str) -> &str {
     match section {
+        "boot" => {
+            "From power-on to the hypervisor's first instruction (the partition starts before it)"
+        }
         "floor" => "Before the partition does anything",
         "idle" => "Single calls, no grant alive",
         "ledger" => "The ledger (a class of its own: records are hashed)",

@@ -284,10 +284,13 @@ pub(crate) struct TraceabilityArgs {
 #[command(after_help = "Examples:\n  \
     cargo xtask bench                   the ends of each scale and its middle, seconds\n  \
     cargo xtask bench --full --json costs.json\n  \
-    cargo xtask bench --check           a figure that misses its goal is a failure\n\n\
-    Boots twice, with one core of the CPU `max` that counts instructions (-icount shift=0): with our\n\
-    partition, and with one that does nothing of its own. The second figure is TF-A's share; the\n\
-    difference is ours. Instructions are counted by the caller, from before its SMC to after it.")]
+    cargo xtask bench --check           a figure that misses its goal is a failure\n    \
+    cargo xtask bench --accept          makes today's figures the baseline\n\n\
+    Boots with one core that counts instructions (-icount shift=0), of the CPUs `max` and `cortex-a57`:\n\
+    with our partition, and with one that does nothing of its own. The second figure is TF-A's share;\n\
+    the difference is ours (`.../own`). Instructions are counted by the caller, from before its SMC to\n\
+    after it. Without --full the figures are compared with bench/baseline.json: a change of more than\n\
+    3 % is a failure until it is accepted.")]
 pub(crate) struct BenchArgs {
     /// Measure each power of two of each scale
     #[arg(long)]
@@ -295,7 +298,10 @@ pub(crate) struct BenchArgs {
     /// Fail if a figure misses its goal
     #[arg(long)]
     pub(crate) check: bool,
-    /// Write the figures as JSON, in every case, with `pass` and `reason`
+    /// Make the figures the baseline that they are compared with
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) accept: bool,
+    /// Write the figures as a JSON list; where none was measured, `pass` and `reason`
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
