@@ -329,9 +329,9 @@ impl<P: Platform> Partition<P> {
         self.record_frames();
     }
 
-    /// Serves the devices of somebody whose work was left over.
+    /// Serves the devices of somebody whose work was left over, each in its turn.
     pub(crate) fn devices_turn(&mut self) {
-        match self.devices.host.any_work() {
+        match self.devices.host.next_work() {
             Some(driver) => self.devices_work(driver),
             None => self.devices.busy = false,
         }

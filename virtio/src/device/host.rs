@@ -124,13 +124,15 @@ struct Seat<D, const QUEUES: usize> {
 #[derive(Debug)]
 pub struct Host<D, const DEVICES: usize, const QUEUES: usize> {
     seats: [Option<Seat<D, QUEUES>>; DEVICES],
+    /// The seat that is looked at first for work that was left over.
+    turn: usize,
 }
 
 impl<D, const DEVICES: usize, const QUEUES: usize> Host<D, DEVICES, QUEUES> {
     /// Makes an empty table.
     #[must_use]
     pub const fn new() -> Self {
-        Self { seats: [const { None }; DEVICES] }
+        Self { seats: [const { None }; DEVICES], turn: 0 }
     }
 }
 
@@ -261,6 +263,18 @@ impl<D: DeviceModel, const DEVICES: usize, const QUEUES: usize> Host<D, DEVICES,
     #[must_use]
     pub fn any_work(&self) -> Option<EndpointId> {
         self.seats.iter().flatten().find(|seat| seat.kicked).map(|seat| seat.driver)
+    }
+
+    /// Returns the driver that is next to have work done that nobody will kick for. The devices take turns,
+    /// so that a driver that never runs out of work keeps nobody waiting.
+    pub fn next_work(&mut self) -> Option<EndpointId> {
+        let mut seats = (self.turn..DEVICES).chain(0..self.turn);
+        let (at, driver) = seats.find_map(|at| {
+            let seat = self.seats.get(at)?.as_ref().filter(|seat| seat.kicked)?;
+            Some((at, seat.driver))
+        })?;
+        self.turn = at.saturating_add(1);
+        Some(driver)
     }
 
     /// Makes every device of a driver look at its queues, as a doorbell without a message does.

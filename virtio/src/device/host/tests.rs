@@ -198,6 +198,24 @@ fn a_budget_bounds_one_turn_and_the_next_turn_goes_on() {
 }
 
 #[test]
+fn a_driver_that_always_has_work_left_keeps_nobody_from_a_turn() {
+    let (words, mut host) = (words(), Devices::new());
+    let mem = map(&words);
+    for driver in [VM, OTHER] {
+        host.add(driver, ENTROPY, AnyDevice::Rng(Rng::new(Ones))).unwrap();
+        host.device_mut(driver, ENTROPY).unwrap();
+    }
+    let turns = [(); 4].map(|()| {
+        let driver = host.next_work().unwrap();
+        assert_eq!(host.work(&mem, driver, 2, |_| ()), Progress::Done);
+        // Its rings are filled again before anybody looks.
+        host.device_mut(driver, ENTROPY).unwrap();
+        driver
+    });
+    assert_eq!(turns, [VM, OTHER, VM, OTHER]);
+}
+
+#[test]
 fn text_is_printed_and_comes_back_as_input_in_the_same_turn() {
     let (words, mut host) = (words(), devices());
     let mem = map(&words);
