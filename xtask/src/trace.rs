@@ -98,6 +98,9 @@ impl Trace {
             if words.clone().any(|words| registers(words).is_none()) {
                 return Err(wrong(number, "registers are at most eight hexadecimal numbers"));
             }
+            if !is_caller(&record.by) {
+                return Err(wrong(number, "a call is by `vm1.0` or the like, or by `monitor`"));
+            }
             records.push(record);
         }
         Ok(Self { ticks_per_second: head.ticks_per_second, records })
@@ -145,6 +148,13 @@ fn record(fields: &Fields) -> Option<Record> {
     };
     registers(&record.call)?;
     Some(record)
+}
+
+/// Whether this names a VM's processor, or the monitor: it is printed as it stands.
+fn is_caller(by: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let processor = by.strip_prefix("vm").and_then(|rest| rest.split_once('.'));
+    by == "monitor" || processor.is_some_and(|(vm, processor)| number(vm) && number(processor))
 }
 
 /// x0-x7 of their hexadecimal words.
@@ -244,6 +254,9 @@ mod tests {
             ("{}".to_owned(), 1),
             (whole.replace("trace-1", "trace-2"), 1),
             (whole.replace("84000069", "g"), 2),
+            // It would drive the terminal.
+            (whole.replace("vm1.0", "\\u001b[2J"), 2),
+            (whole.replace("vm1.0", "vm1"), 2),
             (whole.clone() + "x\n", 3),
         ] {
             std::fs::write(&file, text).expect("written");
