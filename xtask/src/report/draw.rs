@@ -104,7 +104,7 @@ pub(super) fn lives(entries: &[Entry], at: &impl Fn(u64) -> u64) -> String {
     }
     lives.truncate(MAX_ROWS);
     let end = entries.iter().map(|entry| at(entry.ticks)).max().unwrap_or(1).max(1);
-    let x = |time: u64| LEFT + time.saturating_mul(WIDTH - LEFT - 10) / end;
+    let x = |time: u64| LEFT + part(WIDTH - LEFT - 10, time, end);
     let rows = u64::try_from(lives.len()).unwrap_or(0);
     let height = rows * ROW + 30;
     let key: String = STATES
@@ -121,7 +121,7 @@ pub(super) fn lives(entries: &[Entry], at: &impl Fn(u64) -> u64) -> String {
         html += &bar(life, row * ROW + 4, end, &x);
     }
     for quarter in 0..=4u64 {
-        let time = end * quarter / 4;
+        let time = part(end, quarter, 4);
         let (line, anchor) = (x(time), if quarter == 4 { "end" } else { "start" });
         html += &format!(
             "<line x1=\"{line}\" y1=\"0\" x2=\"{line}\" y2=\"{}\" stroke=\"currentColor\" opacity=\"0.3\"/>\
@@ -136,6 +136,12 @@ pub(super) fn lives(entries: &[Entry], at: &impl Fn(u64) -> u64) -> String {
         html += &format!("<p>{all} grants in all; the first {} are shown.</p>\n", lives.len());
     }
     html
+}
+
+/// So much of `whole` as `some` is of `all`. A dump may say any time.
+fn part(whole: u64, some: u64, all: u64) -> u64 {
+    let wide = u128::from(whole) * u128::from(some);
+    wide.checked_div(all.into()).and_then(|part| u64::try_from(part).ok()).unwrap_or(whole)
 }
 
 fn bar(life: &Life<'_>, y: u64, end: u64, x: &impl Fn(u64) -> u64) -> String {
@@ -155,4 +161,27 @@ fn bar(life: &Life<'_>, y: u64, end: u64, x: &impl Fn(u64) -> u64) -> String {
         );
     }
     html
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, lives};
+    use causeway_abi::LifeState;
+
+    #[test]
+    fn whatever_times_a_dump_has_are_drawn_within_the_picture() {
+        let entry = |ticks| Entry {
+            ticks,
+            who: "VM 1".to_owned(),
+            what: String::new(),
+            owner: "VM 1".to_owned(),
+            peer: String::new(),
+            handle: "0x1".to_owned(),
+            pages: 1,
+            times: 1,
+            moved: Some(((1, 1, 1), LifeState::Offered)),
+        };
+        let html = lives(&[entry(u64::MAX / 2), entry(u64::MAX)], &|ticks| ticks);
+        assert!(html.contains("<rect x=\"609\"") && html.contains("x1=\"990\""), "{html}");
+    }
 }
