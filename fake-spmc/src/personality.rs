@@ -144,7 +144,7 @@ pub struct Quirks {
     pub lend_with_vm: Verdict,
     /// "retrieve must list".
     pub listing: Listing,
-    /// How retrieve requests are written (OP-TEE: a zeroed composite; tag 0).
+    /// How retrieve requests are written (OP-TEE: with a zeroed composite).
     pub dialect: Dialect,
     /// "fragmented send".
     pub fragmented_send: Verdict,

@@ -28,7 +28,7 @@ pub(super) const QUIRKS: Quirks = Quirks {
     // H, `check_retrieve_request`: "It should only have one ffa_mem_access element".
     listing: Listing::CallerAlone,
     // H, `ffa_mem_retrieve`: the composite's offset is followed; the tag must be the one that was
-    // stored, which is 0.
+    // stored with the share.
     dialect: Dialect::OpTee,
     // T: total and fragment length are taken for each other (run: always INVALID_PARAMETERS).
     fragmented_send: INVALID,

@@ -77,10 +77,10 @@ impl Spmc {
                     return Err(INVALID);
                 }
             }
-            // A wrong sender is accepted (KB-13); the tag is the one that was stored, which is 0.
+            // A wrong sender is accepted (KB-13); the tag is the one that was stored.
             Response::OpTee => optee_composite(head, request)?,
         }
-        if q.response == Response::OpTee && (head.tag != of.tag || head.tag != 0) {
+        if q.response == Response::OpTee && head.tag != of.tag {
             return Err(INVALID);
         }
         let bypass = head.flags & BYPASS != 0;

@@ -128,8 +128,8 @@ impl<'a> Builder<'a> {
         Self::new_in(Dialect::Specified, spec)
     }
 
-    /// The same in a dialect: for OP-TEE, a retrieve request has the tag 0 whatever `spec` says,
-    /// and ends in a composite and a constituent, both all zero (see [`Dialect`]).
+    /// The same in a dialect: for OP-TEE, a retrieve request ends in a composite and a constituent, both
+    /// all zero (see [`Dialect`]).
     ///
     /// # Errors
     /// As [`Builder::new`].
@@ -163,10 +163,6 @@ impl<'a> Builder<'a> {
         } else {
             let tail = Tail::new(spec.ranges)?;
             (Some(tail), prefix, tail.total_len(prefix)?)
-        };
-        let spec = match spec.role {
-            Role::RetrieveRequest if dialect == Dialect::OpTee => Spec { tag: 0, ..spec },
-            Role::RetrieveRequest | Role::RetrieveResponse | Role::Send(_) => spec,
         };
         Ok(Self { spec, layout, composite, composite_offset, total_len })
     }

@@ -2,7 +2,7 @@
 //!
 //! Source: OP-TEE 4.10, core/arch/arm/kernel/spmc_sp_handler.c (`ffa_mem_retrieve`,
 //! `create_retrieve_response`). As a request it wants a composite, all zero, at an offset that is
-//! not 0, and a tag of 0; it also reads the eight bytes behind the composite as the wished address.
+//! not 0; it also reads the eight bytes behind the composite as the wished address.
 //! Its response has handle 0 and the kind "share" whatever was sent, announces the whole RX buffer
 //! as its length, and leaves stale bytes behind the descriptor.
 

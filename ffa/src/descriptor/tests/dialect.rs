@@ -61,14 +61,14 @@ fn the_dialect_gives_up_no_other_rule() {
 }
 
 #[test]
-fn a_request_to_optee_has_a_zeroed_composite_and_no_tag() {
+fn a_request_to_optee_has_a_zeroed_composite_and_the_shares_tag() {
     let receivers = [Receiver::read_write(id(0x8001))];
     let spec = Spec::retrieve_request(Version::V1_1, id(1), handle(), None, 7, &receivers);
     let builder = Builder::new_in(Dialect::OpTee, spec).unwrap();
     let mut bytes = vec![0xaa; 200];
     assert_eq!(builder.write(0, &mut bytes), Ok(96));
     assert_eq!(builder.total_len(), 96);
-    assert_eq!(bytes[16..24], [0; 8], "tag");
+    assert_eq!(bytes[16..24], 7_u64.to_le_bytes(), "tag");
     assert_eq!(bytes[52..56], [64, 0, 0, 0], "composite offset");
     assert_eq!(bytes[64..96], [0; 32], "composite and what OP-TEE reads as an address");
     let role = Role::RetrieveRequest;
