@@ -2,9 +2,11 @@
 //! areas and sealed keys; opened at first use, and shared by calls and devices. Never decides who may
 //! use what: policy is asked before.
 
+mod absent;
 mod frames;
 mod keyed;
 
+pub use absent::Absent;
 pub(crate) use keyed::{KeyTask, Made};
 
 use crate::rate::Rate;

@@ -10,7 +10,7 @@ mod bounded;
 mod copy;
 #[cfg(target_os = "none")]
 pub(crate) mod entry;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", not(feature = "minimal")))]
 pub(crate) mod flash;
 #[cfg(target_os = "none")]
 pub(crate) mod gic;

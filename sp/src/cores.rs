@@ -22,6 +22,7 @@ pub(crate) fn tell_present(count: usize) {
 }
 
 /// Whether each core of the machine has been seen.
+#[cfg_attr(feature = "minimal", expect(dead_code, reason = "only the flash asks"))]
 pub(crate) fn all_seen() -> bool {
     all_of(SEEN.load(Ordering::Acquire), PRESENT.load(Ordering::Acquire))
 }

@@ -34,12 +34,16 @@ mod memory_map;
 mod stage1;
 mod window;
 
+#[cfg(all(target_os = "none", feature = "minimal"))]
+mod absent;
 #[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
 mod crash;
+#[cfg(all(target_os = "none", not(feature = "minimal")))]
+mod disk;
 #[cfg(target_os = "none")]
 mod hardware;
 #[cfg(target_os = "none")]
@@ -48,7 +52,7 @@ mod ids;
 mod interrupts;
 #[cfg(target_os = "none")]
 mod partition;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", not(feature = "minimal")))]
 mod safe;
 #[cfg(all(target_os = "none", feature = "selftest"))]
 mod selftest;

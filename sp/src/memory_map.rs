@@ -8,8 +8,10 @@ pub(crate) const NORMAL_WORLD_RAM: Range<u64> = 0x4000_0000..0x1_0000_0000;
 
 #[cfg(target_os = "none")]
 mod image_map {
+    #[cfg(not(feature = "minimal"))]
+    use crate::arch::flash;
     use crate::arch::tables::TableStore;
-    use crate::arch::{entry, flash, gic, image, lines, uart};
+    use crate::arch::{entry, gic, image, lines, uart};
     use crate::core_id::{CORES, CoreId};
     use crate::stage1::{MapRefusal, Stage1, Use};
 
@@ -25,8 +27,11 @@ mod image_map {
         for device in [gic::DISTRIBUTOR, gic::REDISTRIBUTORS, lines::GPIO, lines::CLOCK] {
             tables.map_own(device, Use::Registers)?;
         }
-        tables.map_own(bank(flash::STORE), Use::Registers)?;
-        tables.map_own(bank(flash::RECORD), Use::ReadOnlyDevice)?;
+        #[cfg(not(feature = "minimal"))]
+        {
+            tables.map_own(bank(flash::STORE), Use::Registers)?;
+            tables.map_own(bank(flash::RECORD), Use::ReadOnlyDevice)?;
+        }
         for core in (0..CORES).filter_map(CoreId::new) {
             for stack in entry::stacks(core) {
                 tables.map_own(stack, Use::Variables)?;
@@ -36,6 +41,7 @@ mod image_map {
     }
 
     /// Sectors of the first bank, which begins at address 0.
+    #[cfg(not(feature = "minimal"))]
     fn bank(sectors: core::ops::Range<u32>) -> core::ops::Range<usize> {
         sectors.start as usize..sectors.end as usize
     }

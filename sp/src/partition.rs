@@ -1,16 +1,19 @@
 //! Owns the one partition of this image, its lock, and what the machine is to it. Never decides
 //! anything, and never carries out an effect by itself.
 
+#[cfg(feature = "minimal")]
+use crate::absent::{disk, safe};
 use crate::arch::lock::{Crashed, OrderedLock};
 use crate::arch::mailbox::Mailbox;
 use crate::arch::{lines, regs, smc};
 use crate::console::{self, Console};
 use crate::core_id::CoreId;
 use crate::crash;
-use crate::hardware::{self, Disk, Rndrrs};
-use crate::safe;
+use crate::hardware::{self, Rndrrs};
 use crate::stage1::Stage1;
 use crate::window::Window;
+#[cfg(not(feature = "minimal"))]
+use crate::{disk, safe};
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, PageRange, Regs};
 use causeway_memshare::{Doorbell, MapFailed};
@@ -21,7 +24,6 @@ use causeway_service::platform::{
     Bell, Clock, Conduit, Log, Mailbox as MailboxAccess, MappedBits, Mapper, Outgoing, Parts,
     Secured,
 };
-use causeway_service::safe::Safe;
 use core::fmt;
 
 /// The machine at S-EL1: SMC, our own tables, the two pages that EL3 knows.
@@ -139,10 +141,10 @@ impl Log for Machine {
 
 impl Secured for Machine {
     type Flash = safe::Platform;
-    type Safe = &'static Safe<safe::Platform>;
+    type Safe = safe::Handle;
 
     fn safe(&self) -> Option<Self::Safe> {
-        Some(safe::safe())
+        safe::safe()
     }
 
     fn reset(&mut self) {
@@ -152,15 +154,15 @@ impl Secured for Machine {
 
 impl Parts for Machine {
     type Entropy = Handle<Rndrrs>;
-    type Disk = Disk;
+    type Disk = disk::Disk;
     type Console = Console;
 
     fn entropy(&self) -> Option<Handle<Rndrrs>> {
         hardware::entropy()
     }
 
-    fn disk(&mut self, _driver: EndpointId) -> Option<Disk> {
-        Disk::take()
+    fn disk(&mut self, _driver: EndpointId) -> Option<disk::Disk> {
+        disk::take()
     }
 
     fn console(&self) -> Console {

@@ -15,9 +15,12 @@ use zeroize::Zeroizing;
 /// The one safe of this image. Not all zeros: built at the start, so that none of it lies in the image.
 static SAFE: Once<Safe<Platform>> = Once::new();
 
+/// The way to the safe.
+pub(crate) type Handle = &'static Safe<Platform>;
+
 /// Returns the safe.
-pub(crate) fn safe() -> &'static Safe<Platform> {
-    SAFE.call_once(|| Safe::new(Platform))
+pub(crate) fn safe() -> Option<Handle> {
+    Some(SAFE.call_once(|| Safe::new(Platform)))
 }
 
 /// The first bank of QEMU's `virt` machine.

@@ -35,6 +35,10 @@ pub(crate) enum Use {
     /// Registers of a device.
     Registers,
     /// A device that is only ever read.
+    #[cfg_attr(
+        feature = "minimal",
+        expect(dead_code, reason = "the flash's record is the only one")
+    )]
     ReadOnlyDevice,
 }
 

@@ -7,7 +7,7 @@ mod figure;
 mod services;
 
 use crate::cli::{BenchArgs, Cpu};
-use crate::image::{self, Measured};
+use crate::image::{self, Size};
 use crate::json;
 use crate::outcome::{Stop, files};
 use crate::setup::{self, Consent};
@@ -76,13 +76,15 @@ fn missed(figures: &[Figure]) -> impl Iterator<Item = &Figure> {
 
 /// What is measured beside the calls; what was measured before something failed stands in the list.
 fn rest(dir: &Path, figures: &mut Vec<Figure>) -> Result<(), Stop> {
-    let image = files::read(&Measured::Causeway.dir().join("sp.bin"))?;
-    figures.push(Figure::bytes(
-        "size/image_as_loaded",
-        u64::try_from(image.len()).unwrap_or(u64::MAX),
-    ));
+    figures.extend(image::sizes()?.map(of_image));
     figures.extend(services::measure(&dir.join("services"), LIMIT)?);
     Ok(())
+}
+
+/// The size of an image beside its goal.
+fn of_image(size: Size) -> Figure {
+    let number = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
+    Figure::bytes(size.name(), number(size.bytes)).goal(Some(Amount::whole(number(size.goal()))))
 }
 
 /// Builds the images, boots both partitions on both processors.
@@ -93,4 +95,24 @@ fn calls(extent: Extent, dir: &Path) -> Result<(Report, Vec<Figure>), Stop> {
     let other = calls::report(Cpu::CortexA57, Extent::Brief, dir)?;
     figures.extend(calls::figures(Cpu::CortexA57, &other));
     Ok((report, figures))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_image;
+    use crate::image::Size;
+    use causeway_guests::jobs::Profile::{Full, Minimal};
+
+    #[test]
+    fn an_image_that_is_too_large_misses_its_goal() {
+        for (profile, goal) in [(Full, 131_072), (Minimal, 49_152)] {
+            let at = |bytes| Size { profile, bytes };
+            assert!(at(goal).met() && !at(goal + 1).met());
+            assert!(
+                at(goal + 1).line().ends_with("missed)") && !at(goal).line().contains("missed")
+            );
+            assert_eq!(of_image(at(goal)).met(), Some(true));
+            assert_eq!(of_image(at(goal + 1)).met(), Some(false));
+        }
+    }
 }

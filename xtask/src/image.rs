@@ -61,6 +61,49 @@ impl Variant {
     }
 }
 
+/// What of a partition's image lies in secure RAM before it runs: code, constants, initialised variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Of which profile.
+    pub(crate) profile: Profile,
+    /// Bytes of the flat image.
+    pub(crate) bytes: usize,
+}
+
+impl Size {
+    /// Its name among the figures.
+    pub(crate) fn name(self) -> &'static str {
+        match self.profile {
+            Profile::Full => "size/image_as_loaded",
+            Profile::Minimal => "size/minimal_image_as_loaded",
+        }
+    }
+
+    /// The most that it should be.
+    pub(crate) fn goal(self) -> usize {
+        match self.profile {
+            Profile::Full => 128 << 10,
+            Profile::Minimal => 48 << 10,
+        }
+    }
+
+    /// Whether it is no more.
+    pub(crate) fn met(self) -> bool {
+        self.bytes <= self.goal()
+    }
+
+    /// The line for people.
+    pub(crate) fn line(self) -> String {
+        format!(
+            "{}: {} bytes of code, constants and initialised variables  (goal: {}{})",
+            self.name(),
+            self.bytes,
+            self.goal(),
+            if self.met() { "" } else { ", missed" }
+        )
+    }
+}
+
 /// Builds the images of these variants.
 pub(crate) fn make(variants: &[Variant]) -> Result<(), Stop> {
     let built = tfa::ready(Spmc::AtEl3)?;
@@ -80,6 +123,11 @@ pub(crate) fn make(variants: &[Variant]) -> Result<(), Stop> {
         };
         let partition = build::one(program)?;
         room("the partition", partition.len(), PARTITION_ROOM)?;
+        let profile = match variant {
+            Variant::Honest | Variant::Raw => Profile::Full,
+            Variant::Minimal => Profile::Minimal,
+        };
+        say::progress(&Size { profile, bytes: partition.len() }.line());
         let dtb = manifest(source)?;
         let monitor = with_pack(monitor, &pack)?;
         files::write(&dir.join("sp.bin"), &partition)?;
@@ -108,6 +156,16 @@ impl Measured {
             Self::Empty => "bench-empty",
         })
     }
+}
+
+/// Builds the partition in both of its profiles; how large each is.
+pub(crate) fn sizes() -> Result<[Size; 2], Stop> {
+    let size =
+        |profile, program| build::one(program).map(|image| Size { profile, bytes: image.len() });
+    Ok([
+        size(Profile::Full, Program::Partition)?,
+        size(Profile::Minimal, Program::MinimalPartition)?,
+    ])
 }
 
 /// Builds the images with the measuring program in the monitor's place, one for each partition.

@@ -58,7 +58,9 @@ impl Program {
             // instruction: words may lie anywhere (docs/decisions/0009). The target's default loads
             // them byte by byte.
             Self::Partition => &["--config", UNALIGNED_WORDS],
-            Self::MinimalPartition => &["--config", UNALIGNED_WORDS, "--features", "minimal"],
+            Self::MinimalPartition => {
+                &["--config", UNALIGNED_WORDS, "--config", SMALL, "--features", "minimal"]
+            }
             Self::PartitionAtEl0 => &["--config", POSITION_INDEPENDENT],
             Self::Monitor | Self::ConformanceDriver => &[],
             Self::RawMonitor => &["--features", "raw"],
@@ -133,6 +135,9 @@ fn parts(bytes: &[u8]) -> Result<[Region; 5], String> {
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
+
+/// The minimal profile is for little RAM: all of it is built for size.
+const SMALL: &str = "profile.release.opt-level='z'";
 
 /// Builds one program and returns its flat binary.
 pub(crate) fn one(program: Program) -> Result<Vec<u8>, Stop> {
