@@ -22,6 +22,8 @@ pub enum Extent {
 pub const MAX_RANGES: u64 = 2048;
 /// Pages of the largest area: 512 MiB.
 pub const MAX_PAGES: u64 = 131_072;
+/// Pages of the largest area that the partition maps for itself.
+pub const MAX_MAPPED: u64 = 4096;
 /// Most grants alive at once: what the SPMC's store holds of two borrowers' areas, less some.
 pub const MAX_LIVE: u64 = 450;
 
@@ -55,6 +57,16 @@ impl Extent {
             Self::Brief => &[],
             Self::Quick => &[1, 512, MAX_PAGES],
             Self::Full => &[1, 8, 64, 512, 4096, 32768, MAX_PAGES],
+        }
+    }
+
+    /// Pages of an area that the partition maps.
+    #[must_use]
+    pub const fn mapped(self) -> &'static [u64] {
+        match self {
+            Self::Brief => &[],
+            Self::Quick => &[2, 128, 512, MAX_MAPPED],
+            Self::Full => &[2, 8, 32, 128, 512, 1024, 2048, MAX_MAPPED],
         }
     }
 

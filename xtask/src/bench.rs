@@ -4,7 +4,12 @@
 mod baseline;
 mod calls;
 mod figure;
+mod host;
+mod page;
+mod plot;
+mod sections;
 mod services;
+mod vms;
 
 use crate::cli::{BenchArgs, Cpu};
 use crate::image::{self, Size};
@@ -29,26 +34,20 @@ pub(crate) fn bench(args: &BenchArgs, consent: Consent) -> Result<(), Stop> {
         let (report, calls) = calls(extent, &dir)?;
         files::write(&dir.join("costs.md"), report.markdown())?;
         say::line(&report.markdown());
+        if args.then.accept {
+            list.extend(calls.iter().map(Figure::json));
+            return baseline::accept(&calls);
+        }
         let mut figures = calls.clone();
-        let told = rest(&dir, &mut figures);
+        let told = rest(args.full.then_some(consent), &dir, &mut figures);
         list.extend(figures.iter().map(Figure::json));
         say::line(&figure::table("The rest", &figures[calls.len()..]));
         told?;
-        let missed: Vec<&Figure> = missed(&figures).collect();
-        for figure in &missed {
-            let goal = figure.goal.map(Amount::text).unwrap_or_default();
-            let Figure { name, unit, value, .. } = figure;
-            say::line(&format!("  missed: {name}: {} {unit}, goal {goal}", value.text()));
+        if args.then.write {
+            page::write(&report, &figures, &dir)?;
         }
-        say::line(&format!(
-            "  {} figures, {} goals missed; tables in {}",
-            figures.len(),
-            missed.len(),
-            dir.join("costs.md").display()
-        ));
-        if args.accept {
-            baseline::accept(&calls)?;
-        } else if !args.full {
+        let missed = tell(&figures, &dir);
+        if !args.full {
             baseline::check(&calls)?;
         }
         match (missed.first(), args.check) {
@@ -60,6 +59,23 @@ pub(crate) fn bench(args: &BenchArgs, consent: Consent) -> Result<(), Stop> {
             (_, _) => Ok(()),
         }
     })
+}
+
+/// Says which goals are missed, and gives them back.
+fn tell<'a>(figures: &'a [Figure], dir: &Path) -> Vec<&'a Figure> {
+    let missed: Vec<&Figure> = missed(figures).collect();
+    for figure in &missed {
+        let goal = figure.goal.map(Amount::text).unwrap_or_default();
+        let Figure { name, unit, value, .. } = figure;
+        say::line(&format!("  missed: {name}: {} {unit}, goal {goal}", value.text()));
+    }
+    say::line(&format!(
+        "  {} figures, {} goals missed; tables in {}",
+        figures.len(),
+        missed.len(),
+        dir.join("costs.md").display()
+    ));
+    missed
 }
 
 /// What the tests run: the short form, which must be what is kept. How many figures, how many goals
@@ -75,9 +91,14 @@ fn missed(figures: &[Figure]) -> impl Iterator<Item = &Figure> {
 }
 
 /// What is measured beside the calls; what was measured before something failed stands in the list.
-fn rest(dir: &Path, figures: &mut Vec<Figure>) -> Result<(), Stop> {
+fn rest(full: Option<Consent>, dir: &Path, figures: &mut Vec<Figure>) -> Result<(), Stop> {
     figures.extend(image::sizes()?.map(of_image));
     figures.extend(services::measure(&dir.join("services"), LIMIT)?);
+    figures.extend(sections::measure()?);
+    if let Some(consent) = full {
+        figures.extend(vms::measure(&dir.join("vms"), LIMIT)?);
+        figures.extend(host::measure(dir, consent)?);
+    }
     Ok(())
 }
 

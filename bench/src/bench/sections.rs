@@ -44,6 +44,7 @@ pub(crate) fn run() {
         idle::calls(&mut clock, "idle");
         idle::ledger(&mut clock);
         bus::fifo(&mut clock);
+        extent.mapped().iter().for_each(|pages| bus::mapped(&mut clock, *pages));
     } else {
         idle::refused_offer(&mut clock, "idle");
     }

@@ -24,7 +24,7 @@ pub(super) fn goal(section: &str, size: u64, call: &str) -> Option<u64> {
     if !reaches_partition(call) {
         return None;
     }
-    let is_long = matches!(section, "boot" | "floor" | "ledger")
+    let is_long = matches!(section, "boot" | "floor" | "ledger" | "mapped")
         || matches!(call, "vm_destroyed" | "seal" | "copy_64" | "copy_16k");
     let many_ranges = section == "ranges" && size > 1;
     match call {
@@ -48,6 +48,9 @@ pub(super) fn title(section: &str) -> &str {
         "idle" => "Single calls, no grant alive",
         "ledger" => "The ledger (a class of its own: records are hashed)",
         "bus" => "The message bus",
+        "mapped" => {
+            "Areas that the partition maps for itself (a call that maps, a call that unmaps)"
+        }
         "cycle" => "One page through its life, nothing else alive",
         "ranges" => "Areas of many ranges of one page each",
         "pages" => "Areas of many pages in one range, not mapped by the partition",
@@ -61,7 +64,7 @@ pub(super) fn title(section: &str) -> &str {
 pub(super) fn size_name(section: &str) -> &str {
     match section {
         "ranges" => "ranges",
-        "cycle" | "pages" => "pages",
+        "cycle" | "mapped" | "pages" => "pages",
         "live" => "grants",
         _ => "",
     }

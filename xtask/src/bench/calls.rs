@@ -12,6 +12,8 @@ use causeway_bench::plan::{BRIEF_CONFIG, Extent, FULL_CONFIG};
 use causeway_bench::report::{Report, Row};
 use std::path::Path;
 
+/// Most instructions for each page or block that is mapped.
+const EACH_PAGE: u64 = 20;
 const PEER: &str = "TF-A with an empty partition";
 
 /// Boots both partitions on one processor and joins what they said.
@@ -79,10 +81,37 @@ pub(super) fn figures(cpu: Cpu, report: &Report) -> Vec<Figure> {
         let name = format!("{before}ledger/a_record_hashed");
         list.push(Figure::instructions(name, one.saturating_sub(none)));
     }
+    for mut figure in each_page(report) {
+        figure.name.insert_str(0, &before);
+        list.push(figure.goal(Some(Amount::whole(EACH_PAGE))));
+    }
     list
 }
 
-fn name(row: &Row) -> String {
+/// Pages of a block: what is aligned and this long is mapped by one entry.
+const BLOCK: u64 = 512;
+
+/// What a page more costs where an area is mapped, and what a block more.
+fn each_page(report: &Report) -> impl Iterator<Item = Figure> {
+    let of = |(call, of_blocks): (&'static str, bool)| {
+        let rows = report.rows().iter().filter(move |row| {
+            row.section == "mapped" && row.call == call && (row.size >= BLOCK) == of_blocks
+        });
+        let least = rows.clone().min_by_key(|row| row.size)?;
+        let most = rows.max_by_key(|row| row.size)?;
+        let (what, unit, pages) = if of_blocks {
+            ("block", "instructions a block", BLOCK)
+        } else {
+            ("page", "instructions a page", 1)
+        };
+        let more = most.instr.saturating_sub(least.instr);
+        let each = Amount::of(more, (most.size - least.size) / pages)?;
+        Some(Figure::new(format!("mapped/{call}, each {what}"), unit, each))
+    };
+    [("map", false), ("map", true), ("unmap", false), ("unmap", true)].into_iter().filter_map(of)
+}
+
+pub(super) fn name(row: &Row) -> String {
     match row.size {
         0 => format!("{}/{}", row.section, row.call),
         size => format!("{}/{size}/{}", row.section, row.call),
@@ -115,6 +144,10 @@ mod tests {
                 ("floor", 0, "psci_version", 197),
                 ("floor", 0, "message", 1101),
                 ("cycle", 1, "cycle", 9000),
+                ("mapped", 2, "map", 1000),
+                ("mapped", 102, "map", 3000),
+                ("mapped", 512, "map", 2000),
+                ("mapped", 1536, "map", 2100),
                 ("ledger", 0, "ledger_head_of_one", 9100),
                 ("ledger", 0, "ledger_head_of_none", 4100),
             ],
@@ -139,6 +172,10 @@ mod tests {
         assert_eq!((own["value"].as_u64(), own["goal"].as_u64()), (Some(6000), Some(5000)));
         assert!(find("floor/psci_version")["peer"].is_null());
         assert_eq!(find("ledger/a_record_hashed")["value"], 5000);
+        assert_eq!(find("mapped/map, each page")["met"], true);
+        assert_eq!(find("mapped/map, each page")["value"], 20);
+        let block = find("mapped/map, each block");
+        assert_eq!((block["value"].as_u64(), block["met"].as_bool()), (Some(50), Some(false)));
         let other = figures(Cpu::CortexA57, &report());
         assert!(other.iter().all(|f| f.name.starts_with("cortex-a57/")));
         assert_eq!(other.len(), list.len());

@@ -285,6 +285,7 @@ pub(crate) struct TraceabilityArgs {
     cargo xtask bench                   the ends of each scale and its middle, seconds\n  \
     cargo xtask bench --full --json costs.json\n  \
     cargo xtask bench --check           a figure that misses its goal is a failure\n    \
+    cargo xtask bench --full --write    writes docs/benchmarks.md with its plots\n    \
     cargo xtask bench --accept          makes today's figures the baseline\n\n\
     Boots with one core that counts instructions (-icount shift=0), of the CPUs `max` and `cortex-a57`:\n\
     with our partition, and with one that does nothing of its own. The second figure is TF-A's share;\n\
@@ -298,14 +299,24 @@ pub(crate) struct BenchArgs {
     /// Fail if a figure misses its goal
     #[arg(long)]
     pub(crate) check: bool,
-    /// Make the figures the baseline that they are compared with
-    #[arg(long, conflicts_with = "full")]
-    pub(crate) accept: bool,
+    #[command(flatten)]
+    pub(crate) then: BenchThen,
     /// Write the figures as a JSON list; where none was measured, `pass` and `reason`
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) set_up: SetUpArgs,
+}
+
+/// What becomes of the figures in the tree.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct BenchThen {
+    /// Write docs/benchmarks.md and docs/plots/
+    #[arg(long, requires = "full")]
+    pub(crate) write: bool,
+    /// Make the figures the baseline that they are compared with
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) accept: bool,
 }
 
 /// Options of `powercut`.

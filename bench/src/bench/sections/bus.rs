@@ -14,22 +14,25 @@ use causeway_virtio::fifo::{Fifo, FifoMemory, OutOfFifo, Side, Slot, format};
 use causeway_virtio::msg::{Body, BusRequest, Encoded, Message};
 
 /// The FIFO's two pages in the owner's RAM.
-struct Memory(u64);
+struct Memory {
+    base: u64,
+    pages: u64,
+}
 
 impl FifoMemory for Memory {
     fn len_bytes(&self) -> usize {
-        8192
+        usize::try_from(self.pages * 4096).expect("a few MiB")
     }
 
     fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), OutOfFifo> {
-        for (address, byte) in (self.0 + offset as u64..).zip(into) {
+        for (address, byte) in (self.base + offset as u64..).zip(into) {
             *byte = read_ram(address);
         }
         Ok(())
     }
 
     fn write(&self, offset: usize, from: &[u8]) -> Result<(), OutOfFifo> {
-        for (address, byte) in (self.0 + offset as u64..).zip(from) {
+        for (address, byte) in (self.base + offset as u64..).zip(from) {
             write_ram(address, *byte);
         }
         Ok(())
@@ -49,7 +52,7 @@ impl FifoMemory for Memory {
 
 /// BUS_KICK of an empty FIFO, and with one request that the partition answers itself.
 pub(super) fn fifo(clock: &mut Clock) {
-    let memory = Memory(RAM);
+    let memory = Memory { base: RAM, pages: 2 };
     format(&memory).expect("two pages hold a FIFO");
     let area = Area { pages: 2, borrowers: Borrowers::Partition, ..Area::page(RAM) };
     let (raw, _) = share(clock, &area);
@@ -79,6 +82,38 @@ pub(super) fn fifo(clock: &mut Clock) {
     repeated(clock, "bus", "ping_by_frame", &framed(OWNER, frame(BusRequest::Ping { echo: 1 })));
     // The FIFO is the partition's to use until the bus forgets its owner.
     smc(&framed(OWNER, frame(BusRequest::Reset)));
+    must(clock.partition, "revoke", &smc(&message(OWNER, &Call::Revoke { handle })));
+    reclaim(clock, raw);
+}
+
+/// What it takes the partition to map an area and to unmap it: an area becomes a FIFO and is none any
+/// more.
+pub(super) fn mapped(clock: &mut Clock, pages: u64) {
+    format(&Memory { base: RAM, pages }).expect("the pages hold a FIFO");
+    let area = Area { pages, borrowers: Borrowers::Partition, ..Area::page(RAM) };
+    let (raw, _) = share(clock, &area);
+    let handle = named(raw);
+    let offer = Call::Offer { handle, terms: terms(None), tag: 0 };
+    must(clock.partition, "offer", &smc(&message(OWNER, &offer)));
+    let page_count = u16::try_from(pages).expect("at most 4,096");
+    let configure =
+        framed(OWNER, frame(BusRequest::FifoConfigure { handle, page_count, driver_notif_id: 0 }));
+    let reset = framed(OWNER, frame(BusRequest::Reset));
+    let [mut map, mut unmap] = [Sample::default(); 2];
+    // The partition prints a line for the first few; those are not what is measured.
+    for _ in 0..CALLS / 2 {
+        smc(&configure);
+        smc(&reset);
+    }
+    for _ in 0..CALLS {
+        let (ticks, answer) = clock.time(|| smc(&configure));
+        assert!(answer[3] != 0, "FIFO_CONFIGURE: {answer:x?}");
+        map.add(ticks, 1);
+        let (ticks, _) = clock.time(|| smc(&reset));
+        unmap.add(ticks, 1);
+    }
+    clock.print("mapped", pages, "map", map);
+    clock.print("mapped", pages, "unmap", unmap);
     must(clock.partition, "revoke", &smc(&message(OWNER, &Call::Revoke { handle })));
     reclaim(clock, raw);
 }
