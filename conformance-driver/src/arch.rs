@@ -2,6 +2,7 @@
 
 use aarch64_rt::{InitialPagetable, entry, initial_pagetable};
 use arm_pl011_uart::{PL011Registers, Uart, UniqueMmioPointer};
+use causeway_conformance::Machine;
 use causeway_ffa::Regs;
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -29,8 +30,37 @@ fn start(_: u64, _: u64, _: u64, _: u64) -> ! {
     system_off()
 }
 
+/// The bare machine.
+pub(crate) struct Bare;
+
+impl Machine for Bare {
+    fn smc(&mut self, regs: &Regs) -> Regs {
+        smc(regs)
+    }
+
+    fn message_pages(&self) -> (u64, u64) {
+        message_pages()
+    }
+
+    fn write_tx(&mut self, bytes: &[u8]) {
+        write_tx(bytes);
+    }
+
+    fn read_rx(&mut self, into: &mut [u8]) {
+        read_rx(into);
+    }
+
+    fn read_ram(&mut self, address: u64, into: &mut [u8]) {
+        read_ram(address, into);
+    }
+
+    fn write_ram(&mut self, address: u64, from: &[u8]) {
+        write_ram(address, from);
+    }
+}
+
 /// Makes a call with x0-x7.
-pub(crate) fn smc(regs: &Regs) -> Regs {
+fn smc(regs: &Regs) -> Regs {
     let mut r = regs.smc8();
     // SAFETY: SMCCC: EL3 and the partition change x0-x17 only, and of our memory only the two
     // message pages and what was shared, none of which is ever borrowed.
@@ -52,7 +82,7 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Bytes in a message page.
-pub(crate) const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: usize = 4096;
 
 #[repr(C, align(4096))]
 struct Page(UnsafeCell<[u8; PAGE_BYTES]>);
@@ -64,12 +94,12 @@ static TX: Page = Page(UnsafeCell::new([0; PAGE_BYTES]));
 static RX: Page = Page(UnsafeCell::new([0; PAGE_BYTES]));
 
 /// Physical addresses of TX and RX.
-pub(crate) fn message_pages() -> (u64, u64) {
+fn message_pages() -> (u64, u64) {
     (TX.0.get() as u64, RX.0.get() as u64)
 }
 
 /// Puts a message into TX.
-pub(crate) fn write_tx(bytes: &[u8]) {
+fn write_tx(bytes: &[u8]) {
     for (index, byte) in bytes.iter().take(PAGE_BYTES).enumerate() {
         let pointer = TX.0.get().cast::<u8>().wrapping_add(index);
         // SAFETY: `index` is below the page's size.
@@ -78,7 +108,7 @@ pub(crate) fn write_tx(bytes: &[u8]) {
 }
 
 /// Copies the beginning of RX.
-pub(crate) fn read_rx(into: &mut [u8]) {
+fn read_rx(into: &mut [u8]) {
     for (index, byte) in into.iter_mut().take(PAGE_BYTES).enumerate() {
         let pointer = RX.0.get().cast::<u8>().wrapping_add(index);
         // SAFETY: as in `write_tx`.
@@ -96,7 +126,7 @@ fn in_ram(address: u64, bytes: usize) -> *mut u8 {
 }
 
 /// Writes bytes of a VM's RAM.
-pub(crate) fn write_ram(address: u64, bytes: &[u8]) {
+fn write_ram(address: u64, bytes: &[u8]) {
     let start = in_ram(address, bytes.len());
     for (index, byte) in bytes.iter().enumerate() {
         // SAFETY: the address is in RAM that no Rust object lies in.
@@ -105,7 +135,7 @@ pub(crate) fn write_ram(address: u64, bytes: &[u8]) {
 }
 
 /// Reads bytes of a VM's RAM.
-pub(crate) fn read_ram(address: u64, into: &mut [u8]) {
+fn read_ram(address: u64, into: &mut [u8]) {
     let start = in_ram(address, into.len());
     for (index, byte) in into.iter_mut().enumerate() {
         // SAFETY: as in `write_ram`.
@@ -124,7 +154,7 @@ pub(crate) fn say(text: fmt::Arguments<'_>) {
 }
 
 /// Switches the machine off.
-pub(crate) fn system_off() -> ! {
+fn system_off() -> ! {
     let mut regs = Regs::ZERO;
     regs.0[0] = 0x8400_0008;
     smc(&regs);

@@ -11,8 +11,6 @@
 #[cfg(target_os = "none")]
 mod arch;
 #[cfg(target_os = "none")]
-mod hypervisor;
-#[cfg(target_os = "none")]
 mod suite;
 
 #[cfg(not(target_os = "none"))]

@@ -1,12 +1,11 @@
 //! Owns the order of a run and its lines. Never sends anything by itself.
 
-use crate::arch::{now, say};
-use crate::hypervisor::Hypervisor;
-use causeway_conformance::{CASES, Done, World, run};
+use crate::arch::{Bare, now, say};
+use causeway_conformance::{CASES, Done, Hypervisor, World, run};
 
 /// Runs every case.
 pub(crate) fn run_all() {
-    let Some(mut world) = Hypervisor::connect() else {
+    let Some(mut world) = Hypervisor::connect(Bare) else {
         say(format_args!("END status=no_partition"));
         return;
     };

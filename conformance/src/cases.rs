@@ -188,7 +188,12 @@ cases! {
         Send(0, Share, area(VM3, 0, 1), None, ReadOnly),
         Step::Ask(VM3, Offer(A, Some(VM1), ReadOnly), Status::PolicyPeer),
     ];
-    "refused/terms_that_are_not_the_transactions", "HI-G2", Never: [
+    "refused/more_than_was_sent", "HI-G2", Never: [
+        Send(0, Share, ONE, None, ReadOnly),
+        Step::Refused(VM1, Offer(A, None, ReadWrite)),
+        Reclaim(0),
+    ];
+    "refused/less_than_was_sent", "HI-G2", NamedLimit: [
         Send(0, Share, ONE, None, ReadWrite),
         Step::Ask(VM1, Offer(A, None, ReadOnly), Status::DescriptorMismatch),
         Reclaim(0),

@@ -1,6 +1,6 @@
 //! The conformance cases of the partition as data, and the running of them. Never touches a machine:
 //! whoever has one (a bare-metal driver in the hypervisor's place, a host process with the fake SPMC)
-//! implements [`World`].
+//! implements [`Machine`], on which the [`Hypervisor`] stands, or a [`World`] of its own.
 //!
 //! A [`Case`] names the clause that it is about and its [`Step`]s. [`run`] carries them out one after
 //! the other, stops at the first that does not end as the case says, and afterwards takes back what
@@ -13,11 +13,13 @@
 
 mod cases;
 mod file;
+mod hypervisor;
 mod run;
 mod step;
 mod world;
 
 pub use cases::CASES;
+pub use hypervisor::{Hypervisor, Machine};
 pub use run::{Done, Failure, run};
 pub use step::{Area, Ask, Case, Handle, Name, Step, VmNews, Weight};
 pub use world::{Shared, World};

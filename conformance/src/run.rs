@@ -109,6 +109,11 @@ impl<W: World> Run<'_, W> {
             }
             Step::NotTwice(area, status) => self.not_twice(area, status),
             Step::Ask(from, ask, status) => self.ask(from, ask, status),
+            Step::Refused(from, ask) => {
+                let call = self.call(from, ask)?;
+                let refused = self.service(from, &call)?.status != Status::Ok;
+                refused.then_some(()).ok_or(Why::Succeeded)
+            }
             Step::Words(from, words, status) => {
                 let answer = self.world.words(from, &words)?;
                 expect(Reply::decode(&answer).ok_or(Why::Unreadable)?.status, status)

@@ -109,6 +109,8 @@ pub enum Step {
     NotTwice(Area, Status),
     /// A call of a VM ends with this status.
     Ask(EndpointId, Ask, Status),
+    /// A call of a VM is refused: by which status depends on what the SPMC says of the transaction.
+    Refused(EndpointId, Ask),
     /// These words in one message end with this status.
     Words(EndpointId, [u64; 5], Status),
     /// This frame, in as many messages as it takes, ends with this status.

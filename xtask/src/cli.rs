@@ -19,7 +19,8 @@ use std::path::PathBuf;
     disable_help_subcommand = true,
     after_help = "Exit status: 0 passed, 1 failed, 2 wrong usage, 3 something is missing (named, \
                   with what mends it), 4 time-out, 77 nothing ran (skipped), 130 interrupted.\n\
-                  Progress goes to stderr; the last line of stdout is `PASS` or `FAIL: reason`.\n\n\
+                  Progress goes to stderr; the last line of stdout is `PASS`, `FAIL: reason`\n\
+                  or `SKIPPED: reason`.\n\n\
                   Start here:\n  \
                   cargo xtask run      two VMs move a file over memory that the partition brokered\n  \
                   cargo xtask test     every test; `--quick` for those that need no QEMU\n  \
@@ -196,7 +197,7 @@ pub(crate) enum Category {
     Image,
     /// The page of `run --report` in a browser, and the trace.
     Report,
-    /// The conformance suite under TF-A's SPMC and under OP-TEE, which is fetched and built for it.
+    /// The conformance suite on the fake SPMC, under TF-A's, and under OP-TEE, which is fetched and built.
     Conformance,
 }
 

@@ -1,7 +1,10 @@
 //! Owns `cargo xtask conformance`: builds what an SPMC needs, boots the driver, and judges its lines
 //! against what that SPMC is excused from. Never knows what a case does.
 
+mod fake;
+mod hafnium;
 mod image;
+pub(crate) mod kept;
 mod verdict;
 
 use crate::boot::{self, Counts, Keeps, Machine};
@@ -9,45 +12,91 @@ use crate::cli::{ConformanceArgs, Cpu, SpmcName};
 use crate::outcome::{Stop, files};
 use crate::setup::{self, Consent, qemu};
 use crate::{json, paths, say, tree};
+use kept::Head;
+use serde_json::Value;
 use std::time::Duration;
 use verdict::Excuse;
 pub(crate) use verdict::{Row, Verdict};
 
-/// What OP-TEE is excused from, and the limits by their names.
+/// What an SPMC is excused from, and the limits by their names.
 const OPTEE_EXPECTED: &str = "optee-test/expected.txt";
+const HAFNIUM_EXPECTED: &str = "hafnium-test/expected.txt";
 const FACTS: &str = "docs/spmc-facts.md";
+
+/// What came of the suite under one SPMC, by the SPMC's name in tables and results.
+pub(crate) struct Ran {
+    pub(crate) name: &'static str,
+    pub(crate) rows: Vec<Row>,
+}
 
 /// Runs the suite.
 pub(crate) fn conformance(args: &ConformanceArgs, consent: Consent) -> Result<(), Stop> {
     json::reported(args.json.as_deref(), |fields| {
-        let rows = rows(args.spmc, args.cpu, args.timeout, consent, fields)?;
-        table(&rows);
-        if let Some(file) = &args.junit {
-            files::write(file, verdict::junit(args.spmc.name(), &rows))?;
+        let head = if args.keep { Some(Head::read()?) } else { None };
+        let ran = runs(args.spmc, args.cpu, args.timeout, consent, fields)?;
+        for one in &ran {
+            if ran.len() > 1 {
+                say::line(&format!("{}:", one.name));
+            }
+            table(&one.rows);
         }
-        fields.insert("cases".to_owned(), rows.iter().map(Row::json).collect());
-        verdict::judge(&rows)
+        if let Some(file) = &args.junit {
+            files::write(file, verdict::junit(&ran))?;
+        }
+        let versions = fields.clone();
+        let cases = ran.iter().flat_map(|one| one.rows.iter().map(|row| row.json(one.name)));
+        fields.insert("cases".to_owned(), cases.collect::<Vec<Value>>().into());
+        ran.iter().try_for_each(|one| verdict::judge(&one.rows))?;
+        let Some(head) = head else { return Ok(()) };
+        ran.iter().try_for_each(|one| kept::keep(&kept::folder(), &head, one, &versions))
     })
 }
 
-/// Runs the suite under one SPMC; `fields` gets what the run was made of.
-pub(crate) fn rows(
+/// Runs the suite under one SPMC, or under each that the fake one plays; `fields` gets what the run was
+/// made of.
+pub(crate) fn runs(
+    spmc: SpmcName,
+    cpu: Cpu,
+    timeout: u64,
+    consent: Consent,
+    fields: &mut json::Fields,
+) -> Result<Vec<Ran>, Stop> {
+    fields.insert("spmc".to_owned(), spmc.name().into());
+    match spmc {
+        SpmcName::Hafnium => Err(hafnium::not_run()),
+        SpmcName::Fake => {
+            fields
+                .insert("causeway_fake_spmc_version".to_owned(), env!("CARGO_PKG_VERSION").into());
+            fake::PLAYED.into_iter().map(|(name, personality)| played(name, personality)).collect()
+        }
+        SpmcName::El3 | SpmcName::Optee => {
+            let rows = booted(spmc, cpu, timeout, consent, fields)?;
+            Ok(vec![Ran { name: spmc.name(), rows }])
+        }
+    }
+}
+
+fn played(name: &'static str, personality: fake::Personality) -> Result<Ran, Stop> {
+    let lines = fake::lines(personality)?;
+    let rows = verdict::rows(&lines, &excuses(name)?).map_err(Stop::failed)?;
+    Ok(Ran { name, rows })
+}
+
+/// Boots an image with the driver and reads its lines.
+fn booted(
     spmc: SpmcName,
     cpu: Cpu,
     timeout: u64,
     consent: Consent,
     fields: &mut json::Fields,
 ) -> Result<Vec<Row>, Stop> {
-    let excuses = excuses(spmc)?;
-    let made = match spmc {
-        SpmcName::Optee => {
-            setup::for_optee(consent)?;
-            image::optee()?
-        }
-        SpmcName::El3 => {
-            setup::for_images(consent)?;
-            image::el3()?
-        }
+    let excuses = excuses(spmc.name())?;
+    let made = if spmc == SpmcName::Optee {
+        setup::for_optee(consent)?;
+        image::optee()?
+    } else {
+        setup::for_images(consent)?;
+        image::el3()?
     };
     let dir = paths::runs().join(paths::stamp(&format!("conformance-{}", spmc.name())));
     let machine = Machine {
@@ -64,7 +113,6 @@ pub(crate) fn rows(
     };
     say::progress(&format!("booting under {} {:?}", spmc.name(), made.versions));
     let logs = boot::boot(&machine, &dir, Duration::from_secs(timeout), &mut |_| ())?;
-    fields.insert("spmc".to_owned(), spmc.name().into());
     fields.insert("qemu".to_owned(), qemu::check()?.into());
     fields.insert("logs".to_owned(), dir.display().to_string().into());
     for (name, version) in made.versions {
@@ -74,15 +122,15 @@ pub(crate) fn rows(
         .map_err(|why| Stop::failed(format!("{why} (logs: {})", dir.display())))
 }
 
-/// What an SPMC is excused from: TF-A's own from nothing.
-fn excuses(spmc: SpmcName) -> Result<Vec<Excuse>, Stop> {
+/// What an SPMC is excused from, by its name in tables: TF-A's own from nothing, played or not.
+fn excuses(name: &str) -> Result<Vec<Excuse>, Stop> {
     let text = |path: &str| tree::text(&paths::root().join(path));
-    match spmc {
-        SpmcName::El3 => Ok(Vec::new()),
-        SpmcName::Optee => {
-            Excuse::read(&text(OPTEE_EXPECTED)?, &text(FACTS)?).map_err(Stop::failed)
-        }
-    }
+    let expected = match name {
+        "optee" => OPTEE_EXPECTED,
+        "fake-hafnium" => HAFNIUM_EXPECTED,
+        _ => return Ok(Vec::new()),
+    };
+    Excuse::read(&text(expected)?, &text(FACTS)?).map_err(Stop::failed)
 }
 
 fn table(rows: &[Row]) {

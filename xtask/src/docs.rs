@@ -6,6 +6,7 @@ mod links;
 pub(crate) mod parts;
 
 use crate::cli::DocsArgs;
+use crate::conformance::kept;
 use crate::outcome::{Stop, files};
 use crate::{paths, say};
 use std::path::PathBuf;
@@ -20,16 +21,22 @@ struct Document {
     parts: &'static [(&'static str, Render)],
 }
 
-const DOCUMENTS: [Document; 1] = [Document {
-    path: "docs/hypercall-interface.md",
-    parts: &[
-        ("limits", interface::limits),
-        ("calls", interface::calls),
-        ("registers", interface::registers),
-        ("statuses", interface::statuses),
-        ("values", interface::values),
-    ],
-}];
+const DOCUMENTS: [Document; 2] = [
+    Document {
+        path: "docs/hypercall-interface.md",
+        parts: &[
+            ("limits", interface::limits),
+            ("calls", interface::calls),
+            ("registers", interface::registers),
+            ("statuses", interface::statuses),
+            ("values", interface::values),
+        ],
+    },
+    Document {
+        path: "docs/spmc-matrix.md",
+        parts: &[("spmc-sources", kept::sources), ("spmc-matrix", kept::matrix)],
+    },
+];
 
 /// Writes the parts, or compares them.
 pub(crate) fn docs(args: DocsArgs) -> Result<(), Stop> {

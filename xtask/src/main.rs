@@ -89,6 +89,10 @@ fn finish(result: Result<(), Stop>) -> ExitCode {
             say::line("PASS");
             Exit::Passed.into()
         }
+        Err(stop) if stop.exit == Exit::Skipped => {
+            say::line(&format!("SKIPPED: {}", stop.reason));
+            stop.exit.into()
+        }
         Err(stop) => {
             say::stop(&stop);
             say::line(&format!("FAIL: {}", stop.reason));

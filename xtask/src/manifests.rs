@@ -65,8 +65,12 @@ const PLATFORMS: [(&str, &[Output]); 4] = [
     ),
 ];
 
-/// The blob that host tests of `causeway-memshare` read, and what it is made of.
-const BLOB: (&str, &str) = ("manifests/qemu-el3.dts", "memshare/tests/data/qemu-el3.dtb");
+/// The blobs that are read on the host, and what each is made of: by tests of `causeway-memshare`, and by
+/// `conformance --spmc fake`.
+const BLOBS: [(&str, &str); 2] = [
+    ("manifests/qemu-el3.dts", "memshare/tests/data/qemu-el3.dtb"),
+    ("manifests/conformance/el3.dts", "manifests/conformance/el3.dtb"),
+];
 
 /// A file that is generated.
 struct Output {
@@ -98,8 +102,10 @@ pub(crate) fn manifests(args: ManifestsArgs) -> Result<(), Stop> {
             verify(output, &text)?;
         }
     }
-    let blob = compiled(&tree::text(&root.join(BLOB.0))?)?;
-    put(&root, BLOB.1, &blob, args.check, &mut stale)?;
+    for (source, blob) in BLOBS {
+        let bytes = compiled(&tree::text(&root.join(source))?)?;
+        put(&root, blob, &bytes, args.check, &mut stale)?;
+    }
     match stale.as_slice() {
         [] => Ok(()),
         list => Err(Stop::failed(format!("not what the descriptions say: {}", list.join(", ")))

@@ -71,6 +71,11 @@ impl Stop {
         Self::new(Exit::Missing, reason)
     }
 
+    /// Nothing ran, and nothing is wrong.
+    pub(crate) fn skipped(reason: impl Into<String>) -> Self {
+        Self::new(Exit::Skipped, reason)
+    }
+
     /// Something did not end.
     pub(crate) fn timed_out(reason: impl Into<String>) -> Self {
         Self::new(Exit::TimedOut, reason)

@@ -190,6 +190,25 @@ fn wrong_usage_has_status_2_a_usage_text_and_the_json_file() {
 }
 
 #[test]
+fn without_hafnium_its_suite_is_skipped_with_status_77_and_with_it_missing_never_passed() {
+    let line = ["conformance", "--spmc", "hafnium", "--json", "out.json"];
+    for (given, code, says) in [
+        (None, 77, "SKIPPED: HAFNIUM_BIN is not set"),
+        (Some("/h.bin"), 3, "FAIL: HAFNIUM_BIN=/h.bin"),
+    ] {
+        let bench = Bench::new();
+        let mut command = bench.command(&line);
+        command.env_remove("HAFNIUM_BIN");
+        command.envs(given.map(|path| ("HAFNIUM_BIN", path)));
+        let seen = Seen::of(&command.output().expect("started"));
+        assert_eq!(seen.code, Some(code), "{}", seen.stderr);
+        assert!(seen.last.starts_with(says), "{}", seen.last);
+        assert!(given.is_none() || seen.last.contains("manifests/hafnium/"), "{}", seen.last);
+        assert_eq!(bench.json()["pass"], false);
+    }
+}
+
+#[test]
 fn a_dump_is_not_overwritten_by_the_json_file() {
     for more in [&[][..], &["--no-such-option"]] {
         let bench = Bench::new();

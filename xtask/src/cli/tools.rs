@@ -44,6 +44,10 @@ pub(crate) enum SpmcName {
     El3,
     /// OP-TEE at S-EL1; the partition runs at S-EL0.
     Optee,
+    /// Personalities of the fake SPMC, in this process; says nothing about a real SPMC.
+    Fake,
+    /// Hafnium at S-EL2, where `HAFNIUM_BIN` names one.
+    Hafnium,
 }
 
 impl SpmcName {
@@ -52,6 +56,8 @@ impl SpmcName {
         match self {
             Self::El3 => "el3",
             Self::Optee => "optee",
+            Self::Fake => "fake",
+            Self::Hafnium => "hafnium",
         }
     }
 }
@@ -62,10 +68,13 @@ impl SpmcName {
     cargo xtask conformance --spmc el3\n  \
     cargo xtask conformance --spmc optee\n  \
     cargo xtask conformance --spmc optee --json result.json\n  \
+    cargo xtask conformance --spmc fake           in this process, without QEMU\n  \
+    cargo xtask conformance --spmc el3 --keep     the result for docs/spmc-matrix.md\n  \
     OPTEE_DIR=~/src/optee_os cargo xtask conformance --spmc optee\n\n\
     OP-TEE is fetched as Debian's source package and built once, with the partition in it, and not\n\
-    changed. What a run is excused from stands in optee-test/expected.txt, each line with a limit that\n\
-    docs/spmc-facts.md names; a case that passes in spite of that fails the run.")]
+    changed. What a run is excused from stands in optee-test/expected.txt (the played Hafnium:\n\
+    hafnium-test/expected.txt), each line with a limit that docs/spmc-facts.md names; a case that passes\n\
+    in spite of that fails the run. Hafnium itself is not run yet: without HAFNIUM_BIN the status is 77.")]
 pub(crate) struct ConformanceArgs {
     /// Under which SPMC
     #[arg(long, value_enum, value_name = "NAME")]
@@ -76,6 +85,9 @@ pub(crate) struct ConformanceArgs {
     /// Write every case as JUnit XML, if the suite came to its end
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    /// Keep the result of a run that passed in conformance/results/, for docs/spmc-matrix.md
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// Which CPU QEMU emulates
     #[arg(long, value_enum, default_value_t = Cpu::Max)]
     pub(crate) cpu: Cpu,
@@ -253,7 +265,8 @@ pub(crate) struct ManifestsArgs {
 #[command(after_help = "Examples:\n  \
     cargo xtask docs           after a change of a call, a status, a limit or a bound\n  \
     cargo xtask docs --check   whether the documents say what the definitions say\n\n\
-    The parts are those between `generated` marks, of docs/hypercall-interface.md. The C header is\n\
+    The parts are those between `generated` marks, of docs/hypercall-interface.md and, from the results\n\
+    that are kept in conformance/results/, of docs/spmc-matrix.md. The C header is\n\
     written by `cargo xtask header`, the tables of the QEMU tests by the tests of guests/.")]
 pub(crate) struct DocsArgs {
     /// Write nothing; a part that is not up to date is a failure

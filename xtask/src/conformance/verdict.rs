@@ -1,5 +1,6 @@
 //! Owns the reading of the driver's lines and of what an SPMC is excused from. Never boots.
 
+use super::Ran;
 use crate::outcome::Stop;
 use causeway_conformance::{CASES, Case, Weight};
 use serde_json::{Value, json};
@@ -71,7 +72,7 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    clause: &'static str,
+    pub(super) clause: &'static str,
     pub(crate) verdict: Verdict,
     /// What the driver said of a failure.
     said: String,
@@ -90,12 +91,13 @@ impl Row {
     }
 
     /// What the JSON file says.
-    pub(super) fn json(&self) -> Value {
+    pub(super) fn json(&self, spmc: &str) -> Value {
         let limit = match &self.verdict {
             Verdict::Excused(limit) | Verdict::Unexpected(limit) => Some(limit.as_str()),
             Verdict::Passed | Verdict::NotApplicable | Verdict::Failed => None,
         };
         json!({
+            "spmc": spmc,
             "name": self.name,
             "clause": self.clause,
             "verdict": self.verdict.word().to_lowercase(),
@@ -140,14 +142,18 @@ fn row(case: &'static Case, said: &[&str], excuses: &[Excuse]) -> Result<Row, St
     Ok(Row { name: case.name, clause: case.clause, verdict, said: told.join(" "), ticks })
 }
 
-/// The run as JUnit XML: what a limit excuses is skipped, with the limit's name.
-pub(super) fn junit(spmc: &str, rows: &[Row]) -> String {
+/// The runs as JUnit XML: what a limit excuses is skipped, with the limit's name.
+pub(super) fn junit(ran: &[Ran]) -> String {
+    let suites: String = ran.iter().map(|one| testsuite(one.name, &one.rows)).collect();
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n{suites}</testsuites>\n")
+}
+
+fn testsuite(spmc: &str, rows: &[Row]) -> String {
     let is_bad = |row: &&Row| matches!(row.verdict, Verdict::Failed | Verdict::Unexpected(_));
     let is_skipped =
         |row: &&Row| matches!(row.verdict, Verdict::Excused(_) | Verdict::NotApplicable);
     let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuite name=\"conformance.{spmc}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
+        "<testsuite name=\"conformance.{spmc}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
         rows.len(),
         rows.iter().filter(is_bad).count(),
         rows.iter().filter(is_skipped).count(),

@@ -12,12 +12,12 @@ use crate::setup::Consent;
 /// Seconds that QEMU may take.
 const LIMIT: u64 = 120;
 
-/// Runs TF-A's SPMC first: what is missing for OP-TEE takes nothing from it.
+/// What needs least is first: the fake SPMC, TF-A's own. What is missing for OP-TEE takes nothing from them.
 pub(super) fn run(context: &Context<'_>, consent: Consent, tally: &mut Tally) -> Result<(), Stop> {
-    for spmc in [SpmcName::El3, SpmcName::Optee] {
+    for spmc in [SpmcName::Fake, SpmcName::El3, SpmcName::Optee] {
         let of_suite = format!("conformance::{}", spmc.name());
-        match conformance::rows(spmc, Cpu::Max, LIMIT, consent, &mut Fields::new()) {
-            Ok(rows) => rows.iter().for_each(|row| count(&of_suite, row, tally)),
+        match conformance::runs(spmc, Cpu::Max, LIMIT, consent, &mut Fields::new()) {
+            Ok(ran) => ran.iter().for_each(|one| count(one, tally)),
             Err(stop) if matches!(stop.exit, Exit::Missing | Exit::Interrupted) => {
                 return Err(stop);
             }
@@ -28,12 +28,14 @@ pub(super) fn run(context: &Context<'_>, consent: Consent, tally: &mut Tally) ->
     Ok(())
 }
 
-fn count(of_suite: &str, row: &conformance::Row, tally: &mut Tally) {
-    let name = format!("{of_suite}::{}", row.name);
-    match &row.verdict {
-        Verdict::Passed => tally.passed(&name),
-        Verdict::NotApplicable => tally.skipped(&name, "not applicable"),
-        Verdict::Excused(limit) => tally.skipped(&name, &format!("excused by {limit}")),
-        Verdict::Failed | Verdict::Unexpected(_) => tally.failed(&name, &row.detail(), None),
+fn count(ran: &conformance::Ran, tally: &mut Tally) {
+    for row in &ran.rows {
+        let name = format!("conformance::{}::{}", ran.name, row.name);
+        match &row.verdict {
+            Verdict::Passed => tally.passed(&name),
+            Verdict::NotApplicable => tally.skipped(&name, "not applicable"),
+            Verdict::Excused(limit) => tally.skipped(&name, &format!("excused by {limit}")),
+            Verdict::Failed | Verdict::Unexpected(_) => tally.failed(&name, &row.detail(), None),
+        }
     }
 }

@@ -1,9 +1,8 @@
-//! Owns the hypervisor's side of FF-A: discovery, messages and transactions in a VM's name. Never
-//! knows which case asks.
+//! Owns the hypervisor's side of FF-A: discovery, messages and transactions in a VM's name, on
+//! whatever machine there is. Never knows which case asks.
 
-use crate::arch::{PAGE_BYTES, message_pages, read_ram, read_rx, smc, write_ram, write_tx};
+use crate::world::{Shared, World};
 use causeway_abi::{Frame, Permission, Reply, SERVICE_UUID, Status, parts};
-use causeway_conformance::{Shared, World};
 use causeway_ffa::call::{DirectMessage, InfoForm, ReclaimFlags, Width};
 use causeway_ffa::descriptor::{Builder, Receiver, Spec};
 use causeway_ffa::partition_info::PartitionInfos;
@@ -17,24 +16,51 @@ const RAM: [u64; 3] = [0x8000_0000, 0x8800_0000, 0x9000_0000];
 /// RAM that no window of a manifest names.
 const NOBODYS: u64 = 0xa000_0000;
 
+/// Bytes in a message page.
+const PAGE_BYTES: usize = 4096;
+
+/// What a hypervisor stands on: the bare machine, or one that is played.
+pub trait Machine {
+    /// Makes a call of the physical instance with x0-x7.
+    fn smc(&mut self, regs: &Regs) -> Regs;
+
+    /// Physical addresses of the hypervisor's TX and RX, a page each.
+    fn message_pages(&self) -> (u64, u64);
+
+    /// Puts a message into TX.
+    fn write_tx(&mut self, bytes: &[u8]);
+
+    /// Copies the beginning of RX.
+    fn read_rx(&mut self, into: &mut [u8]);
+
+    /// Reads bytes of a VM's RAM.
+    fn read_ram(&mut self, address: u64, into: &mut [u8]);
+
+    /// Writes bytes of a VM's RAM.
+    fn write_ram(&mut self, address: u64, from: &[u8]);
+}
+
 /// The hypervisor.
-pub(crate) struct Hypervisor {
+#[derive(Debug)]
+pub struct Hypervisor<M> {
+    machine: M,
     partition: EndpointId,
     version: u64,
     /// Calls take two messages: whole frames lose their upper halves.
     parts: bool,
 }
 
-impl Hypervisor {
+impl<M: Machine> Hypervisor<M> {
     /// Agrees on FF-A 1.1, registers the message pages, and looks for the partition.
-    pub(crate) fn connect() -> Option<Self> {
+    pub fn connect(mut machine: M) -> Option<Self> {
         let version = Call::Version { requested: Some(Version::V1_1) };
-        let version = smc(&version.encode());
+        let version = machine.smc(&version.encode());
         regs::decode_version_reply(&version).ok()?;
-        let (tx, rx) = message_pages();
+        let (tx, rx) = machine.message_pages();
         let (tx, rx) = (PageAddr::new(tx)?, PageAddr::new(rx)?);
-        plain(&Call::RxTxMap { tx, rx, page_count: 1, width: Width::Bits64 }).ok()?;
-        let mut found = Self { partition: HYPERVISOR, version: version.x(0), parts: false };
+        let version = version.x(0);
+        let mut found = Self { machine, partition: HYPERVISOR, version, parts: false };
+        found.plain(&Call::RxTxMap { tx, rx, page_count: 1, width: Width::Bits64 }).ok()?;
         (found.partition, _) = found.discover().ok()?;
         // FEATURES with an argument that only fits where nothing is cut: a call number and, above
         // 32 bits, what has to be zero. Who sees it says so.
@@ -45,8 +71,23 @@ impl Hypervisor {
     }
 
     /// What the SPMC said to FFA_VERSION.
-    pub(crate) fn spmc_version(&self) -> u64 {
+    #[must_use]
+    pub const fn spmc_version(&self) -> u64 {
         self.version
+    }
+
+    /// What it stands on.
+    #[must_use]
+    pub const fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    fn plain(&mut self, call: &Call) -> Result<(), FfaError> {
+        if let Answer::Success(_) = answer(&self.machine.smc(&call.encode()))? {
+            Ok(())
+        } else {
+            Err(FfaError::NotSupported)
+        }
     }
 }
 
@@ -58,15 +99,7 @@ fn answer(regs: &Regs) -> Result<Answer, FfaError> {
     }
 }
 
-fn plain(call: &Call) -> Result<(), FfaError> {
-    if let Answer::Success(_) = answer(&smc(&call.encode()))? {
-        Ok(())
-    } else {
-        Err(FfaError::NotSupported)
-    }
-}
-
-impl World for Hypervisor {
+impl<M: Machine> World for Hypervisor<M> {
     fn partition(&self) -> EndpointId {
         self.partition
     }
@@ -76,17 +109,17 @@ impl World for Hypervisor {
     }
 
     fn call(&mut self, regs: &Regs) -> Regs {
-        smc(regs)
+        self.machine.smc(regs)
     }
 
     fn discover(&mut self) -> Result<(EndpointId, u32), FfaError> {
         let uuid = Uuid::from_bytes(SERVICE_UUID);
         let call = Call::PartitionInfoGet { uuid, form: InfoForm::Descriptors };
-        let regs = smc(&call.encode());
+        let regs = self.machine.smc(&call.encode());
         answer(&regs)?;
         let mut page = [0; PAGE_BYTES];
-        read_rx(&mut page);
-        plain(&Call::RxRelease { vm: HYPERVISOR })?;
+        self.machine.read_rx(&mut page);
+        self.plain(&Call::RxRelease { vm: HYPERVISOR })?;
         let list = PartitionInfos::parse(&page, regs.w(2), regs.w(3), Version::V1_1)
             .map_err(|_| FfaError::InvalidParameters)?;
         let first = list.iter().next().ok_or(FfaError::NoData)?;
@@ -96,7 +129,7 @@ impl World for Hypervisor {
     fn words(&mut self, from: EndpointId, words: &Frame) -> Result<Frame, FfaError> {
         let receiver = self.partition;
         let message = DirectMessage { sender: from, receiver, width: Width::Bits64, words: *words };
-        let regs = smc(&Call::DirectReq(message).encode());
+        let regs = self.machine.smc(&Call::DirectReq(message).encode());
         if regs.w(0) == 0xc400_0070 {
             return Ok([regs.x(3), regs.x(4), regs.x(5), regs.x(6), regs.x(7)]);
         }
@@ -125,18 +158,18 @@ impl World for Hypervisor {
         let builder = Builder::new(spec).map_err(|_| FfaError::InvalidParameters)?;
         let mut page = [0; PAGE_BYTES];
         let len = builder.write(0, &mut page).map_err(|_| FfaError::InvalidParameters)?;
-        write_tx(&page[..len]);
+        self.machine.write_tx(&page[..len]);
         let len = u32::try_from(len).map_err(|_| FfaError::InvalidParameters)?;
         let lengths = Lengths::new(len, len).ok_or(FfaError::InvalidParameters)?;
         let call = Call::MemSend { kind: shared.kind, lengths };
-        let regs = smc(&call.encode());
+        let regs = self.machine.smc(&call.encode());
         answer(&regs)?;
         let handle = u64::from(regs.w(2)) | u64::from(regs.w(3)) << 32;
         MemHandle::new(handle).ok_or(FfaError::InvalidParameters)
     }
 
     fn reclaim(&mut self, handle: MemHandle) -> Result<(), FfaError> {
-        plain(&Call::MemReclaim { handle, flags: ReclaimFlags::default() })
+        self.plain(&Call::MemReclaim { handle, flags: ReclaimFlags::default() })
     }
 
     fn ram(&self, vm: EndpointId) -> u64 {
@@ -145,10 +178,10 @@ impl World for Hypervisor {
     }
 
     fn read(&mut self, address: u64, into: &mut [u8]) {
-        read_ram(address, into);
+        self.machine.read_ram(address, into);
     }
 
     fn write(&mut self, address: u64, from: &[u8]) {
-        write_ram(address, from);
+        self.machine.write_ram(address, from);
     }
 }
