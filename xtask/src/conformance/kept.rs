@@ -130,7 +130,7 @@ pub(crate) fn sources() -> Result<String, Stop> {
             |kept| {
                 let versions = kept.versions.iter().map(|(name, version)| {
                     let name = name.trim_end_matches("_version").replace('_', "-");
-                    format!("{name} {version}")
+                    format!("{name} {}", version.trim_start_matches("QEMU emulator version "))
                 });
                 let versions = versions.collect::<Vec<_>>().join(", ");
                 format!("{versions} | {} | `{}`", kept.date, kept.commit)

@@ -38,15 +38,17 @@ fn a_run_that_failed_replaces_no_result() {
 #[test]
 fn a_committed_result_has_date_versions_commit_and_no_excuse_for_what_is_never_excused() {
     for ((name, _), kept) in COLUMNS.iter().zip(results(&folder()).expect("read")) {
-        let Some(kept) = kept else { continue };
+        let kept = kept.expect(name);
         assert_eq!(kept.played, name.starts_with("fake-"));
         assert!(
             kept.date.len() == 10 && kept.commit.len() >= 12 && !kept.versions.is_empty(),
             "{name}"
         );
-        for case in CASES {
-            let found = kept.cases.iter().find(|found| found.name == case.name);
-            let Some(found) = found else { continue };
+        // A case may be newer than the result, and has the cell "no result" then; most are not.
+        let known = |name: &str| kept.cases.iter().find(|found| found.name == name);
+        let pairs = CASES.iter().filter_map(|case| Some((case, known(case.name)?)));
+        assert!(pairs.clone().count() > CASES.len() / 2, "{name}: cargo xtask conformance --keep");
+        for (case, found) in pairs {
             let allowed: &[&str] = match case.weight {
                 Weight::Never => &["pass", "n/a"],
                 Weight::NamedLimit => &["pass", "n/a", "excused"],
