@@ -194,6 +194,14 @@ impl<P: Platform> Partition<P> {
         }
     }
 
+    /// What a device raised for the VM that it was bound to, another does not hear of.
+    fn quiet_source(&mut self, source: SourceId) {
+        let Some(intid) = self.interrupts.intid(source) else { return };
+        if self.platform.alarm_intid() != Some(intid) && self.interrupts.is_present(source) {
+            let _reasons: u32 = self.platform.quiet(intid);
+        }
+    }
+
     fn open_source(&mut self, source: SourceId) {
         self.interrupts.unsettled = true;
         let Some(intid) = self.interrupts.intid(source) else { return };
@@ -255,6 +263,7 @@ impl<P: Platform> Partition<P> {
         });
         for source in gone.into_iter().flatten() {
             self.close_source(source);
+            self.quiet_source(source);
             self.record(vm, source, Action::InterruptUnbound);
         }
         self.settle_alarm();
@@ -403,6 +412,7 @@ impl<P: Platform> Partition<P> {
         let before = self.interrupts.router.bound_to(source);
         let effects = self.interrupts.router.bind(source, vm).map_err(IrqError::status)?;
         self.carry_out_interrupt(effects);
+        self.quiet_source(source);
         if let Some(before) = before {
             self.record(before, source, Action::InterruptUnbound);
         }

@@ -261,6 +261,25 @@ fn events_of_a_dead_vm_go_nowhere_and_its_sources_are_bound_anew() {
 }
 
 #[test]
+fn what_a_device_raised_for_one_vm_is_not_heard_by_the_next() {
+    for dies in [false, true] {
+        for personality in [Personality::EL3, Personality::HAFNIUM] {
+            let platform = boot(personality);
+            // Closed, so that its line waits.
+            ask(&platform, 1, provoke(UART)).unwrap();
+            assert!(!dies || platform.kill(1));
+            assert_eq!(bind(&platform, UART, Some(vm(3))), Status::Ok);
+            ask(&platform, 3, Irq::Unmask { source: UART }).unwrap();
+            platform.interrupts();
+            assert_eq!((drain(&platform, 3), counts(&platform, 3, UART)), (vec![], [0; 4]));
+            ask(&platform, 3, provoke(UART)).unwrap();
+            platform.interrupts();
+            assert_eq!(drain(&platform, 3), [(u64::from(UART), 1)], "its own is");
+        }
+    }
+}
+
+#[test]
 fn characters_that_come_are_counted_and_those_that_come_meanwhile_wait_for_the_completion() {
     let platform = boot(Personality::EL3);
     let arrive = |count| {
