@@ -23,6 +23,9 @@ const NEVER_EXECUTE: A = A::PXN.union(A::UXN);
 /// ends is whole 2 MiB blocks, since addresses do not change.
 const TABLES_PER_RANGE: u32 = 4;
 
+/// Pages that one entry of level 2 can map.
+const PAGES_PER_BLOCK: u32 = 512;
+
 /// What a part of the image may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -85,12 +88,15 @@ fn bits_of(flags: A) -> MappedBits {
 /// The tables of this partition; one instance, shared by all cores.
 pub(crate) struct Stage1 {
     mapping: Mapping<TablePool, El1And0>,
+    /// Some tables may be empty: what they mapped was unmapped.
+    has_empty_tables: bool,
 }
 
 impl Stage1 {
     /// Makes empty tables: 512 GiB of addresses from level 1, as `entry` programs TCR_EL1.
     pub(crate) fn new(pool: TablePool) -> Self {
-        Self { mapping: Mapping::with_asid_and_va_range(pool, 0, 1, El1And0, VaRange::Lower) }
+        let mapping = Mapping::with_asid_and_va_range(pool, 0, 1, El1And0, VaRange::Lower);
+        Self { mapping, has_empty_tables: false }
     }
 
     /// Returns the address of the root table.
@@ -119,7 +125,7 @@ impl Stage1 {
         permission: Permission,
     ) -> Result<Window, MapRefusal> {
         let bytes = addresses(range).ok_or(MapRefusal::NotNormalRam)?;
-        if self.mapping.translation().free_tables() < TABLES_PER_RANGE {
+        if !self.has_tables_for(range) {
             return Err(MapRefusal::NoTables);
         }
         if self.any_mapped(&bytes) {
@@ -139,14 +145,29 @@ impl Stage1 {
 
     /// Unmaps what [`Self::map_shared`] mapped; when it returns, no core can reach it.
     pub(crate) fn unmap_shared(&mut self, window: Window) -> Result<(), MapRefusal> {
-        let bytes = addresses(window.into_range()).ok_or(MapRefusal::NotNormalRam)?;
+        let range = window.into_range();
+        let bytes = addresses(range).ok_or(MapRefusal::NotNormalRam)?;
+        self.has_empty_tables |= !is_whole_blocks(range);
         let pa = PhysicalAddress(bytes.start);
         // The library invalidates each page by TLBI VAAE1IS, then DSB ISH.
         self.mapping
             .map_range(&region(&bytes), pa, A::empty(), Constraints::empty())
-            .map_err(|_| MapRefusal::Library)?;
-        self.mapping.compact_subtables();
-        Ok(())
+            .map_err(|_| MapRefusal::Library)
+    }
+
+    /// Reports whether the range can be mapped. Tables that are empty again are only given back when
+    /// they are in the way: to look for them in all of the tree costs more than to map and unmap a small
+    /// area. They are in the way where tables run out, and where a whole block is to be one entry.
+    fn has_tables_for(&mut self, range: PageRange) -> bool {
+        let enough = |mapping: &Mapping<TablePool, El1And0>| {
+            mapping.translation().free_tables() >= TABLES_PER_RANGE
+        };
+        let in_the_way = range.page_count() >= PAGES_PER_BLOCK || !enough(&self.mapping);
+        if in_the_way && self.has_empty_tables {
+            self.mapping.compact_subtables();
+            self.has_empty_tables = false;
+        }
+        enough(&self.mapping)
     }
 
     /// Reads the descriptors of a range; `None` unless all of it is mapped alike, each page at its
@@ -173,6 +194,12 @@ impl Stage1 {
         });
         walk.is_err()
     }
+}
+
+/// Whether the entries of the range are all of level 2: then no table becomes empty with it.
+fn is_whole_blocks(range: PageRange) -> bool {
+    const BLOCK: u64 = 4096 * PAGES_PER_BLOCK as u64;
+    range.start().get().is_multiple_of(BLOCK) && range.end().is_multiple_of(BLOCK)
 }
 
 fn region(bytes: &Range<usize>) -> MemoryRegion {

@@ -97,6 +97,7 @@
 //! use causeway_virtio::device::block::{Block, RamDisk};
 //! use causeway_virtio::device::console::{Console, Size, Terminal};
 //! use causeway_virtio::device::rng::{EntropySource, NoEntropy, Rng};
+//! use causeway_virtio::device::rpmb::{Frame, Limits, Protected};
 //! use causeway_virtio::device::{AnyDevice, Host, HostFull, News, Progress, Taken};
 //! use causeway_virtio::mem::WordArea;
 //! use causeway_virtio::msg::{Body, Message, Request};
@@ -112,7 +113,13 @@
 //! impl Terminal for Nothing {
 //!     fn write(&mut self, _bytes: &[u8]) {}
 //! }
-//! type Device = AnyDevice<Nothing, Nothing, RamDisk<4096>>;
+//! impl Protected for Nothing {
+//!     fn limits(&self) -> Limits {
+//!         Limits { capacity: 1, max_write_blocks: 1, max_read_blocks: 1 }
+//!     }
+//!     fn request(&mut self, _request: &Frame, _room: usize, _answer: &mut dyn FnMut(&Frame)) {}
+//! }
+//! type Device = AnyDevice<Nothing, Nothing, RamDisk<4096>, Nothing>;
 //!
 //! let driver = EndpointId::from_raw(1);
 //! let mut host = Host::<Device, 3, 2>::new();

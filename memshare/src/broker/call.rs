@@ -8,7 +8,7 @@ use causeway_abi::{Call, CallId, Frame, InterruptCall, Status};
 use causeway_ffa::EndpointId;
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
-    /// [`Broker::step_into`] with [`Event::Frame`], which nearly every event is: without a copy of it.
+    /// [`Broker::step_into`] with [`crate::Event::Frame`], which nearly every event is: without a copy of it.
     #[inline(never)]
     pub fn take_frame(&mut self, now: u64, caller: EndpointId, frame: &Frame, step: &mut Step) {
         let Step { out, next } = step;

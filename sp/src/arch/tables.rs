@@ -63,8 +63,11 @@ impl TablePool {
         Some(word * BITS + bit)
     }
 
-    fn index_of(&self, table: NonNull<PageTable<El1Attributes>>) -> Option<usize> {
-        self.store.tables.iter().position(|cell| cell.get() == table.as_ptr())
+    /// The table at an address; `None` if there is none of ours.
+    fn index_of(&self, address: usize) -> Option<usize> {
+        const BYTES: usize = size_of::<PageTable<El1Attributes>>();
+        let offset = address.checked_sub(self.store.tables.as_ptr() as usize)?;
+        (offset.is_multiple_of(BYTES) && offset / BYTES < POOL_TABLES).then_some(offset / BYTES)
     }
 }
 
@@ -86,13 +89,13 @@ impl Translation<El1Attributes> for TablePool {
     }
 
     unsafe fn deallocate_table(&mut self, table: NonNull<PageTable<El1Attributes>>) {
-        if let Some(index) = self.index_of(table) {
+        if let Some(index) = self.index_of(table.as_ptr() as usize) {
             self.used[index / BITS] &= !(1 << (index % BITS));
         }
     }
 
     fn physical_to_virtual(&self, pa: PhysicalAddress) -> NonNull<PageTable<El1Attributes>> {
-        let found = self.store.tables.iter().find(|cell| cell.get() as usize == pa.0);
+        let found = self.index_of(pa.0).and_then(|index| self.store.tables.get(index));
         let Some(table) = found.and_then(|cell| NonNull::new(cell.get())) else {
             panic!("a table descriptor points outside the pool")
         };

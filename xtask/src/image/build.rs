@@ -61,7 +61,7 @@ impl Program {
             Self::MinimalPartition => {
                 &["--config", UNALIGNED_WORDS, "--config", SMALL, "--features", "minimal"]
             }
-            Self::PartitionAtEl0 => &["--config", POSITION_INDEPENDENT],
+            Self::PartitionAtEl0 => &["--config", POSITION_INDEPENDENT, "--features", "minimal"],
             Self::Monitor | Self::ConformanceDriver => &[],
             Self::RawMonitor => &["--features", "raw"],
         }

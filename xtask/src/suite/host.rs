@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(1800);
 /// The bare-metal programs, one by one: together their entry crates would get each other's features.
 const BARE: [(&str, &[&str]); 6] = [
     ("sp", &["--package", "causeway-sp"]),
-    ("sp_el0", &["--package", "causeway-sp-el0"]),
+    ("sp_el0", &["--package", "causeway-sp-el0", "--features", "minimal"]),
     ("conformance_driver", &["--package", "causeway-conformance-driver"]),
     ("monitor", &["--package", "causeway-monitor"]),
     ("monitor_raw", &["--package", "causeway-monitor", "--features", "raw"]),
