@@ -217,6 +217,29 @@ impl FakeWorld {
         self.wrongs().calls
     }
 
+    /// Lives a life in which nothing fails, then again with each of its calls failing in turn, in each way:
+    /// whatever came of it, nothing is left. It makes more than `at_least` calls.
+    pub(crate) fn whichever_call_fails_nothing_stays_behind(
+        at_least: usize,
+        life: impl Fn(&Self) -> Result<(), crate::Error>,
+    ) {
+        let world = Self::new();
+        assert_eq!(life(&world), Ok(()));
+        world.assert_clean("nothing failed");
+        let calls = world.calls();
+        assert!(calls > at_least, "{calls}");
+        let mut failures = 0;
+        for fault in [Fault::Refused, Fault::LostAnswer, Fault::Garbage] {
+            for skip in 0..calls {
+                let world = Self::new();
+                world.fail_after(skip, fault);
+                failures += usize::from(life(&world).is_err());
+                world.assert_clean(&format!("{fault:?} at call {skip} of {calls}"));
+            }
+        }
+        assert!(failures > calls, "{failures} of {calls} calls, three faults each");
+    }
+
     /// Asserts that no transaction, no grant and no RX buffer is held, and that no rule was broken.
     pub(crate) fn assert_clean(&self, context: &str) {
         assert_eq!(self.platform.leftovers(), [""; 0], "{context}");

@@ -30,7 +30,9 @@
 //!
 //! # A device of one's own
 //! ```
-//! use causeway_virtio::device::{Applied, Cursor, DeviceModel, DeviceServer, Identity, Run, Served};
+//! use causeway_virtio::device::{
+//!     Applied, Cursor, DeviceModel, DeviceServer, Identity, Run, Served, copy_config,
+//! };
 //! use causeway_virtio::mem::{AreaMap, WordArea};
 //! use causeway_virtio::queue::{Chain, DeviceQueue, QueueError, QueueSize, Segment};
 //! use causeway_virtio::{AreaId, BusAddr, DeviceId};
@@ -87,6 +89,11 @@
 //! let mut cursor = Cursor::new(&buffers);
 //! cursor.skip(2);
 //! assert_eq!(cursor.run(u64::MAX), Some(Run { at: at.checked_add(2).unwrap(), len: 2 }));
+//!
+//! // What a driver reads of a configuration space, from an offset on.
+//! let mut read = [0; 2];
+//! copy_config(&[1, 2, 3], 1, &mut read);
+//! assert_eq!(read, [2, 3]);
 //! ```
 //!
 //! # Several devices of several drivers
@@ -177,6 +184,15 @@ pub enum Applied {
     Yes,
     /// It did not, and nothing changed.
     No,
+}
+
+/// Copies a configuration space, from `offset` on, as [`DeviceModel::read_config`] is asked to. What would lie
+/// behind its end stays as it is.
+pub fn copy_config(config: &[u8], offset: u32, into: &mut [u8]) {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    for (place, byte) in into.iter_mut().zip(config.get(start..).unwrap_or(&[])) {
+        *place = *byte;
+    }
 }
 
 /// A device, without anything of its transport.

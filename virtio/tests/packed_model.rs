@@ -5,6 +5,8 @@
 
 #[path = "packed_model/spec.rs"]
 mod spec;
+#[path = "support/traffic.rs"]
+mod traffic;
 
 use causeway_virtio::mem::WordArea;
 use causeway_virtio::queue::{
@@ -15,6 +17,7 @@ use proptest::prelude::*;
 use spec::{Buffer, Raw, SpecDevice, SpecDriver, Taken};
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU16;
+use traffic::{Act, act};
 
 const TABLES: u64 = 0x400;
 const DATA: u64 = 0x2000;
@@ -31,36 +34,6 @@ fn memory() -> Vec<AtomicU16> {
 
 fn area(words: &[AtomicU16]) -> WordArea<'_> {
     WordArea::new(AreaId::new(1).unwrap(), words)
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Offer { readable: usize, writable: usize, indirect: bool },
-    Kick,
-    Take,
-    Complete { which: usize, written: u32 },
-    Notify,
-    Pop,
-    ArmDevice,
-    DisarmDevice,
-    ArmDriver { count: u16 },
-    DisarmDriver,
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        4 => (0_usize..4, 0_usize..4, any::<bool>())
-            .prop_map(|(readable, writable, indirect)| Act::Offer { readable, writable, indirect }),
-        4 => Just(Act::Take),
-        4 => (0_usize..8, 0_u32..32).prop_map(|(which, written)| Act::Complete { which, written }),
-        4 => Just(Act::Pop),
-        1 => Just(Act::Kick),
-        1 => Just(Act::Notify),
-        1 => Just(Act::ArmDevice),
-        1 => Just(Act::DisarmDevice),
-        1 => (1_u16..9).prop_map(|count| Act::ArmDriver { count }),
-        1 => Just(Act::DisarmDriver),
-    ]
 }
 
 /// A driver side of either make.

@@ -5,6 +5,8 @@
 
 #[path = "rust_vmm/lock_step.rs"]
 mod lock_step;
+#[path = "support/traffic.rs"]
+mod traffic;
 
 use causeway_virtio::queue::{Chain, DeviceQueue, DriverQueue, QueueConfig, QueueSize, Segment};
 use causeway_virtio::{Access, AreaMap, BusAddr, Features, MemError};

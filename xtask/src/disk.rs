@@ -2,6 +2,7 @@
 //! writes to a user's file.
 
 use crate::outcome::{Stop, files};
+use crate::text::hex;
 use crate::{interrupt, paths};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -106,10 +107,6 @@ fn digest(file: &mut File, bytes: u64) -> Result<String, Unread> {
         return Err(Unread::Why("changes while it is read".to_owned()));
     }
     Ok(hex(&hash.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Pseudo-random contents (SplitMix64 from a fixed seed): no run of zeros or repeated block could

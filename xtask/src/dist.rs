@@ -11,6 +11,7 @@ use crate::outcome::{Stop, files};
 use crate::process::{self, Step};
 use crate::setup::{self, Consent};
 use crate::suite::PACKED;
+use crate::text::hex;
 use crate::{image, paths, say, tree};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -147,10 +148,7 @@ fn sums(dir: &Path) -> Result<String, Stop> {
     for file in tree::files(dir, "")? {
         let name = tree::shown(dir, &file);
         if name != SUMS {
-            let digest: String = Sha256::digest(files::read(&file)?)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let digest = hex(&Sha256::digest(files::read(&file)?));
             lines.push_str(&format!("{digest}  {name}\n"));
         }
     }

@@ -7,6 +7,7 @@ mod tests;
 
 use crate::cli::HeaderArgs;
 use crate::outcome::{Stop, files};
+use crate::text::{constant, snake};
 use crate::{paths, say};
 use causeway_abi::layout::Field;
 use causeway_abi::vault::{self, KeyPurpose, services};
@@ -127,18 +128,6 @@ fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
     out.push('\n');
 }
 
-/// `LedgerHead` as `ledger_head`.
-fn snake(camel: &str) -> String {
-    let mut words = String::new();
-    for letter in camel.chars() {
-        if letter.is_ascii_uppercase() && !words.is_empty() {
-            words.push('_');
-        }
-        words.push(letter.to_ascii_lowercase());
-    }
-    words
-}
-
 fn limits(out: &mut String) {
     let uuid: Vec<String> =
         causeway_abi::SERVICE_UUID.iter().map(|byte| format!("0x{byte:02x}")).collect();
@@ -185,7 +174,7 @@ fn values(
 ) {
     put(out, format_args!("/* {about} */\nenum causeway_{group} {{"));
     for (name, value) in of {
-        let name = snake(name.as_ref()).to_uppercase();
+        let name = constant(name.as_ref());
         put(out, format_args!("    CAUSEWAY_{}_{name} = {value:#x},", group.to_uppercase()));
     }
     put(out, format_args!("}};\n"));
@@ -202,7 +191,7 @@ fn rules(out: &mut String) {
     put(out, format_args!("static inline const char *causeway_status_rule(uint16_t status)\n{{"));
     put(out, format_args!("    switch (status) {{"));
     for status in Status::ALL {
-        let name = snake(status.name()).to_uppercase();
+        let name = constant(status.name());
         put(out, format_args!("    case CAUSEWAY_STATUS_{name}:"));
         put(out, format_args!("        return \"{}\";", status.rule()));
     }

@@ -7,7 +7,7 @@ pub(crate) mod pack;
 use crate::outcome::{Stop, files};
 use crate::process::Step;
 use crate::tfa::{self, Built, Spmc};
-use crate::{paths, say};
+use crate::{dtc, paths, say, tree};
 use build::Program;
 use causeway_guests::jobs::{Job, MonitorBuild, Profile};
 use std::path::{Path, PathBuf};
@@ -206,15 +206,7 @@ fn room(what: &str, len: usize, limit: usize) -> Result<(), Stop> {
 
 /// Compiles the partition's manifest.
 pub(crate) fn manifest(name: &str) -> Result<Vec<u8>, Stop> {
-    let source = paths::root().join(name);
-    let out = paths::image().join("sp.dtb");
-    let log = paths::image().join("dtc.log");
-    Step::new("dtc of the partition's manifest", "dtc", &log)
-        .args(["-q", "-I", "dts", "-O", "dtb", "-o"])
-        .args([&out, &source])
-        .limit(Duration::from_secs(30))
-        .run()?;
-    let bytes = files::read(&out)?;
+    let bytes = dtc::compile(name, &tree::text(&paths::root().join(name))?)?;
     let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if len > MANIFEST_ROOM {
         return Err(Stop::failed(format!(
@@ -224,21 +216,27 @@ pub(crate) fn manifest(name: &str) -> Result<Vec<u8>, Stop> {
     Ok(bytes)
 }
 
-/// Puts our parts into TF-A's package and makes the flash image.
+/// Puts our partition, its manifest and the normal world into TF-A's package and makes the flash image.
 fn firmware(built: &Built, dir: &Path) -> Result<(), Stop> {
+    let parts = [
+        ("--tos-fw", dir.join("sp.bin")),
+        ("--tos-fw-config", dir.join("sp.dtb")),
+        ("--nt-fw", dir.join("monitor.bin")),
+    ];
+    package(built, dir, &parts)
+}
+
+/// Puts parts into a copy of TF-A's package, each under its option of fiptool, and makes flash.bin.
+pub(crate) fn package(built: &Built, dir: &Path, parts: &[(&str, PathBuf)]) -> Result<(), Stop> {
     let at = |name: &str| dir.join(name);
     for name in ["fiptool", "bl1.bin", "fip.bin"] {
         files::copy(&built.build.join(name), &at(name))?;
     }
-    Step::new("fiptool update", at("fiptool"), &at("fiptool.log"))
-        .args(["update", "--tos-fw"])
-        .args([at("sp.bin")])
-        .args(["--nt-fw"])
-        .args([at("monitor.bin")])
-        .args(["--tos-fw-config"])
-        .args([at("sp.dtb"), at("fip.bin")])
-        .limit(Duration::from_secs(60))
-        .run()?;
+    let mut step = Step::new("fiptool update", at("fiptool"), &at("fiptool.log")).args(["update"]);
+    for (option, file) in parts {
+        step = step.args([Path::new(option), file]);
+    }
+    step.args([at("fip.bin")]).limit(Duration::from_secs(60)).run()?;
     let flash = flash::assemble(&files::read(&at("bl1.bin"))?, &files::read(&at("fip.bin"))?)
         .map_err(Stop::failed)?;
     files::write(&at("flash.bin"), flash)

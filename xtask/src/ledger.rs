@@ -4,6 +4,7 @@
 use crate::cli::{LedgerAction, LedgerArgs, VerifyArgs};
 use crate::json::{self, Fields};
 use crate::outcome::{Stop, files};
+use crate::text::bytes_of_hex;
 use crate::{paths, say};
 use causeway_memshare::ledger::verify::{Broken, RecordName, verify};
 use serde_json::{Value, json};
@@ -84,16 +85,6 @@ pub(crate) fn digest(text: &str) -> Result<[u8; 32], Stop> {
     bytes.try_into().map_err(|_| wrong())
 }
 
-/// The bytes of an even number of hexadecimal digits.
-pub(crate) fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
-}
-
 fn read(file: &Path) -> Result<Vec<u8>, Stop> {
     let wrong = |why: &str| Stop::usage(format!("{}: {why}", file.display()));
     let meta = fs::metadata(file).map_err(|e| wrong(&format!("cannot be read: {e}")))?;
@@ -108,7 +99,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Stop> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes_of_hex, digest};
+    use super::digest;
 
     #[test]
     fn a_head_is_64_digits() {
@@ -116,11 +107,5 @@ mod tests {
         for text in ["", "00", &"0".repeat(63), &"0".repeat(66), &"0g".repeat(32)] {
             assert!(digest(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn odd_digits_are_no_bytes() {
-        assert_eq!(bytes_of_hex("00ff1"), None);
-        assert_eq!(bytes_of_hex("00ff"), Some(vec![0, 255]));
     }
 }

@@ -8,13 +8,11 @@ mod write;
 
 use crate::cli::ManifestsArgs;
 use crate::outcome::{Stop, files};
-use crate::process::Step;
-use crate::{paths, say, tree};
+use crate::{dtc, paths, say, tree};
 use causeway_memshare::Policy;
 use platform::Platform;
 use source::Wrong;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 /// The descriptions, and the manifests that each gives.
 const PLATFORMS: [(&str, &[Output]); 4] = [
@@ -103,7 +101,7 @@ pub(crate) fn manifests(args: ManifestsArgs) -> Result<(), Stop> {
         }
     }
     for (source, blob) in BLOBS {
-        let bytes = compiled(&tree::text(&root.join(source))?)?;
+        let bytes = dtc::compile(source, &tree::text(&root.join(source))?)?;
         put(&root, blob, &bytes, args.check, &mut stale)?;
     }
     match stale.as_slice() {
@@ -159,7 +157,7 @@ fn verify(output: &Output, text: &str) -> Result<(), Stop> {
     if output.kind == Kind::Text {
         return Ok(());
     }
-    let blob = compiled(text)?;
+    let blob = dtc::compile(output.path, text)?;
     if output.kind == Kind::Policy {
         Policy::from_manifest(&blob).map_err(|error| {
             Stop::failed(format!("{}: the partition refuses its policy: {error:?}", output.path))
@@ -167,26 +165,6 @@ fn verify(output: &Output, text: &str) -> Result<(), Stop> {
         })?;
     }
     Ok(())
-}
-
-/// What dtc makes of a text.
-fn compiled(text: &str) -> Result<Vec<u8>, Stop> {
-    let dir = paths::target().join("manifests");
-    files::make_dir(&dir)?;
-    let at = |name: &str| -> PathBuf { dir.join(format!("{}-{name}", std::process::id())) };
-    let (source, made, log) = (at("source.dts"), at("made.dtb"), at("dtc.log"));
-    files::write(&source, text.as_bytes())?;
-    let ran = Step::new("dtc", "dtc", &log)
-        .args(["-q", "-I", "dts", "-O", "dtb", "-o"])
-        .args([&made, &source])
-        .limit(Duration::from_secs(30))
-        .run();
-    let blob = ran.and_then(|()| files::read(&made));
-    for file in [source, made, log] {
-        // Leftovers in target/ harm nobody.
-        drop(std::fs::remove_file(file));
-    }
-    blob
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::outcome::{Stop, files};
 use crate::process::Step;
 use crate::setup::packages::PYTHON;
 use crate::setup::source_package::SourcePackage;
+use crate::text::hex;
 use crate::{paths, say};
 use sha2::{Digest, Sha256};
 use std::env;
@@ -171,10 +172,6 @@ fn place(embedded: &Embedded<'_>) -> Result<PathBuf, Stop> {
     Ok(image)
 }
 
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Names everything that a build depends on beside the tree.
 fn embedded_key(embedded: &Embedded<'_>) -> String {
     let mut hash = Sha256::new();
@@ -182,7 +179,7 @@ fn embedded_key(embedded: &Embedded<'_>) -> String {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
-    hex(hash)
+    hex(&hash.finalize()[..8])
 }
 
 /// Names the tree and the options: another of either is built in a folder of its own.
@@ -193,7 +190,7 @@ fn tree_key(tree: &Path) -> String {
         hash.update(option.as_bytes());
         hash.update([0]);
     }
-    hex(hash)
+    hex(&hash.finalize()[..8])
 }
 
 /// The version in OP-TEE's makefile of it; refuses what is no OP-TEE tree, and a release whose manners

@@ -8,6 +8,7 @@ mod fetch;
 
 use crate::outcome::{Stop, files};
 use crate::process::Step;
+use crate::text::hex;
 use crate::{paths, say};
 use sha2::{Digest, Sha256};
 use std::env;
@@ -159,7 +160,7 @@ fn key(tree: &Path, spmc: Spmc) -> Result<String, Stop> {
         }
     }
     let digest = hash.finalize();
-    Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&digest[..8]))
 }
 
 /// The entries of a source folder in a fixed order, without git's and the build's own.

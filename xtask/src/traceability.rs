@@ -11,7 +11,7 @@ use crate::{paths, say, tree};
 use requirements::{Requirement, Source};
 use serde_json::json;
 use std::path::Path;
-use tests_of_tree::Tests;
+pub(crate) use tests_of_tree::Tests;
 
 const PAGE: &str = "docs/traceability.md";
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Party;
-use crate::testing::{FakeWait, FakeWorld, Fault};
+use crate::testing::{FakeWait, FakeWorld};
 use std::sync::{Arc, Mutex};
 
 /// What LEDGER_HEAD says while so many records wait; 32 fewer each time.
@@ -130,18 +130,5 @@ fn read(world: &FakeWorld, connection: &Connection<'_>) -> Result<(), Error> {
 
 #[test]
 fn whichever_call_of_a_readers_life_fails_nothing_stays_behind() {
-    let world = FakeWorld::new();
-    assert_eq!(life(&world), Ok(()));
-    world.assert_clean("nothing failed");
-    let calls = world.calls();
-    let mut failures = 0;
-    for fault in [Fault::Refused, Fault::LostAnswer, Fault::Garbage] {
-        for skip in 0..calls {
-            let world = FakeWorld::new();
-            world.fail_after(skip, fault);
-            failures += usize::from(life(&world).is_err());
-            world.assert_clean(&format!("{fault:?} at call {skip} of {calls}"));
-        }
-    }
-    assert!(failures > calls, "{failures} of {calls} calls, three faults each");
+    FakeWorld::whichever_call_fails_nothing_stays_behind(0, life);
 }

@@ -23,7 +23,7 @@
 //! # Ok::<(), MediumError>(())
 //! ```
 
-use super::{Cursor, DeviceModel, Identity};
+use super::{Cursor, DeviceModel, Identity, copy_config};
 use crate::addr::BusAddr;
 use crate::mem::{AreaMap, MemError};
 use crate::queue::{Chain, DeviceQueue, QueueError, QueueSize};
@@ -335,11 +335,7 @@ impl<D: Medium, const SEGMENTS: usize> DeviceModel for Block<D, SEGMENTS> {
 
     fn read_config(&self, offset: u32, into: &mut [u8]) {
         let config = self.config();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let bytes = config.get(start..).unwrap_or(&[]);
-        for (place, byte) in into.iter_mut().zip(bytes) {
-            *place = *byte;
-        }
+        copy_config(&config, offset, into);
     }
 
     fn queue_count(&self) -> u16 {

@@ -26,7 +26,7 @@
 //! assert_eq!(&input[..len], b"hello\nwor");
 //! ```
 
-use super::{Applied, Cursor, DeviceModel, Identity};
+use super::{Applied, Cursor, DeviceModel, Identity, copy_config};
 use crate::mem::AreaMap;
 use crate::queue::{Chain, DeviceQueue, QueueError, QueueSize};
 use crate::types::{DeviceId, Features};
@@ -156,10 +156,7 @@ impl<T: Terminal> DeviceModel for Console<T> {
         let [c0, c1] = self.size.columns.to_le_bytes();
         let [r0, r1] = self.size.rows.to_le_bytes();
         let config = [c0, c1, r0, r1, 1, 0, 0, 0, 0, 0, 0, 0];
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (place, byte) in into.iter_mut().zip(config.get(start..).unwrap_or(&[])) {
-            *place = *byte;
-        }
+        copy_config(&config, offset, into);
     }
 
     /// A byte written to `emerg_wr` is printed even before the queues are set up (5.3.4).

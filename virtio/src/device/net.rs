@@ -23,7 +23,7 @@
 //! assert_eq!(card.counters(), Counters::default());
 //! ```
 
-use super::{Cursor, DeviceModel, Identity};
+use super::{Cursor, DeviceModel, Identity, copy_config};
 use crate::mem::AreaMap;
 use crate::queue::{Chain, DeviceQueue, QueueError, QueueSize};
 use crate::types::{DeviceId, Features};
@@ -179,10 +179,7 @@ impl<W: Wire> DeviceModel for Net<W> {
     fn read_config(&self, offset: u32, into: &mut [u8]) {
         let [a, b, c, d, e, f] = self.mac;
         let config = [a, b, c, d, e, f, LINK_UP, 0];
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (place, byte) in into.iter_mut().zip(config.get(start..).unwrap_or(&[])) {
-            *place = *byte;
-        }
+        copy_config(&config, offset, into);
     }
 
     fn queue_count(&self) -> u16 {

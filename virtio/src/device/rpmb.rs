@@ -32,7 +32,7 @@
 //! assert_eq!((device.identity().device.get(), config), (28, [1, 1, 16]));
 //! ```
 
-use super::{Cursor, DeviceModel, Identity};
+use super::{Cursor, DeviceModel, Identity, copy_config};
 use crate::mem::{AreaMap, MemError};
 use crate::queue::{Chain, DeviceQueue, QueueError, QueueSize};
 use crate::types::DeviceId;
@@ -137,10 +137,7 @@ impl<R: Protected> DeviceModel for Rpmb<R> {
     fn read_config(&self, offset: u32, into: &mut [u8]) {
         let Limits { capacity, max_write_blocks, max_read_blocks } = self.memory.limits();
         let config = [capacity, max_write_blocks, max_read_blocks];
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (place, byte) in into.iter_mut().zip(config.get(start..).unwrap_or(&[])) {
-            *place = *byte;
-        }
+        copy_config(&config, offset, into);
     }
 
     fn queue_count(&self) -> u16 {

@@ -2,6 +2,7 @@
 //! driver side. What the device sees, what comes back, who is to be told, and every byte of the rings must
 //! be the same. Chains are completed in any order, and the rings gone round many times.
 
+use super::traffic::{Act, act};
 use super::{AREA, Areas, at, foreign_device, memory};
 use causeway_virtio::Features;
 use causeway_virtio::queue::{
@@ -15,36 +16,6 @@ const SIZE: u16 = 8;
 const RINGS_BYTES: usize = 0x300;
 const TABLES: u64 = AREA + 0x1000;
 const DATA: u64 = AREA + 0x4000;
-
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Offer { readable: usize, writable: usize, indirect: bool },
-    Kick,
-    Take,
-    Complete { which: usize, written: u32 },
-    Notify,
-    Pop,
-    ArmDevice,
-    DisarmDevice,
-    ArmDriver { count: u16 },
-    DisarmDriver,
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        4 => (0_usize..4, 0_usize..4, any::<bool>())
-            .prop_map(|(readable, writable, indirect)| Act::Offer { readable, writable, indirect }),
-        4 => Just(Act::Take),
-        4 => (0_usize..8, 0_u32..32).prop_map(|(which, written)| Act::Complete { which, written }),
-        4 => Just(Act::Pop),
-        1 => Just(Act::Kick),
-        1 => Just(Act::Notify),
-        1 => Just(Act::ArmDevice),
-        1 => Just(Act::DisarmDevice),
-        1 => (1_u16..9).prop_map(|count| Act::ArmDriver { count }),
-        1 => Just(Act::DisarmDriver),
-    ]
-}
 
 /// One of the two systems.
 struct System<D> {

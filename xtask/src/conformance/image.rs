@@ -1,22 +1,17 @@
 //! Owns the flash image of the suite: partition, SPMC, TF-A and the driver, put together for an SPMC.
 //! Never boots.
 
-use crate::image::{build, flash};
+use crate::image::{self, build};
 use crate::optee::{self, Embedded};
 use crate::outcome::{Stop, files};
-use crate::process::Step;
 use crate::tfa::{self, Spmc};
-use crate::{paths, say};
+use crate::{dtc, paths, say, text, tree};
 use build::{ElfImage, Program, Region};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const MANIFEST: &str = "manifests/conformance/optee.dts";
 const EL3_MANIFEST: &str = "manifests/conformance/el3.dts";
 const SPMC_MANIFEST: &str = "manifests/conformance/optee-spmc.dts";
-/// The partition's UUID, which names its files for OP-TEE.
-const UUID: &str = "b4b5671e-4a90-4fe1-b81f-fb13dae1dacb";
-
 /// An image, and what is in it.
 pub(super) struct Made {
     /// What QEMU boots.
@@ -31,7 +26,7 @@ pub(super) fn el3() -> Result<Made, Stop> {
     let at = |name: &str| dir.join(name);
     files::write(&at("driver.bin"), build::one(Program::ConformanceDriver)?)?;
     files::write(&at("sp.bin"), build::one(Program::Partition)?)?;
-    compile(&paths::root().join(EL3_MANIFEST), &at("sp.dtb"))?;
+    files::write(&at("sp.dtb"), image::manifest(EL3_MANIFEST)?)?;
     let firmware = tfa::ready(Spmc::AtEl3)?;
     let parts = [("--tos-fw", at("sp.bin")), ("--tos-fw-config", at("sp.dtb"))];
     let flash = pack(&firmware, &dir, &parts)?;
@@ -44,24 +39,12 @@ fn folder(name: &str) -> Result<PathBuf, Stop> {
     Ok(dir)
 }
 
-/// Puts the parts and the driver into TF-A's package, and makes the flash image.
+/// The flash image with the parts and the driver, which is the normal world.
 fn pack(firmware: &tfa::Built, dir: &Path, parts: &[(&str, PathBuf)]) -> Result<PathBuf, Stop> {
-    let at = |name: &str| dir.join(name);
-    for name in ["fiptool", "bl1.bin", "fip.bin"] {
-        files::copy(&firmware.build.join(name), &at(name))?;
-    }
-    let mut step = Step::new("fiptool update", at("fiptool"), &at("fiptool.log")).args(["update"]);
-    for (option, file) in parts {
-        step = step.args([Path::new(option), file]);
-    }
-    step.args([Path::new("--nt-fw"), &at("driver.bin"), &at("fip.bin")])
-        .limit(Duration::from_secs(60))
-        .run()?;
-    let flash = flash::assemble(&files::read(&at("bl1.bin"))?, &files::read(&at("fip.bin"))?)
-        .map_err(Stop::failed)?;
-    files::write(&at("flash.bin"), flash)?;
+    let driver = [("--nt-fw", dir.join("driver.bin"))];
+    image::package(firmware, dir, &[parts, &driver].concat())?;
     say::progress(&format!("the image is in {}", dir.display()));
-    Ok(at("flash.bin"))
+    Ok(dir.join("flash.bin"))
 }
 
 /// The image for OP-TEE.
@@ -70,12 +53,15 @@ pub(super) fn optee() -> Result<Made, Stop> {
     let driver = build::one(Program::ConformanceDriver)?;
     files::write(&dir.join("driver.bin"), driver)?;
     let partition = build::relocatable(Program::PartitionAtEl0)?;
-    let source = files::read(&paths::root().join(MANIFEST))?;
-    let source = String::from_utf8_lossy(&source).into_owned() + &regions(&partition);
-    files::write(&dir.join("sp.dts"), source)?;
-    let manifest = compile(&dir.join("sp.dts"), &dir.join("sp.dtb"))?;
-    compile(&paths::root().join(SPMC_MANIFEST), &dir.join("spmc.dtb"))?;
-    let embedded = Embedded { uuid: UUID, image: &partition.image, manifest: &manifest };
+    let source = tree::text(&paths::root().join(MANIFEST))? + &regions(&partition);
+    files::write(&dir.join("sp.dts"), &source)?;
+    let manifest = dtc::compile(MANIFEST, &source)?;
+    files::write(&dir.join("sp.dtb"), &manifest)?;
+    let source = tree::text(&paths::root().join(SPMC_MANIFEST))?;
+    files::write(&dir.join("spmc.dtb"), dtc::compile(SPMC_MANIFEST, &source)?)?;
+    // OP-TEE names the partition's files by it.
+    let uuid = text::uuid(&causeway_abi::SERVICE_UUID);
+    let embedded = Embedded { uuid: &uuid, image: &partition.image, manifest: &manifest };
     let tee = optee::ready(&embedded)?;
     let firmware = tfa::ready(Spmc::OpTee)?;
     let [header, pager] = &tee.images;
@@ -87,15 +73,6 @@ pub(super) fn optee() -> Result<Made, Stop> {
     let flash = pack(&firmware, &dir, &parts)?;
     let versions = vec![("optee_version", tee.version), ("tfa_version", firmware.version)];
     Ok(Made { flash, versions })
-}
-
-fn compile(source: &Path, out: &Path) -> Result<Vec<u8>, Stop> {
-    Step::new("dtc of a manifest for OP-TEE", "dtc", &paths::image().join("dtc.log"))
-        .args(["-q", "-I", "dts", "-O", "dtb", "-o"])
-        .args([out, source])
-        .limit(Duration::from_secs(30))
-        .run()?;
-    files::read(out)
 }
 
 /// The memory regions of an image as OP-TEE's manifests have them: attributes 1 reads, 3 reads and writes,

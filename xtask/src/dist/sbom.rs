@@ -4,6 +4,7 @@
 use crate::outcome::{Stop, files};
 use crate::paths;
 use crate::process::{self, Answer};
+use crate::text::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,10 +78,7 @@ fn document(version: &str, metadata: &Value, lock: &str, time: &str) -> Result<V
     }
     let mut listed: Vec<Value> = chosen.iter().map(|package| entry(package, lock)).collect();
     listed.sort_by_key(|entry| entry["SPDXID"].to_string());
-    let digest: String = Sha256::digest(json!(listed).to_string())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&Sha256::digest(json!(listed).to_string()));
     let relations: Vec<Value> = relations
         .into_iter()
         .map(|(one, how, other)| {

@@ -3,6 +3,7 @@
 
 use crate::outcome::{Stop, files};
 use crate::paths;
+use crate::text::{self, constant};
 use causeway_abi::call::Callers;
 use causeway_abi::layout::Field;
 use causeway_abi::vault::{self, KeyPurpose, services};
@@ -22,32 +23,14 @@ fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String 
     text
 }
 
-/// `LedgerHead` as `LEDGER_HEAD`.
-fn shown(call: CallId) -> String {
-    let mut words = String::new();
-    for letter in call.name().chars() {
-        if letter.is_ascii_uppercase() && !words.is_empty() {
-            words.push('_');
-        }
-        words.push(letter.to_ascii_uppercase());
-    }
-    words
-}
-
 pub(super) fn limits() -> Result<String, Stop> {
-    let uuid: String =
-        causeway_abi::SERVICE_UUID.iter().map(|byte| format!("{byte:02x}")).collect();
-    let dashed: Vec<&str> = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)]
-        .iter()
-        .filter_map(|(from, to)| uuid.get(*from..*to))
-        .collect();
     let row = |what: &str, value: String| vec![what.to_owned(), value];
     Ok(table(
         &["what", "value"],
         [
             row("major version", causeway_abi::VERSION_MAJOR.to_string()),
             row("minor version", causeway_abi::VERSION_MINOR.to_string()),
-            row("UUID of the service, in text order", dashed.join("-")),
+            row("UUID of the service, in text order", text::uuid(&causeway_abi::SERVICE_UUID)),
             row("bytes of a page, whatever a VM's granule", causeway_ffa::PAGE_SIZE.to_string()),
             row("no handle", format!("{:#x}", causeway_abi::NO_HANDLE)),
             row(
@@ -85,7 +68,7 @@ pub(super) fn calls() -> Result<String, Stop> {
     let classes = classes()?;
     let mut rows = Vec::new();
     for call in CallId::ALL {
-        let name = shown(*call);
+        let name = constant(call.name());
         let class =
             classes.iter().find(|(known, _)| *known == name).map(|(_, class)| class.clone());
         let class = class.ok_or_else(|| {
@@ -124,7 +107,7 @@ pub(super) fn registers() -> Result<String, Stop> {
     };
     let rows = CallId::ALL.iter().map(|call| {
         let layout = call.layout();
-        vec![shown(*call), list(layout.arguments), list(layout.results)]
+        vec![constant(call.name()), list(layout.arguments), list(layout.results)]
     });
     Ok(table(&["call", "arguments", "results"], rows))
 }

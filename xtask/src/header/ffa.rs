@@ -1,7 +1,8 @@
 //! Owns the FF-A part of the C header: function ids, codes, and the messages that carry frames. Never
 //! writes down a number: messages are taken from what `causeway-ffa` encodes.
 
-use super::{put, snake};
+use super::put;
+use crate::text::constant;
 use causeway_ffa::call::{Framework, FrameworkMessage};
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, FuncId, Version};
 
@@ -22,7 +23,7 @@ pub(super) fn render(out: &mut String) {
     put(out, format_args!("\n/* FF-A error codes: w2 of FFA_ERROR. */\nenum causeway_ffa_code {{"));
     for code in (-64..0).map(FfaError::from_code) {
         if !matches!(code, FfaError::Unknown(_)) {
-            let name = snake(&format!("{code:?}")).to_uppercase();
+            let name = constant(&format!("{code:?}"));
             put(out, format_args!("    CAUSEWAY_FFA_CODE_{name} = {},", code.code()));
         }
     }

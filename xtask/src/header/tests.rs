@@ -1,7 +1,8 @@
 //! Holds the header to the definitions and to C compilers. Never to the partition: the hypervisor's
 //! example in C (`c-example/`) does that.
 
-use super::{file, render, snake};
+use super::{file, render};
+use crate::text::snake;
 use causeway_abi::{Call, CallId, Reply, Status, layout::Field};
 use causeway_ffa::call::{DirectMessage, Framework, FrameworkMessage, Width};
 use causeway_ffa::{Answer, Call as Ffa, EndpointId, FfaError};

@@ -13,6 +13,7 @@ pub(super) use optee::partition as optee;
 
 use super::platform::Platform;
 use super::source::Wrong;
+use crate::text;
 
 /// What every generated manifest begins with.
 fn head(platform: &Platform, what: &str) -> String {
@@ -31,14 +32,6 @@ fn uuid_cells(uuid: &[u8; 16]) -> String {
         .map(|cell| format!("{:#010x}", u32::from_le_bytes(*cell)))
         .collect();
     format!("<{}>", cells.join(" "))
-}
-
-/// A UUID in text order.
-fn uuid_text(uuid: &[u8; 16]) -> String {
-    let text: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
-    let parts = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
-    let parts: Vec<&str> = parts.iter().filter_map(|(from, to)| text.get(*from..*to)).collect();
-    parts.join("-")
 }
 
 /// Two cells.
@@ -74,7 +67,7 @@ pub(super) fn el3(platform: &Platform) -> Result<String, Wrong> {
              \tgp-register-num = <0>;\n\
              \tpower-management-messages = <7>;\n\n",
             partition.id,
-            uuid_text(&partition.uuid),
+            text::uuid(&partition.uuid),
             uuid_cells(&partition.uuid),
             platform.contexts,
         )

@@ -108,7 +108,7 @@ fn unlisted(rows: &[Row<'_>], ran: &[String]) -> Vec<String> {
 mod tests {
     use super::{FILE, IDS, Row, rows, unlisted, without_test};
     use crate::paths;
-    use causeway_guests::jobs::JOBS;
+    use crate::traceability::Tests;
 
     /// A whole document in which each id has the test of this name.
     fn document(test: &str) -> String {
@@ -169,26 +169,10 @@ mod tests {
         let text = std::fs::read_to_string(paths::root().join(FILE)).expect("read");
         let rows = rows(&text);
         assert_eq!(without_test(&rows), Vec::<String>::new());
-        let mut code = String::new();
-        collect(&paths::root(), &mut code);
+        let known = Tests::of(&paths::root()).expect("the tree");
         for test in rows.iter().flat_map(|row| &row.tests) {
-            let of_job = |job: &&causeway_guests::jobs::Job| {
-                job.name == *test || job.tests.iter().copied().flatten().any(|name| name == test)
-            };
-            let prefixed = ["fuzz::", "explore::"].iter().any(|part| test.starts_with(part));
-            let in_code = code.contains(&format!("fn {test}("));
-            assert!(in_code || prefixed || JOBS.iter().any(|job| of_job(&job)), "{test}");
-        }
-    }
-
-    fn collect(dir: &std::path::Path, code: &mut String) {
-        for path in std::fs::read_dir(dir).expect("a folder").flatten().map(|entry| entry.path()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() && name != "target" && !name.starts_with('.') {
-                collect(&path, code);
-            } else if name.ends_with(".rs") {
-                code.push_str(&std::fs::read_to_string(&path).expect("read"));
-            }
+            let is_of_a_part = test.starts_with("explore::");
+            assert!(is_of_a_part || known.find(test).is_some(), "{test}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Owns what the registers of a call and of its answer mean, in the words of the specifications: FF-A,
 //! PSCI, the service interface, virtio-msg. Never fails: what has no meaning is shown as it is.
 
+use crate::text::{self, constant};
 use causeway_abi::layout::Field;
 use causeway_abi::{CallId, Status};
 use causeway_ffa::call::{DirectMessage, Framework};
@@ -61,8 +62,8 @@ pub(crate) fn explain(call: &[u64; 8], answer: Option<&[u64; 8]>) -> Explained {
             explained.call = format!("{} {text}", function.name());
         }
         Ok(Call::PartitionInfoGet { uuid, form }) => {
-            let hex: String = uuid.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            explained.call = format!("{} uuid={hex} form={form:?}", function.name());
+            let uuid = text::uuid(&uuid.bytes());
+            explained.call = format!("{} uuid={uuid} form={form:?}", function.name());
         }
         Ok(decoded) => explained.call = with_fields(function.name(), &decoded),
         Err(error) => {
@@ -228,18 +229,6 @@ fn sign(text: &mut String, sign: char) {
         }
         other => text.push(other),
     }
-}
-
-/// `InvalidParameters` as `INVALID_PARAMETERS`.
-fn constant(camel: &str) -> String {
-    let mut text = String::new();
-    for letter in camel.chars() {
-        if letter.is_ascii_uppercase() && !text.is_empty() {
-            text.push('_');
-        }
-        text.push(letter.to_ascii_uppercase());
-    }
-    text
 }
 
 fn without_first(words: &[u64; 8]) -> [u64; 8] {

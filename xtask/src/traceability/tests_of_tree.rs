@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every test of the tree.
-pub(super) struct Tests {
+pub(crate) struct Tests {
     /// The file of each test function.
     functions: BTreeMap<String, String>,
     /// Files of the tree.
@@ -15,7 +15,7 @@ pub(super) struct Tests {
 }
 
 impl Tests {
-    pub(super) fn of(root: &Path) -> Result<Self, Stop> {
+    pub(crate) fn of(root: &Path) -> Result<Self, Stop> {
         let (mut functions, mut sources) = (BTreeMap::new(), Vec::new());
         for path in tree::files(root, ".rs")? {
             let file = tree::shown(root, &path);
@@ -28,7 +28,7 @@ impl Tests {
     }
 
     /// The file that has the test, and the code that it is about.
-    pub(super) fn find(&self, name: &str) -> Option<(String, String)> {
+    pub(crate) fn find(&self, name: &str) -> Option<(String, String)> {
         if let Some(target) = name.strip_prefix("fuzz::") {
             let file = format!("fuzz/src/bin/{target}.rs");
             let other = format!("fuzz/fuzz_targets/{target}.rs");

@@ -3,8 +3,8 @@
 
 use super::Broken;
 use crate::boot::Logs;
-use crate::ledger::bytes_of_hex;
 use crate::lines::{Line, Source};
+use crate::text::bytes_of_hex;
 use causeway_guests::jobs::{KNOWN_KEY, SEALED, SIGNED};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -85,11 +85,8 @@ impl Proofs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::hex;
     use ed25519_dalek::{Signer, SigningKey};
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     /// Lines as a VM with good keys prints them.
     fn good() -> [String; 3] {

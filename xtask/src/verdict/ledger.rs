@@ -3,8 +3,9 @@
 
 use super::Broken;
 use crate::boot::Logs;
-use crate::ledger::{bytes_of_hex, check, digest};
+use crate::ledger::{check, digest};
 use crate::lines::{Line, Source};
+use crate::text::bytes_of_hex;
 
 /// What VM 1 printed of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +56,7 @@ impl Printed {
 mod tests {
     use super::Printed;
     use crate::boot::Logs;
+    use crate::text::hex;
     use crate::verdict::Broken;
     use causeway_abi::{LedgerScope, LifeState};
     use causeway_ffa::EndpointId;
@@ -83,7 +85,6 @@ mod tests {
         }
         let head = ledger.head(vm, LedgerScope::All);
         let page = ledger.page(vm, LedgerScope::All, 0).expect("a page");
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let units = page.bytes().chunks(96).map(|unit| format!("[vm1] LEDGER {}", hex(unit)));
         let digest = hex(&head.digest);
         let head = format!("[vm1] LEDGER_HEAD scope=all sequence=3 digest={digest}");

@@ -6,7 +6,7 @@ use crate::bus::Bus;
 use crate::error::Awaited;
 use crate::grant::Grant;
 use crate::memory::OwnAreas;
-use crate::testing::{FakeWait, Fault, Memory};
+use crate::testing::{FakeWait, FakeWorld, Memory};
 use crate::wait::Bound;
 use causeway_virtio::device::DeviceServer;
 use causeway_virtio::device::block::{Block as Model, SliceMedium};
@@ -130,19 +130,7 @@ fn both(
 
 #[test]
 fn whichever_call_of_either_side_of_a_link_fails_nothing_stays_behind() {
-    let world = FakeWorld::new();
-    assert_eq!(whole_life(&world, &world.mapper()), Ok(()));
-    world.assert_clean("nothing failed");
-    let calls = world.calls();
-    assert!(calls > 60, "{calls}");
-    let mut failures = 0;
-    for fault in [Fault::Refused, Fault::LostAnswer, Fault::Garbage] {
-        for skip in 0..calls {
-            let world = FakeWorld::new();
-            world.fail_after(skip, fault);
-            failures += usize::from(whole_life(&world, &world.mapper()).is_err());
-            world.assert_clean(&format!("{fault:?} at call {skip} of {calls}"));
-        }
-    }
-    assert!(failures > calls, "{failures} of {calls} calls, three faults each");
+    FakeWorld::whichever_call_fails_nothing_stays_behind(60, |world| {
+        whole_life(world, &world.mapper())
+    });
 }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::error::Awaited;
-use crate::testing::{Fault, Memory};
+use crate::testing::Memory;
 use std::sync::{Mutex, PoisonError};
 
 /// The pool of the life that is lived now: a driver's type names its pool, and each life has a fresh one.
@@ -130,19 +130,7 @@ fn both(
 
 #[test]
 fn whichever_call_of_a_drivers_life_fails_nothing_stays_behind() {
-    let world = FakeWorld::new();
-    assert_eq!(whole_life(&world, &world.mapper()), Ok(()));
-    world.assert_clean("nothing failed");
-    let calls = world.calls();
-    assert!(calls > 60, "{calls}");
-    let mut failures = 0;
-    for fault in [Fault::Refused, Fault::LostAnswer, Fault::Garbage] {
-        for skip in 0..calls {
-            let world = FakeWorld::new();
-            world.fail_after(skip, fault);
-            failures += usize::from(whole_life(&world, &world.mapper()).is_err());
-            world.assert_clean(&format!("{fault:?} at call {skip} of {calls}"));
-        }
-    }
-    assert!(failures > calls, "{failures} of {calls} calls, three faults each");
+    FakeWorld::whichever_call_fails_nothing_stays_behind(60, |world| {
+        whole_life(world, &world.mapper())
+    });
 }

@@ -2,7 +2,7 @@
 //! the platform's books are empty once the VM has let go.
 
 use super::*;
-use crate::testing::{FakeWait, Fault};
+use crate::testing::FakeWait;
 use crate::wait::Bound;
 use causeway_abi::vault::KeyPurpose;
 
@@ -45,30 +45,12 @@ fn lived(world: &FakeWorld, life: Life) -> Result<(), Error> {
     lived
 }
 
-fn whichever_call_fails_nothing_stays_behind(life: Life) {
-    let world = FakeWorld::new();
-    assert_eq!(lived(&world, life), Ok(()));
-    world.assert_clean("nothing failed");
-    let calls = world.calls();
-    let faults = [Fault::Refused, Fault::LostAnswer, Fault::Garbage];
-    let fails = |(fault, skip): &(Fault, usize)| {
-        let world = FakeWorld::new();
-        world.fail_after(*skip, *fault);
-        let failed = lived(&world, life).is_err();
-        world.assert_clean(&format!("{fault:?} at call {skip} of {calls}"));
-        failed
-    };
-    let all = faults.into_iter().flat_map(|fault| (0..calls).map(move |skip| (fault, skip)));
-    let failures = all.filter(fails).count();
-    assert!(failures > calls, "{failures} of {calls} calls, three faults each");
-}
-
 #[test]
 fn whichever_call_of_a_key_areas_life_fails_nothing_stays_behind() {
-    whichever_call_fails_nothing_stays_behind(keys);
+    FakeWorld::whichever_call_fails_nothing_stays_behind(0, |world| lived(world, keys));
 }
 
 #[test]
 fn whichever_call_of_an_rpmb_areas_life_fails_nothing_stays_behind() {
-    whichever_call_fails_nothing_stays_behind(rpmb);
+    FakeWorld::whichever_call_fails_nothing_stays_behind(0, |world| lived(world, rpmb));
 }

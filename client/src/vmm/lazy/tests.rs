@@ -5,7 +5,7 @@ use super::*;
 use crate::borrow::Offer;
 use crate::connection::Connection;
 use crate::grant::Grant;
-use crate::testing::{FakeWait, FakeWorld, Fault, Memory};
+use crate::testing::{FakeWait, FakeWorld, Memory};
 use crate::wait::Bound;
 use causeway_abi::{GrantKind, GrantTerms};
 use causeway_ffa::EndpointId;
@@ -64,19 +64,7 @@ fn whole_life(world: &FakeWorld, mapper: &Memory) -> Result<(), Error> {
 
 #[test]
 fn whichever_call_of_a_lazily_mapped_area_fails_nothing_stays_behind() {
-    let world = FakeWorld::new();
-    assert_eq!(whole_life(&world, &world.mapper()), Ok(()));
-    world.assert_clean("nothing failed");
-    let calls = world.calls();
-    assert!(calls > 25, "{calls}");
-    let mut failures = 0;
-    for fault in [Fault::Refused, Fault::LostAnswer, Fault::Garbage] {
-        for skip in 0..calls {
-            let world = FakeWorld::new();
-            world.fail_after(skip, fault);
-            failures += usize::from(whole_life(&world, &world.mapper()).is_err());
-            world.assert_clean(&format!("{fault:?} at call {skip} of {calls}"));
-        }
-    }
-    assert!(failures > calls, "{failures} of {calls} calls, three faults each");
+    FakeWorld::whichever_call_fails_nothing_stays_behind(25, |world| {
+        whole_life(world, &world.mapper())
+    });
 }

@@ -4,7 +4,8 @@
 
 use super::super::platform::{Device, Platform};
 use super::super::source::Wrong;
-use super::{head, policy, uuid_cells, uuid_text, wide};
+use super::{head, policy, uuid_cells, wide};
+use crate::text;
 
 /// What Hafnium itself takes at the beginning of secure RAM.
 const HAFNIUM_BYTES: u64 = 0x20_0000;
@@ -161,7 +162,7 @@ pub(in crate::manifests) fn layout(platform: &Platform) -> String {
             "pm": { "file": "partition.dts", "offset": "0x1000" },
             "physical-load-address": format!("{:#x}", load_address(platform)),
             "owner": "Plat",
-            "uuid": uuid_text(&platform.partition.uuid),
+            "uuid": text::uuid(&platform.partition.uuid),
             "size": format!("{:#x}", room(platform)),
         }
     });

@@ -3,7 +3,8 @@
 
 use super::super::platform::{Domain, Platform};
 use super::super::source::{Node, Property, Value, Wrong};
-use super::{head, policy, uuid_cells, uuid_text};
+use super::{head, policy, uuid_cells};
+use crate::text;
 
 /// The manifest. S-EL0, one context, calls by direct messages; foreign interrupts wait, so that the
 /// partition is never pre-empted; no VM availability messages, whose answers stop OP-TEE 4.10
@@ -37,7 +38,7 @@ pub(in super::super) fn partition(platform: &Platform) -> Result<String, Wrong> 
              \t\tffa_manifest;\n\
              \t}};\n\n",
             partition.id,
-            uuid_text(&partition.uuid),
+            text::uuid(&partition.uuid),
             uuid_cells(&partition.uuid),
         )
         + &policy::node(&what_optee_has(platform))?
