@@ -41,17 +41,24 @@ pub fn rest() {
     unsafe { asm!("wfi", options(nostack)) };
 }
 
-/// Looks at `condition` until it holds or `millis` have passed; rests between.
+/// How often a condition is looked at, however late it is: where the host stands still for a while,
+/// the clock jumps, and nobody had the time that it shows.
+const LEAST_LOOKS: u64 = 200;
+
+/// Looks at `condition` until it holds, or `millis` have passed and everybody had a chance in them;
+/// rests between.
 pub fn wait_until(millis: u64, mut condition: impl FnMut() -> bool) -> bool {
     let end = now_micros().saturating_add(millis.saturating_mul(1000));
-    loop {
-        let over = now_micros() >= end;
+    let least = LEAST_LOOKS.min(millis / 10);
+    for looks in 0_u64.. {
+        let over = looks >= least && now_micros() >= end;
         if condition() {
             return true;
         }
         if over {
-            return false;
+            break;
         }
         rest();
     }
+    false
 }

@@ -19,7 +19,13 @@
       count.textContent = `${shown} of ${rows.length} records`;
     };
     // A link can say what is looked for: report.html#refused
-    text.value = decodeURIComponent(location.hash.slice(1));
+    const looked = location.hash.slice(1);
+    try {
+      text.value = decodeURIComponent(looked);
+    } catch {
+      // A `%` that begins no code is meant as it stands.
+      text.value = looked;
+    }
     text.addEventListener("input", show);
     who.addEventListener("input", show);
     show();

@@ -31,9 +31,22 @@ const LANES: [Lane; 6] = [
     Lane { name: "miri", package: "causeway-abi", target: None },
 ];
 
-/// Random walks, walks over all states, tables filled to the brim and digests: minutes each in the
-/// interpreter. The host part runs them all.
-const TOO_LONG: [&str; 6] = ["prop", "model", "explore", "full", "ledger", "no_flipped_byte"];
+/// Random walks, walks over all states, tables filled to the brim, digests, calls of several
+/// processors in every order, and manifests parsed whole: up to minutes each in the interpreter. The
+/// host part runs them all.
+const TOO_LONG: [&str; 11] = [
+    "prop",
+    "model",
+    "explore",
+    "full",
+    "ledger",
+    "no_flipped_byte",
+    "seal::",
+    "vcpus::",
+    "policy::",
+    "every_call_has_its_bound",
+    "each_call_is_taken_from",
+];
 
 pub(super) fn run(context: &Context<'_>, tally: &mut Tally) -> Result<(), Stop> {
     say::progress(&rust::miri()?);
