@@ -190,10 +190,16 @@ impl Lines {
         Some(Said::Lost { owner: ration.owner, count })
     }
 
-    /// Reports whether something waits, or a count of lost lines for its second to end.
+    /// Reports whether a line waits.
     #[must_use]
-    pub fn has_more(&self) -> bool {
-        self.count > 0 || self.rations.iter().flatten().any(|ration| ration.lost > 0)
+    pub const fn has_lines(&self) -> bool {
+        self.count > 0
+    }
+
+    /// Reports whether a count of lost lines waits for its second to end.
+    #[must_use]
+    pub fn has_lost(&self) -> bool {
+        self.rations.iter().flatten().any(|ration| ration.lost > 0)
     }
 }
 
@@ -219,7 +225,7 @@ mod tests {
             lines.push(round, vm(2), unmap(round + 1));
             assert_eq!(lines.pop(round), Some(unmap(round)));
             assert_eq!(lines.pop(round), Some(unmap(round + 1)));
-            assert!(!lines.has_more());
+            assert!(!lines.has_lines() && !lines.has_lost());
         }
     }
 
@@ -233,11 +239,11 @@ mod tests {
         lines.push(7, vm(1), unmap(5000));
         assert_eq!(lines.pop(7), Some(unmap(5000)));
         assert_eq!(lines.pop(7), None);
-        assert!(lines.has_more());
+        assert!(!lines.has_lines() && lines.has_lost());
         let lost = Said::Lost { owner: vm(3), count: 1000 - RATION };
         assert_eq!(lines.pop(8), Some(lost));
         assert_eq!(lines.pop(8), None);
-        assert!(!lines.has_more());
+        assert!(!lines.has_lines() && !lines.has_lost());
         lines.push(8, vm(3), unmap(1));
         assert_eq!(lines.pop(8), Some(unmap(1)));
     }
@@ -257,7 +263,7 @@ mod tests {
         }
         assert_eq!(lines.pop(1), None);
         assert_eq!(lines.pop(2), Some(Said::Lost { owner: vm(3), count: 3 }));
-        assert!(!lines.has_more());
+        assert!(!lines.has_lines() && !lines.has_lost());
     }
 
     #[test]

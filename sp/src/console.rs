@@ -6,7 +6,7 @@ use causeway_ffa::EndpointId;
 use causeway_service::lines::{CAPACITY, Lines, Said};
 use causeway_service::platform::Log;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use spin::Once;
 use spin::mutex::SpinMutex;
 
@@ -21,8 +21,9 @@ pub(crate) use log;
 /// What waits to be printed. Held for one look at a time, never while printing. Not all zeros: built at
 /// the start, so that none of it lies in the image.
 static LINES: Once<SpinMutex<Lines>> = Once::new();
-/// Something may wait in [`LINES`].
-static WAITING: AtomicBool = AtomicBool::new(false);
+/// From when on [`LINES`] has something to print: 0 at once, [`NEVER`] nothing. Each call looks here.
+static DUE: AtomicU64 = AtomicU64::new(NEVER);
+const NEVER: u64 = u64::MAX;
 /// One core prints, so that the lines keep their order.
 static PRINTING: SpinMutex<()> = SpinMutex::new(());
 /// Lines that the UART would not take, for a debugger.
@@ -57,27 +58,45 @@ pub(crate) fn line(args: fmt::Arguments<'_>) {
 pub(crate) fn tell(owner: Option<EndpointId>, said: Said) {
     let Some(lines) = LINES.get() else { return };
     lines.lock().push(second(), owner, said);
-    WAITING.store(true, Ordering::Release);
+    DUE.store(0, Ordering::Release);
 }
 
 /// Prints what waits. To be called without a lock. Where another core is printing, that one prints
 /// ours as well.
+#[inline(always)]
 pub(crate) fn flush() {
+    let due = DUE.load(Ordering::Acquire);
+    if due != NEVER && due <= regs::now() {
+        print_waiting();
+    }
+}
+
+#[inline(never)]
+fn print_waiting() {
     // A core that finds the printer gone looks again, so that no line stays behind.
-    while WAITING.load(Ordering::Acquire) {
+    while DUE.load(Ordering::Acquire) <= regs::now() {
         let Some(lines) = LINES.get() else { return };
         let Some(_printer) = PRINTING.try_lock() else { return };
-        WAITING.store(false, Ordering::Release);
+        DUE.store(NEVER, Ordering::Release);
         let now = second();
         // As many as fit into the queue: what others add meanwhile does not keep us here.
         for _ in 0..CAPACITY {
             let Some(said) = lines.lock().pop(now) else { break };
             line(format_args!("{said}"));
         }
-        if lines.lock().has_more() {
-            // Also where the count of what was lost waits for the next second.
-            WAITING.store(true, Ordering::Release);
+        let (waits, lost) = {
+            let lines = lines.lock();
+            (lines.has_lines(), lines.has_lost())
+        };
+        if waits {
+            DUE.store(0, Ordering::Release);
             return;
+        }
+        if lost {
+            // The count of what was lost is told in the next second, and nobody looks before. A line
+            // that came meanwhile is not put off.
+            let next = now.saturating_add(1).saturating_mul(regs::counter_frequency().max(1));
+            DUE.fetch_min(next, Ordering::AcqRel);
         }
     }
 }
