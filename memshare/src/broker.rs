@@ -76,6 +76,8 @@ enum Pending {
     Offer {
         vm: u8,
         pair: u8,
+        /// The place of the peer, which lives.
+        peer: Option<u8>,
         request: RetrieveRequest,
     },
     /// Giving back what a refused offer had retrieved.

@@ -123,6 +123,30 @@ impl Record {
         Self::new(subject, Action::Refused { call_number, status })
     }
 
+    /// Whether those that tell the same are counted in one entry.
+    const fn is_counted(&self) -> bool {
+        match self.action {
+            Action::Refused { .. } | Action::Copied | Action::Served { .. } => true,
+            Action::Moved(_)
+            | Action::Mapped
+            | Action::Unmapped
+            | Action::UseBegan
+            | Action::UseEnded
+            | Action::VmCreated
+            | Action::VmDestroyed
+            | Action::HypervisorRegistered
+            | Action::LockLeft
+            | Action::Sealed
+            | Action::Joined
+            | Action::Parted
+            | Action::Kept
+            | Action::WatchdogFired
+            | Action::InterruptBound
+            | Action::InterruptUnbound
+            | Action::InterruptStormed => false,
+        }
+    }
+
     const fn refusal(&self) -> Option<(u8, Status)> {
         match self.action {
             Action::Refused { call_number, status } => Some((call_number, status)),
@@ -180,6 +204,11 @@ const HYPERVISOR_ROOM: usize = MAX_VMS;
 const STRANGERS_ROOM: usize = MAX_VMS + 1;
 const STRANGERS: u8 = {
     let [low, ..] = STRANGERS_ROOM.to_le_bytes();
+    low
+};
+
+const HYPERVISOR: u8 = {
+    let [low, ..] = HYPERVISOR_ROOM.to_le_bytes();
     low
 };
 
@@ -314,6 +343,33 @@ struct Room<const N: usize> {
     refusals: Ring<REFUSALS>,
 }
 
+impl<const N: usize> Room<N> {
+    /// Counts a record in the entry that tells the same, or appends it. By itself, so that a grant's record
+    /// saves no register for it.
+    #[inline(never)]
+    fn count(&mut self, now_ticks: u64, record: &Record) {
+        if record.refusal().is_none() {
+            let counted = match self.moves.same_copy(record) {
+                None => self.moves.same_service(record),
+                found => found,
+            };
+            match counted {
+                Some(entry) => {
+                    entry.count = entry.count.saturating_add(1);
+                    entry.time_ticks = now_ticks;
+                    entry.record.fold = entry.record.fold.saturating_add(record.fold);
+                }
+                None => self.moves.push(now_ticks, record),
+            }
+        } else if let Some(entry) = self.refusals.same(record) {
+            entry.count = entry.count.saturating_add(1);
+            entry.time_ticks = now_ticks;
+        } else {
+            self.refusals.push(now_ticks, record);
+        }
+    }
+}
+
 /// The ledger, with rings of `ROOM` transitions for each VM.
 #[derive(Clone, Debug)]
 pub struct Ledger<const ROOM: usize> {
@@ -351,6 +407,10 @@ impl<const ROOM: usize> Ledger<ROOM> {
             }
         }
         self.hypervisor = policy.hypervisor();
+        let hypervisors = self.hypervisor.map(|id| usize::from(id.get()));
+        if let Some(place) = hypervisors.and_then(|id| self.places.get_mut(id)) {
+            *place = HYPERVISOR;
+        }
     }
 
     /// Appends a record. Constant cost, no digest; never fails: what no longer fits is counted.
@@ -358,24 +418,12 @@ impl<const ROOM: usize> Ledger<ROOM> {
     pub fn append(&mut self, now_ticks: u64, record: &Record) {
         let at = self.room_of(record.subject);
         let Some(room) = self.rooms.get_mut(at) else { return };
-        if record.refusal().is_none() {
-            let counted = match room.moves.same_copy(record) {
-                None => room.moves.same_service(record),
-                found => found,
-            };
-            match counted {
-                Some(entry) => {
-                    entry.count = entry.count.saturating_add(1);
-                    entry.time_ticks = now_ticks;
-                    entry.record.fold = entry.record.fold.saturating_add(record.fold);
-                }
-                None => room.moves.push(now_ticks, record),
-            }
-        } else if let Some(entry) = room.refusals.same(record) {
-            entry.count = entry.count.saturating_add(1);
-            entry.time_ticks = now_ticks;
+        // The first of the two is enough for nearly every record.
+        let moved = matches!(record.action, Action::Moved(_));
+        if moved || !record.is_counted() {
+            room.moves.push(now_ticks, record);
         } else {
-            room.refusals.push(now_ticks, record);
+            room.count(now_ticks, record);
         }
     }
 
@@ -403,10 +451,11 @@ impl<const ROOM: usize> Ledger<ROOM> {
 
     #[inline]
     fn room_of(&self, subject: EndpointId) -> usize {
-        if self.hypervisor == Some(subject) {
-            return HYPERVISOR_ROOM;
+        match self.places.get(usize::from(subject.get())) {
+            Some(place) => usize::from(*place),
+            None if self.hypervisor == Some(subject) => HYPERVISOR_ROOM,
+            None => STRANGERS_ROOM,
         }
-        self.places.get(usize::from(subject.get())).copied().unwrap_or(STRANGERS).into()
     }
 
     /// Whose room it is; `None`: strangers'.

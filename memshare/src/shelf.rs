@@ -134,13 +134,13 @@ impl<T: Item, const N: usize> Shelf<T, N> {
     }
 
     /// Inserts an item at its place; `false`, and no change, if there is no room.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, place: Place, item: T) -> bool {
         self.insert_here(place, item).is_some() || self.insert_sorted(&[item])
     }
 
     /// Inserts an item where its block has room: nearly always.
-    #[inline]
+    #[inline(always)]
     fn insert_here(&mut self, place: Place, item: T) -> Option<()> {
         let slot = self.slots.get_mut(place.position)?;
         let len = usize::from(slot.len);
@@ -158,8 +158,9 @@ impl<T: Item, const N: usize> Shelf<T, N> {
             behind.copy_within(..moved, 1);
         }
         *behind.first_mut()? = item;
-        slot.len = slot.len.saturating_add(1);
-        self.len = self.len.saturating_add(1);
+        // Both are less than what there is room for, as was seen above.
+        slot.len = slot.len.wrapping_add(1);
+        self.len = self.len.wrapping_add(1);
         Some(())
     }
 

@@ -66,6 +66,7 @@ impl Tally {
         }
     }
 
+    #[inline(always)]
     const fn move_from_to(&mut self, from: Option<Stage>, to: Option<Stage>) {
         if let Some(stage) = from {
             let place = self.place(stage);
@@ -73,9 +74,19 @@ impl Tally {
         }
         if let Some(stage) = to {
             let place = self.place(stage);
-            *place = place.saturating_add(1);
+            // There are fewer grants than 16 bits count.
+            *place = place.wrapping_add(1);
         }
     }
+}
+
+/// A slot with its pages and numbers, which no grant has yet.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Opened {
+    slot: u16,
+    generation: u32,
+    pub(crate) serial: u32,
 }
 
 /// The tables.
@@ -191,6 +202,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     }
 
     /// Gives an offer its number among those that wait for its peer.
+    #[inline(always)]
     fn open_offer(&mut self, peer: Option<Party>, slot: u16) -> u16 {
         let at = peer.map_or(MAX_VMS, |p| usize::from(p.vm));
         let (Some(set), Some(slots)) = (self.offered.get_mut(at), self.offers.get_mut(at)) else {
@@ -280,46 +292,72 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         self.live_slots().filter_map(|slot| self.grant(slot))
     }
 
-    /// Enters a grant whose handle is new and whose extent was staged and found to have its place, and
-    /// gives it its names: generation, serial, offer. `None`, and no change, if there is no room (which
-    /// [`Store::has_room`] and the quotas exclude).
-    pub(crate) fn insert(&mut self, grant: &mut Grant, place: Place) -> Option<GrantId> {
+    /// Enters the pages of a grant-to-be, whose extent was staged and found to have its place, and names its
+    /// slot and its numbers: [`Store::enter`] must follow. `None`, and no change, if there is no room
+    /// (which [`Store::has_room`] and the quotas exclude).
+    #[inline(always)]
+    pub(crate) fn open(&mut self, pair: u8, extent: &Extent, place: Place) -> Option<Opened> {
         let slot = self.free.first()?;
-        let pair = usize::from(grant.pair);
         let generation = self.generations.get(usize::from(slot))?.checked_add(1)?;
-        let serial = self.serials.get(pair)?.checked_add(1)?;
-        if !self.file_pages(&grant.extent, place) {
+        let serial = self.serials.get(usize::from(pair))?.checked_add(1)?;
+        if !self.file_pages(extent, place) {
             return None;
         }
-        if grant.extent.range_count > 1 {
-            self.keep_staged(grant.pair, slot, &grant.extent);
+        if extent.range_count > 1 {
+            self.keep_staged(pair, slot, extent);
         }
-        (grant.generation, grant.serial) = (generation, serial);
-        if grant.stage == Stage::Offered {
-            grant.offer = self.open_offer(grant.peer, slot);
-        }
-        *self.slots.get_mut(usize::from(slot))? = Some(*grant);
-        if let Some(counter) = self.generations.get_mut(usize::from(slot)) {
+        Some(Opened { slot, generation, serial })
+    }
+
+    /// Enters a grant whose handle is new where [`Store::open`] opened a place for its pages, and gives it its
+    /// names: generation, serial, offer.
+    #[inline(always)]
+    pub(crate) fn enter(&mut self, opened: Opened, grant: Grant) -> Option<&Grant> {
+        let Opened { slot, generation, serial } = opened;
+        let at = usize::from(slot);
+        let place = self.slots.get_mut(at)?;
+        // First to where it stays: whoever holds all of it until the end holds nothing else.
+        let grant = &*place.insert(Grant { generation, serial, ..grant });
+        let (handle, owner, peer, stage) = (grant.handle, grant.owner, grant.peer, grant.stage);
+        let pair = usize::from(grant.pair);
+        let Extent { page_count, range_count, .. } = grant.extent;
+        if let Some(counter) = self.generations.get_mut(at) {
             *counter = generation;
         }
         if let Some(counter) = self.serials.get_mut(pair) {
             *counter = serial;
         }
-        self.tally.move_from_to(None, Some(grant.stage));
-        self.names.insert(grant.handle, slot);
+        self.names.insert(handle, slot);
         self.free.clear(slot);
-        if let Some(set) = self.owned.get_mut(usize::from(grant.owner.vm)) {
+        if let Some(set) = self.owned.get_mut(usize::from(owner.vm)) {
             set.set(slot);
         }
-        if let Some(set) = grant.peer.and_then(|p| self.borrowed.get_mut(usize::from(p.vm))) {
+        if let Some(set) = peer.and_then(|p| self.borrowed.get_mut(usize::from(p.vm))) {
             set.set(slot);
         }
+        // Below the pair's quota, as was checked.
         if let Some(usage) = self.usage.get_mut(pair) {
-            usage.grants = usage.grants.saturating_add(1);
-            usage.pages = usage.pages.saturating_add(grant.extent.page_count);
-            usage.ranges = usage.ranges.saturating_add(grant.extent.range_count);
+            usage.grants = usage.grants.wrapping_add(1);
+            usage.pages = usage.pages.wrapping_add(page_count);
+            usage.ranges = usage.ranges.wrapping_add(range_count);
         }
-        Some(GrantId { slot, generation })
+        self.tally.move_from_to(None, Some(stage));
+        if stage == Stage::Offered {
+            let number = self.open_offer(peer, slot);
+            if let Some(Some(grant)) = self.slots.get_mut(at) {
+                grant.offer = number;
+            }
+        }
+        self.grant(slot)
+    }
+
+    /// [`Store::open`] and [`Store::enter`], for tests.
+    #[cfg(test)]
+    pub(crate) fn insert(&mut self, grant: &mut Grant, place: Place) -> Option<GrantId> {
+        let opened = self.open(grant.pair, &grant.extent, place)?;
+        let id = GrantId { slot: opened.slot, generation: opened.generation };
+        *grant = *self.enter(opened, *grant)?;
+        Some(id)
     }
 
     /// Forgets a grant; `None` if there is none.

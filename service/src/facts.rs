@@ -4,9 +4,8 @@
 use crate::dispatch::VERSION;
 use causeway_abi::{GrantKind, Permission};
 use causeway_ffa::descriptor::{
-    Attributes, Cacheability, DataAccess, EXACT_REQUEST_BYTES, ExactPages, ExactRetrieve,
-    FirstFragment, Header, InstructionAccess, MAX_RECEIVERS, MemoryType, Receiver, Role,
-    Security as NsBit, Shareability,
+    Attributes, Cacheability, DataAccess, ExactRequest, ExactRetrieve, FirstFragment, Header,
+    InstructionAccess, MAX_RECEIVERS, MemoryType, Receiver, Role, Security as NsBit, Shareability,
 };
 use causeway_ffa::{EndpointId, MemHandle, PageRange, Transfer};
 use causeway_memshare::{Borrower, Caching, Descriptor, RetrieveRequest, Security};
@@ -14,23 +13,12 @@ use causeway_memshare::{Borrower, Caching, Descriptor, RetrieveRequest, Security
 /// The most receivers of a grant: the partition and one peer.
 const RECEIVERS: usize = 2;
 
-/// Bytes of a retrieve request of FF-A 1.1 with both receivers (DEN0140: 48, and 16 a receiver).
-pub(crate) const REQUEST_BYTES: usize = EXACT_REQUEST_BYTES;
-
-/// Writes the retrieve request: every borrower listed, sender and tag as the owner said, flags the
-/// expected kind. Returns its length; `None` if it does not fit.
-pub(crate) fn write_request(
-    request: &RetrieveRequest,
-    own_id: EndpointId,
-    out: &mut [u8],
-) -> Option<u32> {
-    let written = exact(request, own_id).write_request(out)?;
-    u32::try_from(written).ok()
-}
-
-/// The request, in the words of the descriptors.
-const fn exact(request: &RetrieveRequest, own: EndpointId) -> ExactRetrieve {
-    ExactRetrieve {
+/// The retrieve request: every borrower listed, sender and tag as the owner said, flags the expected kind.
+/// [`ExactRequest::pages`] has the pages of a response in which all else is word for word as asked for:
+/// nearly always. What all others say instead is for [`with_descriptor`] to find out.
+#[inline(always)]
+pub(crate) fn request(request: &RetrieveRequest, own: EndpointId) -> ExactRequest {
+    let exact = ExactRetrieve {
         owner: request.owner,
         handle: request.handle,
         tag: request.tag,
@@ -45,18 +33,8 @@ const fn exact(request: &RetrieveRequest, own: EndpointId) -> ExactRetrieve {
         },
         own,
         peer: request.peer,
-    }
-}
-
-/// The pages of a whole response, if all else in it is word for word what was asked for: nearly
-/// always. What all others say instead is for [`with_descriptor`] to find out.
-#[inline]
-pub(crate) fn pages_as_asked<'a>(
-    bytes: &'a [u8],
-    request: &RetrieveRequest,
-    own_id: EndpointId,
-) -> Option<ExactPages<'a>> {
-    exact(request, own_id).pages(bytes)
+    };
+    exact.request()
 }
 
 /// Hands the facts of a whole response to `judge`. A response that cannot be read, or speaks of
@@ -185,7 +163,7 @@ mod tests {
 
     const OWN: EndpointId = EndpointId::from_raw(0x8001);
 
-    fn request() -> RetrieveRequest {
+    fn offered() -> RetrieveRequest {
         RetrieveRequest {
             handle: MemHandle::new(7).unwrap(),
             owner: EndpointId::from_raw(1),
@@ -198,21 +176,20 @@ mod tests {
 
     #[test]
     fn the_request_lists_every_borrower_and_no_range() {
-        let mut bytes = [0; REQUEST_BYTES];
-        let len = write_request(&request(), OWN, &mut bytes).unwrap();
-        let bytes = &bytes[..usize::try_from(len).unwrap()];
+        let request = request(&offered(), OWN);
+        let bytes = request.bytes();
+        let len = u32::try_from(bytes.len()).unwrap();
         let first = FirstFragment::parse(bytes, len, VERSION, Role::RetrieveRequest).unwrap();
         let ids: Vec<_> = first.receivers().map(|receiver| receiver.endpoint.get()).collect();
         assert_eq!(ids, [0x8001, 2]);
         assert_eq!(first.header().tag, 9);
         assert_eq!(first.header().flags.kind, Some(Transfer::Share));
-        assert_eq!(write_request(&request(), OWN, &mut [0; 64]), None);
     }
 
     fn response(handle: MemHandle, bytes: &mut [u8]) -> usize {
         let range = PageRange::new(PageAddr::new(0x8000_0000).unwrap(), 3).unwrap();
         let receivers = [Receiver::read_write(OWN), Receiver::read_only(EndpointId::from_raw(2))];
-        let (owner, kind, ranges) = (request().owner, Transfer::Share, [range]);
+        let (owner, kind, ranges) = (offered().owner, Transfer::Share, [range]);
         let spec = Spec::retrieve_response(VERSION, owner, handle, kind, 9, &receivers, &ranges);
         Builder::new(spec).unwrap().write(0, bytes).unwrap()
     }
@@ -221,7 +198,7 @@ mod tests {
     fn a_response_about_another_handle_is_unreadable() {
         let mut bytes = [0; 256];
         let len = response(MemHandle::new(8).unwrap(), &mut bytes);
-        with_descriptor(&bytes[..len], &request(), OWN, |facts| {
+        with_descriptor(&bytes[..len], &offered(), OWN, |facts| {
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [None]);
         });
     }
@@ -229,11 +206,11 @@ mod tests {
     #[test]
     fn a_share_must_say_how_it_is_cached_and_a_loan_need_not() {
         let mut bytes = [0; 256];
-        let len = response(request().handle, &mut bytes);
+        let len = response(offered().handle, &mut bytes);
         // Memory attributes: bytes 2-3 (DEN0140: memory region descriptor). Left: the NS bit.
         bytes[2..4].copy_from_slice(&0x40_u16.to_le_bytes());
         let caching_as = |kind| {
-            let request = RetrieveRequest { kind, ..request() };
+            let request = RetrieveRequest { kind, ..offered() };
             with_descriptor(&bytes[..len], &request, OWN, |facts| {
                 assert_eq!(facts.security, Security::NonSecure);
                 facts.caching
@@ -246,10 +223,10 @@ mod tests {
     #[test]
     fn the_facts_are_those_of_the_response() {
         let range = PageRange::new(PageAddr::new(0x8000_0000).unwrap(), 3).unwrap();
-        let owner = request().owner;
+        let owner = offered().owner;
         let mut bytes = [0; 256];
-        let len = response(request().handle, &mut bytes);
-        with_descriptor(&bytes[..len], &request(), OWN, |facts| {
+        let len = response(offered().handle, &mut bytes);
+        with_descriptor(&bytes[..len], &offered(), OWN, |facts| {
             assert_eq!((facts.sender, facts.tag, facts.kind), (owner, 9, Some(GrantKind::Share)));
             assert_eq!(facts.security, Security::NonSecure);
             assert_eq!(facts.caching, Caching::NormalWriteBackInner);
@@ -258,7 +235,7 @@ mod tests {
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [Some(range)]);
         });
         // Cut short: handed on as unreadable, never as fewer pages.
-        with_descriptor(&bytes[..len - 16], &request(), OWN, |facts| {
+        with_descriptor(&bytes[..len - 16], &offered(), OWN, |facts| {
             assert_eq!(facts.borrowers.len(), 2);
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [None]);
         });
@@ -276,7 +253,7 @@ mod tests {
                  {total_page_count} {ranges:?}"
             )
         };
-        let Some(mut pages) = pages_as_asked(bytes, request, OWN).filter(|_| short) else {
+        let Some(mut pages) = super::request(request, OWN).pages(bytes).filter(|_| short) else {
             return with_descriptor(bytes, request, OWN, tell);
         };
         let total_page_count = pages.page_count();
@@ -290,15 +267,18 @@ mod tests {
         let range = |page: u64| PageRange::new(PageAddr::new(page << 12).unwrap(), 2).unwrap();
         let ranges = [range(0x80010), range(0x80020)];
         for kind in [GrantKind::Share, GrantKind::Lend] {
-            let request = RetrieveRequest { kind, ..request() };
+            let request = RetrieveRequest { kind, ..offered() };
             let receivers =
                 [Receiver::read_write(OWN), Receiver::read_write(request.peer.unwrap())];
-            let transfer = exact(&request, OWN).kind;
+            let transfer = match kind {
+                GrantKind::Lend => Transfer::Lend,
+                GrantKind::Share | GrantKind::Donate => Transfer::Share,
+            };
             let (owner, handle) = (request.owner, request.handle);
             let spec =
                 Spec::retrieve_response(VERSION, owner, handle, transfer, 9, &receivers, &ranges);
             let len = Builder::new(spec).unwrap().write(0, &mut bytes).unwrap();
-            assert!(exact(&request, OWN).pages(&bytes[..len]).is_some());
+            assert!(super::request(&request, OWN).pages(&bytes[..len]).is_some());
             for bit in 0..len * 8 {
                 let mut flipped = bytes;
                 flipped[bit / 8] ^= 1 << (bit % 8);
@@ -307,7 +287,7 @@ mod tests {
                 let long = told(flipped, &request, false);
                 // Of pages that break a rule, or don't come to the total, the short way tells the
                 // others as well; one way or the other the broker finds the descriptor malformed.
-                let malformed = exact(&request, OWN).pages(flipped).is_some_and(|pages| {
+                let malformed = super::request(&request, OWN).pages(flipped).is_some_and(|pages| {
                     let total = u64::from(pages.page_count());
                     let counts = pages.map(|r| r.map_or(1 << 40, |r| u64::from(r.page_count())));
                     counts.sum::<u64>() != total

@@ -284,15 +284,16 @@ impl<P: Platform> Partition<P> {
     }
 
     /// EVENTS tells of interrupts as well.
-    pub(crate) fn after_events(&self, caller: EndpointId, answer: &mut Frame) {
+    #[must_use]
+    pub(crate) fn after_events(&self, caller: EndpointId, answer: Frame) -> Frame {
         if !self.interrupts.router.has_event(caller) {
-            return;
+            return answer;
         }
-        let Some(mut reply) = Reply::decode(answer).filter(|r| r.status == Status::Ok) else {
-            return;
+        let Some(mut reply) = Reply::decode(&answer).filter(|r| r.status == Status::Ok) else {
+            return answer;
         };
         reply.results[0] |= INTERRUPTS_WAIT;
-        *answer = reply.encode();
+        reply.encode()
     }
 
     /// Answers a call about interrupts that the broker let through.

@@ -227,7 +227,7 @@ impl<P: Platform> Partition<P> {
     fn frame_apart(&mut self, caller: EndpointId, frame: Frame) -> Frame {
         self.look_at_time();
         self.caller = Some(caller);
-        let mut answer = if dispatch::is_bus_message(&frame) {
+        let answer = if dispatch::is_bus_message(&frame) {
             self.bus_message(caller, frame)
         } else {
             self.call(caller, &frame)
@@ -237,11 +237,12 @@ impl<P: Platform> Partition<P> {
         self.settle_alarm();
         let [number, ..] = frame[0].to_le_bytes();
         if number == CallId::HypPoll.number() {
-            self.after_poll(&mut answer);
+            self.after_poll(answer)
         } else if number == CallId::Events.number() {
-            self.after_events(caller, &mut answer);
+            self.after_events(caller, answer)
+        } else {
+            answer
         }
-        answer
     }
 
     /// Answers a message of fourteen words: to the service a frame at its beginning, to the device
@@ -282,9 +283,9 @@ impl<P: Platform> Partition<P> {
     /// it is the hypervisor's time, which no VM waits for: where there was nothing to do, the
     /// ledger is chained.
     #[inline(never)]
-    fn after_poll(&mut self, answer: &mut Frame) {
-        let Some(mut reply) = Reply::decode(answer).filter(|r| r.status == Status::Ok) else {
-            return;
+    fn after_poll(&mut self, answer: Frame) -> Frame {
+        let Some(mut reply) = Reply::decode(&answer).filter(|r| r.status == Status::Ok) else {
+            return answer;
         };
         let [bells, handle, restart, deadline] = &mut reply.results;
         if *bells == 0 && *handle == NO_HANDLE {
@@ -300,7 +301,7 @@ impl<P: Platform> Partition<P> {
         for next in [at_once.or(self.bus.deadline()), self.watch_deadline()].into_iter().flatten() {
             *deadline = if *deadline == 0 { next } else { next.min(*deadline) };
         }
-        *answer = reply.encode();
+        reply.encode()
     }
 
     /// Answers a call of the service interface. Most end with the first step, and those that lock or
@@ -535,16 +536,17 @@ impl<P: Platform> Partition<P> {
     #[inline(never)]
     fn retrieve(&mut self) {
         let Self { broker, step, response, platform, own_id, .. } = self;
-        let Next::Retrieve(request) = step.as_next() else { return };
-        if let Err(error) = transactions::retrieve(platform, *own_id, request, response) {
+        let Next::Retrieve(request) = *step.as_next() else { return };
+        let asked = facts::request(&request, *own_id);
+        let sent = (request.handle, &asked);
+        if let Err(error) = transactions::retrieve(platform, *own_id, sent, response) {
             return self.feed(Event::Retrieved(Err(error)));
         }
         let now = platform.now();
         let bytes = response.bytes();
-        match bytes.and_then(|bytes| facts::pages_as_asked(bytes, request, *own_id)) {
+        match bytes.and_then(|bytes| asked.pages(bytes)) {
             Some(pages) => broker.step_into(now, Event::RetrievedAsAsked(pages), step),
             None => {
-                let request = *request;
                 let bytes = bytes.unwrap_or_default();
                 facts::with_descriptor(bytes, &request, *own_id, |descriptor| {
                     broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
@@ -567,11 +569,20 @@ impl<P: Platform> Partition<P> {
         for notice in self.step.notices() {
             match *notice {
                 Notice::Ledger(ref record) => self.ledger.append(now, record),
-                Notice::RingHypervisor(doorbell) => self.platform.ring(doorbell),
-                Notice::AreaLost { grant, owner, handle } => {
-                    self.bus.area_lost(grant, owner, handle, &self.platform);
+                ref other @ (Notice::RingHypervisor(_) | Notice::AreaLost { .. }) => {
+                    carry_out_other(&mut self.bus, &mut self.platform, other);
                 }
             }
         }
+    }
+}
+
+/// By itself, so that the appending of a record, which most notices are, saves no register for it.
+#[inline(never)]
+fn carry_out_other<P: Platform>(bus: &mut BusGlue, platform: &mut P, notice: &Notice) {
+    match *notice {
+        Notice::Ledger(_) => {}
+        Notice::RingHypervisor(doorbell) => platform.ring(doorbell),
+        Notice::AreaLost { grant, owner, handle } => bus.area_lost(grant, owner, handle, platform),
     }
 }

@@ -2,12 +2,11 @@
 //! so that it runs under the partition's lock only (KB-21: a retrieve on one core and a fragment
 //! on another would stop TF-A 2.12 for good). Never judges what it got.
 
-use crate::facts;
 use crate::platform::{Conduit, Mailbox};
 use crate::spmc;
 use causeway_ffa::call::ReclaimFlags;
+use causeway_ffa::descriptor::ExactRequest;
 use causeway_ffa::{Answer, Call, EndpointId, FfaError, MemHandle, relinquish};
-use causeway_memshare::RetrieveRequest;
 
 /// Bytes of RX.
 const MAILBOX_BYTES: usize = 4096;
@@ -51,25 +50,23 @@ impl Response {
 
 /// Retrieves and keeps. On success `response` holds all of the answer and the SPMC refuses the
 /// owner's reclaim; on failure nothing is retrieved.
+#[inline(always)]
 pub(crate) fn retrieve(
     way: &mut (impl Conduit + Mailbox),
     own_id: EndpointId,
-    request: &RetrieveRequest,
+    (handle, request): (MemHandle, &ExactRequest),
     response: &mut Response,
 ) -> Result<(), FfaError> {
-    let mut message = Aligned([0; facts::REQUEST_BYTES]);
-    let Aligned(message) = &mut message;
-    let len = facts::write_request(request, own_id, message);
-    let len = len.ok_or(FfaError::InvalidParameters)?;
-    let bytes = usize::try_from(len).ok().and_then(|len| message.get(..len));
-    if !bytes.is_some_and(|bytes| way.write_tx(bytes)) {
+    let bytes = request.bytes();
+    let len = u32::try_from(bytes.len()).map_err(|_| FfaError::InvalidParameters)?;
+    if !way.write_tx(bytes) {
         return Err(FfaError::InvalidParameters);
     }
     let lengths = spmc::retrieve(way, len)?;
-    let copied = copy_all(way, request.handle, lengths, response);
+    let copied = copy_all(way, handle, lengths, response);
     if copied.is_err() {
         // What was retrieved and cannot be read must not stay locked.
-        relinquish(way, own_id, request.handle)?;
+        relinquish(way, own_id, handle)?;
     }
     copied
 }
@@ -119,7 +116,7 @@ fn copy_others(
 }
 
 /// Copies one fragment out of RX and gives RX back, also where the fragment is of no use.
-#[inline]
+#[inline(always)]
 fn copy_fragment(
     way: &mut (impl Conduit + Mailbox),
     len: u32,

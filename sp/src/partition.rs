@@ -88,6 +88,7 @@ impl MailboxAccess for Machine {
         self.started.as_mut().is_some_and(|started| started.mailbox.write_tx(bytes))
     }
 
+    #[inline(always)]
     fn read_rx(&mut self, into: &mut [u8]) -> bool {
         self.started.as_mut().is_some_and(|started| started.mailbox.read_rx(into))
     }

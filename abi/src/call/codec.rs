@@ -33,7 +33,7 @@ impl Call {
     ///
     /// # Errors
     /// [`Status::UnknownCall`], [`Status::BadVersion`], [`Status::ReservedNotZero`].
-    #[inline]
+    #[inline(always)]
     pub fn decode_id(frame: &Frame) -> Result<CallId, Status> {
         let [word, ..] = *frame;
         let [number, part, v0, v1, upper @ ..] = word.to_le_bytes();
@@ -231,6 +231,7 @@ fn encode_terms(terms: GrantTerms) -> u64 {
 }
 
 /// Of the lower half of a word.
+#[inline(always)]
 fn decode_terms(word: u64) -> Result<GrantTerms, Status> {
     let [p0, p1, kind, permission, ..] = word.to_le_bytes();
     let peer = u16::from_le_bytes([p0, p1]);

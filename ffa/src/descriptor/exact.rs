@@ -50,52 +50,100 @@ impl ExactRetrieve {
     #[inline]
     #[must_use]
     pub fn write_request(&self, out: &mut [u8]) -> Option<usize> {
-        let permission = self.data() | NOT_EXECUTABLE;
-        let entry = |id: EndpointId| line(u64::from(id.get()) | permission << 16, 0).to_le_bytes();
-        let [a, b, c] = self.header(0).map(u128::to_le_bytes);
-        let own = entry(self.own);
-        let len = self.entries_end();
-        let units = out.get_mut(..len)?.as_chunks_mut::<UNIT>().0;
-        match self.peer {
-            None => *units.first_chunk_mut()? = [a, b, c, own],
-            Some(peer) => *units.first_chunk_mut()? = [a, b, c, own, entry(peer)],
-        }
-        Some(len)
+        let request = self.request();
+        let bytes = request.bytes();
+        out.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(bytes.len())
+    }
+
+    /// What [`ExactRequest::pages`] of the request says.
+    #[must_use]
+    pub fn pages<'a>(&self, response: &'a [u8]) -> Option<ExactPages<'a>> {
+        self.request().pages(response)
+    }
+
+    /// The request of FF-A 1.1: every borrower listed, no composite, the kind in the flags. A response is
+    /// compared with it afterwards.
+    #[inline(always)]
+    #[must_use]
+    pub fn request(&self) -> ExactRequest {
+        let data = match self.access {
+            DataAccess::NotSpecified => 0,
+            DataAccess::ReadOnly => 1,
+            DataAccess::ReadWrite => 2,
+        };
+        // The kind: bits 4:3 of the flags.
+        let kind = match self.kind {
+            Transfer::Share => 1_u64,
+            Transfer::Lend => 2,
+            Transfer::Donate => 3,
+        };
+        let owner = u64::from(self.owner.get());
+        let count = if self.peer.is_some() { 2_u64 } else { 1 };
+        let entry = |id: EndpointId| {
+            line(u64::from(id.get()) | (data | NOT_EXECUTABLE) << 16, 0).to_le_bytes()
+        };
+        let units = [
+            line(owner | kind << KIND_SHIFT, self.handle.get()).to_le_bytes(),
+            line(self.tag, ENTRY | count << 32).to_le_bytes(),
+            line(HEADER, 0).to_le_bytes(),
+            entry(self.own),
+            entry(self.peer.unwrap_or(self.own)),
+        ];
+        ExactRequest { units, has_peer: self.peer.is_some() }
+    }
+}
+
+/// Where the kind of a transaction stands in the first word of a descriptor.
+const KIND_SHIFT: u32 = 35;
+
+/// A request, as it was sent. It begins with its bytes, so that they are copied by large words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct ExactRequest {
+    /// Three of the header, one for each borrower. The last one is sent where there is a peer.
+    units: [[u8; UNIT]; 5],
+    has_peer: bool,
+}
+
+impl ExactRequest {
+    /// Its bytes, aligned to 16.
+    #[inline(always)]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        let [without_peer @ .., _] = &self.units;
+        if self.has_peer { self.units.as_flattened() } else { without_peer.as_flattened() }
     }
 
     /// The pages of a whole response, if all else in it is what was asked for: borrowers in either
     /// order, each entry pointing to the composite behind the last. `None`: it may be as good, or
     /// not; `parse` tells.
+    #[inline(always)]
     #[must_use]
     pub fn pages<'a>(&self, response: &'a [u8]) -> Option<ExactPages<'a>> {
-        if self.peer == Some(self.own) {
-            return None;
-        }
         let (units, []) = response.as_chunks::<UNIT>() else { return None };
-        let (header, rest) = units.split_first_chunk::<3>()?;
-        let attributes = match self.kind {
-            Transfer::Share => NORMAL,
-            Transfer::Lend | Transfer::Donate => {
-                let [[_, _, attributes, ..], ..] = header;
-                if u64::from(*attributes) == NORMAL { NORMAL } else { UNSPECIFIED }
-            }
-        };
-        let [a, b, c] = self.header(attributes);
-        let [x, y, z] = header;
-        if read(x) != a || read(y) != b || read(z) != c {
+        let ([x, y, z], rest) = units.split_first_chunk::<3>()?;
+        let [a, b, c, own, peer] = &self.units;
+        // What the response adds to the first line of the request: how the memory is cached. Who lends
+        // may leave it open.
+        let [_, _, _, _, flags, ..] = *a;
+        let told = read(x) ^ read(a);
+        let lent = u64::from(flags) << 32 != 1 << KIND_SHIFT;
+        let good = told == line(NORMAL << 16, 0) || lent && told == line(UNSPECIFIED << 16, 0);
+        if !good || read(y) != read(b) || read(z) != read(c) {
             return None;
         }
-        let rest = match self.peer {
-            None => {
-                let (own, rest) = rest.split_first()?;
-                self.is_entry(own, self.own).then_some(rest)?
+        let rest = if self.has_peer {
+            let ([one, other], rest) = rest.split_first_chunk::<MOST>()?;
+            let listed = is_entry(one, own, TWO_END) && is_entry(other, peer, TWO_END)
+                || is_entry(one, peer, TWO_END) && is_entry(other, own, TWO_END);
+            if !listed || own == peer {
+                return None;
             }
-            Some(peer) => {
-                let ([one, other], rest) = rest.split_first_chunk::<MOST>()?;
-                let listed = self.is_entry(one, self.own) && self.is_entry(other, peer)
-                    || self.is_entry(one, peer) && self.is_entry(other, self.own);
-                listed.then_some(rest)?
-            }
+            rest
+        } else {
+            let (one, rest) = rest.split_first()?;
+            is_entry(one, own, ONE_END).then_some(rest)?
         };
         let (composite, units) = rest.split_first()?;
         let [p0, p1, p2, p3, c0, c1, c2, c3, reserved @ ..] = *composite;
@@ -106,45 +154,21 @@ impl ExactRetrieve {
         let page_count = u32::from_le_bytes([p0, p1, p2, p3]);
         Some(ExactPages { page_count, units: units.iter() })
     }
-
-    /// The header of request and response: table 10.20 up to the entries.
-    fn header(&self, attributes: u64) -> [u128; 3] {
-        // The kind: bits 4:3 of the flags.
-        let kind = match self.kind {
-            Transfer::Share => 1_u64,
-            Transfer::Lend => 2,
-            Transfer::Donate => 3,
-        };
-        let owner = u64::from(self.owner.get());
-        let count = if self.peer.is_some() { 2_u64 } else { 1 };
-        [
-            line(owner | attributes << 16 | kind << 35, self.handle.get()),
-            line(self.tag, ENTRY | count << 32),
-            line(HEADER, 0),
-        ]
-    }
-
-    fn is_entry(&self, unit: &[u8; UNIT], id: EndpointId) -> bool {
-        let offset = u64::try_from(self.entries_end()).unwrap_or(u64::MAX);
-        let least = u64::from(id.get()) | self.data() << 16 | offset << 32;
-        let found = read(unit);
-        found == line(least, 0) || found == line(least | NOT_EXECUTABLE << 16, 0)
-    }
-
-    /// Where the entries end: the composite begins there.
-    const fn entries_end(&self) -> usize {
-        if self.peer.is_some() { EXACT_REQUEST_BYTES } else { EXACT_REQUEST_BYTES - UNIT }
-    }
-
-    const fn data(&self) -> u64 {
-        match self.access {
-            DataAccess::NotSpecified => 0,
-            DataAccess::ReadOnly => 1,
-            DataAccess::ReadWrite => 2,
-        }
-    }
 }
 
+/// Where the entries of one and of two borrowers end: the composite begins there.
+const ONE_END: u64 = HEADER + ENTRY;
+const TWO_END: u64 = ONE_END + ENTRY;
+
+/// Whether an entry of a response is the one that was asked for, with where the composite begins. It may
+/// say or leave open that nobody executes.
+#[inline(always)]
+const fn is_entry(found: &[u8; UNIT], asked: &[u8; UNIT], composite_at: u64) -> bool {
+    let differs = read(found) ^ read(asked) ^ line(composite_at << 32, 0);
+    differs & !line(NOT_EXECUTABLE << 16, 0) == 0
+}
+
+#[inline(always)]
 const fn line(low: u64, high: u64) -> u128 {
     #[expect(
         clippy::as_conversions,
@@ -154,6 +178,7 @@ const fn line(low: u64, high: u64) -> u128 {
     low | high << 64
 }
 
+#[inline(always)]
 const fn read(unit: &[u8; UNIT]) -> u128 {
     u128::from_le_bytes(*unit)
 }
@@ -171,6 +196,14 @@ impl ExactPages<'_> {
     #[must_use]
     pub const fn page_count(&self) -> u32 {
         self.page_count
+    }
+
+    /// The range, if there is one only and it breaks no rule: nearly always.
+    #[inline(always)]
+    #[must_use]
+    pub fn only(&self) -> Option<PageRange> {
+        let [unit] = self.units.as_slice() else { return None };
+        constituent(unit).ok()
     }
 }
 

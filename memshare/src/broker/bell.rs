@@ -6,6 +6,7 @@ use crate::defect::defective;
 use crate::event::{Notice, Out};
 use crate::grant::Party;
 use crate::policy::vm_bit;
+use causeway_ffa::EndpointId;
 
 /// For how long a ration lasts.
 pub const RING_WINDOW_MS: u64 = 100;
@@ -45,7 +46,12 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
 
     /// Makes a VM look: sets its doorbell and, if nothing was waiting, the hypervisor's.
     pub(super) fn ring(&mut self, vm: u8, out: &mut Out) {
-        let bell = vm_bit(self.id_of(vm));
+        self.ring_id(self.id_of(vm), out);
+    }
+
+    /// [`Broker::ring`] of a VM whose id is known.
+    pub(super) fn ring_id(&mut self, vm: EndpointId, out: &mut Out) {
+        let bell = vm_bit(vm);
         if self.bells & bell == 0 && !self.take_ration(bell, out) {
             return;
         }

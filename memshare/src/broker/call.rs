@@ -14,16 +14,17 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         let Step { out, next } = step;
         out.begin(now, None);
         self.expire(now, out);
-        *next = match self.caller(caller) {
+        // Written where it stays, in each case: it is large.
+        match self.caller(caller) {
             Ok(who) => {
                 out.set_sender(who.vm());
                 match Call::decode_id(frame) {
-                    Ok(id) => self.taken(now, (caller, who), id, frame, out),
-                    Err(status) => Err(status),
+                    Ok(id) => self.taken(now, (caller, who), id, frame, (out, next)),
+                    Err(status) => *next = Err(status),
                 }
             }
-            Err(status) => Err(status),
-        };
+            Err(status) => *next = Err(status),
+        }
         if let Err(status) = *next {
             let [number, ..] = first_word(frame).to_le_bytes();
             *next = Ok(refuse(caller, number, status, out));
@@ -39,17 +40,17 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         who: (EndpointId, Caller),
         id: CallId,
         frame: &Frame,
-        out: &mut Out,
-    ) -> Result<Next, Status> {
+        (out, next): (&mut Out, &mut Result<Next, Status>),
+    ) {
         macro_rules! one_of {
             ($($name:ident)+) => {
                 match id {
-                    $(CallId::$name => self.run(now, who, CallId::$name, frame, out),)+
-                    other => self.run_other(now, who, other, frame, out),
+                    $(CallId::$name => *next = self.run(now, who, CallId::$name, frame, out),)+
+                    other => *next = self.run_other(now, who, other, frame, out),
                 }
             };
         }
-        one_of!(Offer Revoke Inspect Accept Reject Release State List Events HypPoll HypMapping HypUnmapped)
+        one_of!(Offer Revoke Inspect Accept Reject Release State List Events HypPoll HypMapping HypUnmapped);
     }
 
     #[inline(never)]

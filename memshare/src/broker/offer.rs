@@ -1,7 +1,7 @@
 //! Owns OFFER: the checks before the retrieve, those of what was retrieved, and the way back.
 //! Nothing is entered before the last check has passed.
 
-use super::{Broker, Pending, ok};
+use super::{Broker, Pending};
 use crate::defect::defective;
 use crate::event::{Caching, Descriptor, Next, Notice, Out, RetrieveRequest, Security, Step};
 use crate::grant::{Extent, Grant, Mapping, Stage};
@@ -9,7 +9,7 @@ use crate::ledger::{Action, Record};
 use crate::policy::PairRule;
 use crate::shelf::Place;
 use crate::store::{Staged, Usage};
-use causeway_abi::{CallId, GrantKind, GrantTerms, Status};
+use causeway_abi::{CallId, Frame, GrantKind, GrantTerms, LifeState, Reply, Status};
 use causeway_ffa::descriptor::ExactPages;
 use causeway_ffa::{EndpointId, FfaError, MemHandle, PageRange};
 
@@ -28,6 +28,7 @@ fn donation(pair: u8, serial: u32) -> Option<MemHandle> {
 const DONATIONS: u64 = 0xd0a7_e000_0000_0000;
 
 impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
+    #[inline(always)]
     pub(super) fn offer(
         &mut self,
         vm: u8,
@@ -35,8 +36,11 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         terms: GrantTerms,
         tag: u64,
     ) -> Result<Next, Status> {
-        let owner = self.id_of(vm);
-        let (pair, rule) = self.policy.pair(owner, terms.peer).ok_or(Status::PolicyPeer)?;
+        let peer_place = match terms.peer {
+            Some(peer) => Some(self.policy.vm_index(peer).ok_or(Status::PolicyPeer)?),
+            None => None,
+        };
+        let (pair, rule) = self.policy.pair(vm, peer_place).ok_or(Status::PolicyPeer)?;
         if !rule.allows_kind(terms.kind) {
             return Err(Status::PolicyKind);
         }
@@ -47,8 +51,8 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         if donates && !self.spmc_donates && !defective!(self, DonateUnsupported) {
             return Err(Status::SpmcKind);
         }
-        let absent = |peer| self.live_vm(peer).is_none() && !defective!(self, OfferDeadPeer);
-        if terms.peer.is_some_and(absent) {
+        let live_peer = peer_place.filter(|peer| self.is_live(*peer));
+        if live_peer != peer_place && !defective!(self, OfferDeadPeer) {
             return Err(Status::PeerNotLive);
         }
         let full = self.store.usage(pair).grants >= rule.quota.grants;
@@ -65,8 +69,9 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             None => handle,
         };
         let GrantTerms { peer, kind, permission } = terms;
+        let owner = self.id_of(vm);
         let request = RetrieveRequest { handle: asked, owner, peer, tag, kind, permission };
-        self.pending = Pending::Offer { vm, pair, request };
+        self.pending = Pending::Offer { vm, pair, peer: live_peer, request };
         Ok(Next::Retrieve(request))
     }
 
@@ -85,38 +90,43 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         mut pages: ExactPages<'_>,
         step: &mut Step,
     ) {
-        let Pending::Offer { vm, pair, request } = self.pending else {
+        let Pending::Offer { vm, pair, peer, request } = self.pending else {
             self.begin(now, step);
             step.next = Ok(Next::Idle);
             return;
         };
         let Step { out, next } = step;
         out.begin(now, Some(vm));
+        let who = (vm, pair, peer);
         let total = pages.page_count();
-        *next = match self.check_name(&request) {
-            Ok(()) => {
-                let mut staged = Staged::NONE;
-                self.store.stage(pair, &mut pages, &mut staged);
-                self.judge((vm, pair), &request, &staged, total, out)
+        let entered = match (self.check_name(&request), pages.only()) {
+            (Ok(()), Some(range)) => match self.store.extent_of_one(pair, range) {
+                Some(extent) => self.judge(who, &request, &Staged::of_one(extent), total, out),
+                None => Err(Status::PolicyPeer),
+            },
+            (Ok(()), None) => {
+                let staged = self.store.stage(pair, &mut pages);
+                self.judge_apart(who, &request, &staged, total, out)
             }
-            Err(status) => Err(status),
+            (Err(status), _) => Err(status),
         };
-        if let Err(status) = *next {
-            *next = Ok(self.refuse_retrieved(vm, pair, request, status, out));
+        // Written where it stays, in each case: a step is large.
+        match entered {
+            Ok(answer) => *next = Ok(Next::Reply(answer)),
+            Err(status) => *next = Ok(self.refuse_retrieved(vm, pair, request, status, out)),
         }
     }
 
     /// What was offered is ours, and locked: it is judged by what the response says.
     pub(super) fn retrieved(&mut self, found: Descriptor<'_>, out: &mut Out) -> Next {
-        let Pending::Offer { vm, pair, request } = self.pending else { return Next::Idle };
+        let Pending::Offer { vm, pair, peer, request } = self.pending else { return Next::Idle };
         let entered = self.check_told(&request, &found).and_then(|()| {
             let Descriptor { ranges, total_page_count, .. } = found;
-            let mut staged = Staged::NONE;
-            self.store.stage(pair, ranges, &mut staged);
-            self.judge((vm, pair), &request, &staged, total_page_count, out)
+            let staged = self.store.stage(pair, ranges);
+            self.judge_apart((vm, pair, peer), &request, &staged, total_page_count, out)
         });
         match entered {
-            Ok(next) => next,
+            Ok(answer) => Next::Reply(answer),
             Err(status) => self.refuse_retrieved(vm, pair, request, status, out),
         }
     }
@@ -190,18 +200,31 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
         check_attributes(found)
     }
 
-    /// Judges what was staged, and enters it.
+    /// [`Broker::judge`] of what is rare.
     #[inline(never)]
-    fn judge(
+    fn judge_apart(
         &mut self,
-        (vm, pair): (u8, u8),
+        who: (u8, u8, Option<u8>),
         request: &RetrieveRequest,
         staged: &Staged,
         total_page_count: u32,
         out: &mut Out,
-    ) -> Result<Next, Status> {
+    ) -> Result<Frame, Status> {
+        self.judge(who, request, staged, total_page_count, out)
+    }
+
+    /// Judges what was staged, and enters it.
+    #[inline(always)]
+    fn judge(
+        &mut self,
+        (vm, pair, peer): (u8, u8, Option<u8>),
+        request: &RetrieveRequest,
+        staged: &Staged,
+        total_page_count: u32,
+        out: &mut Out,
+    ) -> Result<Frame, Status> {
         match self.check_staged(pair, request, staged, total_page_count) {
-            Ok(staged) => self.enter(vm, pair, request, staged, out),
+            Ok(staged) => self.enter((vm, pair, peer), request, staged, out),
             Err(status) => Err(status),
         }
     }
@@ -297,23 +320,23 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
     #[inline(always)]
     fn enter(
         &mut self,
-        vm: u8,
-        pair: u8,
+        (vm, pair, peer): (u8, u8, Option<u8>),
         request: &RetrieveRequest,
         (extent, place): (Extent, Place),
         out: &mut Out,
-    ) -> Result<Next, Status> {
-        let peer = request.peer.and_then(|p| self.live_vm(p)).map(|p| self.party(p));
-        let handle = match request.kind {
-            GrantKind::Share | GrantKind::Lend => request.handle,
+    ) -> Result<Frame, Status> {
+        let donated = match request.kind {
+            GrantKind::Share | GrantKind::Lend => None,
             GrantKind::Donate => {
-                donation(pair, self.store.next_serial(pair)).ok_or(Status::NoRoom)?
+                let name = donation(pair, self.store.next_serial(pair));
+                Some(name.ok_or(Status::NoRoom)?)
             }
         };
-        let mut grant = Grant {
-            handle,
+        let opened = self.store.open(pair, &extent, place).ok_or(Status::NoRoom)?;
+        let grant = Grant {
+            handle: donated.unwrap_or(request.handle),
             owner: self.party(vm),
-            peer,
+            peer: peer.map(|peer| self.party(peer)),
             pair,
             kind: request.kind,
             permission: request.permission,
@@ -325,14 +348,28 @@ impl<const G: usize, const R: usize, const W: usize> Broker<G, R, W> {
             offer: 0,
             extent,
         };
-        let _id = self.store.insert(&mut grant, place).ok_or(Status::NoRoom)?;
+        let grant = *self.store.enter(opened, grant).ok_or(Status::NoRoom)?;
         self.pending = Pending::Nothing;
-        self.log(&grant, vm, Action::Moved(grant.life()), out);
+        let peer = request.peer.filter(|_| peer.is_some());
+        out.push(Notice::Ledger(Record {
+            subject: request.owner,
+            owner: Some(request.owner),
+            peer,
+            handle: Some(grant.handle),
+            generation: grant.serial,
+            page_count: grant.extent.page_count,
+            action: Action::Moved(match peer {
+                Some(_) => LifeState::Offered,
+                None => LifeState::Active,
+            }),
+            fold: grant.extent.fold,
+        }));
         if let Some(peer) = peer.filter(|_| !defective!(self, OfferSilent)) {
-            self.ring(peer.vm, out);
+            self.ring_id(peer, out);
         }
-        let counts = u64::from(grant.serial) | u64::from(extent.page_count) << 32;
-        Ok(ok(CallId::Offer, [counts, extent.fold, handle.get(), 0]))
+        let counts = u64::from(grant.serial) | u64::from(grant.extent.page_count) << 32;
+        let results = [counts, grant.extent.fold, grant.handle.get(), 0];
+        Ok(Reply::ok(CallId::Offer.number(), results).encode())
     }
 }
 

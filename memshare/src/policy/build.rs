@@ -90,7 +90,7 @@ impl Policy {
         if rule.max_area_pages >= 1 << 28 {
             return Err(PolicyError::BadProperty("max-area-pages"));
         }
-        if self.pair(rule.owner, rule.peer).is_some() {
+        if self.pairs().any(|known| known.owner == rule.owner && known.peer == rule.peer) {
             return Err(PolicyError::Duplicate("grant"));
         }
         let known = |vm| self.vm_index(vm).map(usize::from).ok_or(PolicyError::UnknownVm(vm));

@@ -23,9 +23,29 @@ impl Staged {
     /// No range.
     pub(crate) const NONE: Self =
         Self { extent: None, malformed: false, range_count: 0, page_count: 0 };
+
+    /// One range.
+    #[inline(always)]
+    pub(crate) fn of_one(extent: Extent) -> Self {
+        let page_count = u64::from(extent.page_count);
+        Self { extent: Some(extent), malformed: false, range_count: 1, page_count }
+    }
 }
 
 impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
+    /// The extent of one range. Nothing is staged for it: the grant's record holds all of it.
+    #[inline(always)]
+    pub(crate) fn extent_of_one(&self, pair: u8, range: PageRange) -> Option<Extent> {
+        let Arena { base, used, .. } = self.arenas.get(usize::from(pair))?;
+        Some(Extent {
+            first: range,
+            rest_at: base.wrapping_add(*used),
+            range_count: 1,
+            page_count: range.page_count(),
+            fold: RangeFold::new().with(range).get(),
+        })
+    }
+
     /// Copies ranges, once, behind what the pair's arena holds, and their keys into `scratch`.
     /// [`Store::unstage`] takes them back.
     #[inline(always)]
@@ -33,29 +53,14 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         &mut self,
         pair: u8,
         ranges: &mut I,
-        staged: &mut Staged,
-    ) {
-        *staged = Staged::NONE;
-        let Some(Arena { base, used, .. }) = self.arenas.get(usize::from(pair)) else { return };
-        let Some(first) = ranges.next() else { return };
-        let Some(first) = first else {
-            staged.malformed = true;
-            return;
-        };
-        if let Some(place) = self.scratch.first_mut() {
-            *place = key(first);
-        }
-        let page_count = first.page_count();
-        staged.extent = Some(Extent {
-            first,
-            rest_at: base.saturating_add(*used),
-            range_count: 1,
-            page_count,
-            fold: RangeFold::new().with(first).get(),
-        });
-        (staged.range_count, staged.page_count) = (1, u64::from(page_count));
-        if let Some(second) = ranges.next() {
-            self.stage_others(pair, staged, second, ranges);
+    ) -> Staged {
+        let Some(first) = ranges.next() else { return Staged::NONE };
+        let Some(first) = first else { return Staged { malformed: true, ..Staged::NONE } };
+        let Some(extent) = self.extent_of_one(pair, first) else { return Staged::NONE };
+        let staged = Staged::of_one(extent);
+        match ranges.next() {
+            None => staged,
+            Some(second) => self.stage_others(pair, staged, second, ranges),
         }
     }
 
@@ -64,16 +69,19 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
     fn stage_others<I: Iterator<Item = Option<PageRange>> + ?Sized>(
         &mut self,
         pair: u8,
-        staged: &mut Staged,
+        mut staged: Staged,
         second: Option<PageRange>,
         ranges: &mut I,
-    ) {
+    ) -> Staged {
         let (Some(arena), Some(mut extent)) =
             (self.arenas.get(usize::from(pair)).copied(), staged.extent)
         else {
-            return;
+            return staged;
         };
         let end = usize::from(arena.base).saturating_add(usize::from(arena.room));
+        if let Some(place) = self.scratch.first_mut() {
+            *place = key(extent.first);
+        }
         let places = self.rest.get_mut(usize::from(extent.rest_at)..end).unwrap_or_default();
         let mut places = places.iter_mut().zip(self.scratch.iter_mut().skip(1));
         let mut fold = RangeFold::new().with(extent.first);
@@ -99,6 +107,7 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
         extent.fold = fold.get();
         staged.extent = Some(extent);
         (staged.range_count, staged.page_count) = (range_count, page_count);
+        staged
     }
 
     /// Forgets what was staged.
@@ -177,17 +186,17 @@ impl<const G: usize, const R: usize, const W: usize> Store<G, R, W> {
 
     /// Enters the ranges of a grant-to-be, whose place was found, into `by_page`; `false`, and no
     /// change, if they do not fit.
+    #[inline(always)]
     pub(super) fn file_pages(&mut self, extent: &Extent, place: Place) -> bool {
-        let count = usize::from(extent.range_count);
-        if count == 1 {
-            if !self.by_page.insert(place, key(extent.first)) {
-                return false;
-            }
-            if let Some(place) = self.scratch.first_mut() {
-                *place = 0;
-            }
-            return true;
+        if extent.range_count == 1 {
+            return self.by_page.insert(place, key(extent.first));
         }
+        self.file_all_pages(extent)
+    }
+
+    #[inline(never)]
+    fn file_all_pages(&mut self, extent: &Extent) -> bool {
+        let count = usize::from(extent.range_count);
         let new = self.scratch.get(..count).unwrap_or_default();
         let fits = new.len() == count && self.by_page.insert_sorted(new);
         if fits {

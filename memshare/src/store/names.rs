@@ -76,7 +76,7 @@ impl<const G: usize> Names<G> {
     }
 
     /// Enters a handle that is new.
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, handle: MemHandle, slot: u16) {
         let bucket = self.buckets.get_mut(Self::at(handle));
         match bucket.and_then(|bucket| bucket.iter_mut().find(|entry| **entry == 0)) {

@@ -118,9 +118,8 @@ proptest! {
                 Op::Insert(handle, pair, pages) => {
                     let list = ranges(&pages);
                     let before = store.clone();
-                    let mut staged = Staged::NONE;
                     let mut ranges = list.iter().copied().map(Some);
-                    store.stage(pair, &mut ranges, &mut staged);
+                    let staged = store.stage(pair, &mut ranges);
                     let used: usize = model.iter().filter(|m| m.2 == pair).map(|m| m.3.len()).sum();
                     let fits = used + list.len() <= 12 && model.len() < 6;
                     let fits = fits && model.iter().all(|m| m.0 != handle);

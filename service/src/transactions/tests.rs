@@ -4,6 +4,7 @@
 use super::*;
 use causeway_abi::{GrantKind, Permission};
 use causeway_ffa::{Lengths, Regs};
+use causeway_memshare::RetrieveRequest;
 use std::collections::VecDeque;
 
 const OWN: EndpointId = EndpointId::from_raw(0x8001);
@@ -107,7 +108,8 @@ fn ask(script: &mut Script, response: &mut Response) -> Result<(), FfaError> {
         kind: GrantKind::Share,
         permission: Permission::ReadWrite,
     };
-    retrieve(script, OWN, &request, response)
+    let asked = crate::facts::request(&request, OWN);
+    retrieve(script, OWN, (request.handle, &asked), response)
 }
 
 /// Bytes that are different in each place of each fragment.

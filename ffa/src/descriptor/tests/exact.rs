@@ -81,6 +81,22 @@ fn the_response_that_was_hoped_for_is_exact_with_its_borrowers_in_either_order()
 }
 
 #[test]
+fn one_range_that_breaks_no_rule_is_the_only_one() {
+    let exact = every_retrieve()[0];
+    let of = |ranges: &[PageRange]| response(&exact, &receivers(&exact), ranges);
+    let (one, other) = (range(0x80000, 3), range(0x90000, 1));
+    assert_eq!(exact.pages(&of(&[one])).unwrap().only(), Some(one));
+    assert_eq!(exact.pages(&of(&[one, other])).unwrap().only(), None);
+    let mut odd = of(&[one]);
+    // The page count, then the address of the last constituent.
+    for back in [8, 16] {
+        let at = odd.len() - back;
+        odd[at] = if back == 8 { 0 } else { 1 };
+        assert_eq!(exact.pages(&odd).unwrap().only(), None);
+    }
+}
+
+#[test]
 fn no_flipped_bit_makes_a_response_exact_that_parse_reads_differently() {
     let ranges = [range(0x80000, 3), range(0x90000, 1)];
     for exact in every_retrieve().into_iter().filter(|exact| exact.tag == 9) {
