@@ -3,7 +3,8 @@
 
 /// Bytes of each unit of a dump.
 pub const UNIT_BYTES: usize = 96;
-const HEAD_MAGIC: &[u8] = b"CWLEDGR1";
+/// How a dump begins; the older one has no rings of looks.
+const HEAD_MAGICS: [&[u8]; 2] = [b"CWLEDGR2", b"CWLEDGR1"];
 
 /// What a record tells: its byte 30.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub enum Told {
     VmDestroyed,
     /// The set of grants was frozen.
     Sealed,
+    /// A security service did what the call with this number asked.
+    Served(u8),
+    /// A call with this number looked at a security service.
+    Looked(u8),
     /// Anything else.
     Other(u8),
 }
@@ -51,13 +56,26 @@ pub struct Record {
     pub page_count: u32,
 }
 
+/// What a ring holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingClass {
+    /// What happened.
+    Moves,
+    /// Refused calls.
+    Refusals,
+    /// Calls that only looked.
+    Looks,
+    /// What this program does not know.
+    Other(u8),
+}
+
 /// A ring's line: whose it is, its class, first and last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
     /// The VM's id; all ones for strangers.
     pub vm: u16,
-    /// Whether it holds refusals.
-    pub refusals: bool,
+    /// What it holds.
+    pub class: RingClass,
     /// Number of the oldest record that is still there.
     pub first: u64,
     /// Number of the newest record.
@@ -84,7 +102,8 @@ impl<'a> Dump<'a> {
     /// Reads the head; `None` if this is no dump, or not a whole number of units.
     #[must_use]
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
-        if !bytes.starts_with(HEAD_MAGIC) || !bytes.len().is_multiple_of(UNIT_BYTES) {
+        let is_head = HEAD_MAGICS.iter().any(|magic| bytes.starts_with(magic));
+        if !is_head || !bytes.len().is_multiple_of(UNIT_BYTES) {
             return None;
         }
         let (head, rest) = bytes.split_at_checked(UNIT_BYTES)?;
@@ -98,7 +117,12 @@ impl<'a> Dump<'a> {
     pub fn rings(&self) -> impl Iterator<Item = Ring> + Clone + use<'a> {
         self.rings.chunks_exact(UNIT_BYTES).map(|unit| Ring {
             vm: u16::from_le_bytes(number(unit, 0)),
-            refusals: unit.get(2).is_some_and(|class| *class != 0),
+            class: match number(unit, 2) {
+                [0] => RingClass::Moves,
+                [1] => RingClass::Refusals,
+                [2] => RingClass::Looks,
+                [other] => RingClass::Other(other),
+            },
             first: u64::from_le_bytes(number(unit, 8)),
             last: u64::from_le_bytes(number(unit, 16)),
         })
@@ -145,6 +169,8 @@ fn record(unit: &[u8]) -> Record {
             7 => Told::VmCreated,
             8 => Told::VmDestroyed,
             11 => Told::Sealed,
+            16 => Told::Served(detail),
+            21 => Told::Looked(detail),
             other => Told::Other(other),
         },
         handle: u64::from_le_bytes(number(unit, 32)),
@@ -166,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_dump_is_read_as_the_document_says() {
-        let head = unit(&[(0, HEAD_MAGIC), (8, &[1, 0, 0, 0]), (16, &[7]), (32, &[0xab; 32])]);
+        let head = unit(&[(0, HEAD_MAGICS[0]), (8, &[1, 0, 0, 0]), (16, &[7]), (32, &[0xab; 32])]);
         let ring = unit(&[(0, &[2, 0, 1]), (8, &[1]), (16, &[2])]);
         let moved = |ticks: u8, state: u8| {
             unit(&[
@@ -182,7 +208,7 @@ mod tests {
         let dump = [head, ring, moved(9, 6), moved(8, 3), refused].concat();
         let dump = Dump::read(&dump).unwrap();
         assert_eq!((dump.sequence, dump.digest), (7, [0xab; 32]));
-        let ring = Ring { vm: 2, refusals: true, first: 1, last: 2 };
+        let ring = Ring { vm: 2, class: RingClass::Refusals, first: 1, last: 2 };
         assert_eq!(dump.rings().collect::<Vec<_>>(), [ring]);
         let records: Vec<_> = dump.records().collect();
         assert_eq!(records[0].told, Told::Moved(6));
@@ -195,10 +221,10 @@ mod tests {
 
     #[test]
     fn what_is_no_dump_is_none() {
-        let head = unit(&[(0, HEAD_MAGIC), (8, &[2, 0, 0, 0])]);
+        let head = unit(&[(0, HEAD_MAGICS[0]), (8, &[2, 0, 0, 0])]);
         assert!(Dump::read(&head).is_none());
         assert!(Dump::read(&head[..95]).is_none());
         assert!(Dump::read(&[0; UNIT_BYTES]).is_none());
-        assert!(Dump::read(&unit(&[(0, HEAD_MAGIC), (8, &[0xff; 4])])).is_none());
+        assert!(Dump::read(&unit(&[(0, HEAD_MAGICS[0]), (8, &[0xff; 4])])).is_none());
     }
 }

@@ -464,6 +464,7 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
             | Action::Kept
             | Action::WatchdogFired
             | Action::Served { .. }
+            | Action::Looked { .. }
             | Action::InterruptBound
             | Action::InterruptUnbound
             | Action::InterruptStormed => None,

@@ -2,9 +2,10 @@
 //! Never holds contents of shared memory; never hashes on append.
 //!
 //! Each VM, the hypervisor and all strangers together have a room of their own, so that nobody's
-//! records push out another's. A room has two rings: one for what happened, one for refusals, so
-//! that a flood of refusals pushes out no transition either. A refusal that is already in its ring
-//! (same call, same status) is counted there. What is pushed out is counted as lost.
+//! records push out another's. A room has three rings: one for what happened, one for refusals, one for
+//! calls that only looked, so that a flood of refusals, or a watchdog that is pinged all day, pushes out
+//! no transition. A refusal that is already in its ring (same call, same status) is counted there, and so
+//! is a look. What is pushed out is counted as lost.
 //!
 //! Each ring is a chain: `link(n) = SHA-256(link(n - 1), entry n)`. Links are made when somebody asks
 //! for the head, or by [`Ledger::tend`] once three quarters of a ring wait for theirs; never by
@@ -71,6 +72,12 @@ pub enum Action {
         /// The call's number.
         call_number: u8,
     },
+    /// A call of a security service that changes nothing did what it was asked. Those of one call are
+    /// counted in one entry until it is chained.
+    Looked {
+        /// The call's number.
+        call_number: u8,
+    },
     /// A source of interrupts was bound to the subject; the record's generation is the source's
     /// number, its fold the INTID.
     InterruptBound,
@@ -126,7 +133,10 @@ impl Record {
     /// Whether those that tell the same are counted in one entry.
     const fn is_counted(&self) -> bool {
         match self.action {
-            Action::Refused { .. } | Action::Copied | Action::Served { .. } => true,
+            Action::Refused { .. }
+            | Action::Copied
+            | Action::Served { .. }
+            | Action::Looked { .. } => true,
             Action::Moved(_)
             | Action::Mapped
             | Action::Unmapped
@@ -166,6 +176,7 @@ impl Record {
             | Action::Kept
             | Action::WatchdogFired
             | Action::Served { .. }
+            | Action::Looked { .. }
             | Action::InterruptBound
             | Action::InterruptUnbound
             | Action::InterruptStormed => None,
@@ -180,8 +191,8 @@ pub struct Entry {
     pub sequence: u64,
     /// CNTPCT of the last occurrence.
     pub time_ticks: u64,
-    /// How often it occurred: more than once only for refusals, which collapse until they are
-    /// chained.
+    /// How often it occurred: more than once only for what collapses until it is chained (refusals,
+    /// looks, services, copies).
     pub count: u32,
     /// What happened, as it was at the first occurrence.
     pub record: Record,
@@ -194,10 +205,14 @@ pub struct Lost {
     pub moves: u64,
     /// Refusals, each with all its repetitions.
     pub refusals: u64,
+    /// Calls that only looked, each with all its repetitions.
+    pub looks: u64,
 }
 
 /// Different refusals that a room holds.
 const REFUSALS: usize = 16;
+/// Different calls that only look: as many as the interface has, so that none is lost before it is chained.
+pub const LOOKS: usize = 4;
 /// The VMs, the hypervisor, strangers.
 const ROOMS: usize = MAX_VMS + 2;
 const HYPERVISOR_ROOM: usize = MAX_VMS;
@@ -217,6 +232,7 @@ const HYPERVISOR: u8 = {
 enum Class {
     Moves,
     Refusals,
+    Looks,
 }
 
 /// An entry and, once it is chained, its link.
@@ -318,9 +334,9 @@ impl<const N: usize> Ring<N> {
         (entry.record == same).then_some(entry)
     }
 
-    /// An entry for the same security service, if it is not chained yet.
+    /// An entry for the same call of a security service, if it is not chained yet.
     fn same_service(&mut self, record: &Record) -> Option<&mut Entry> {
-        if !matches!(record.action, Action::Served { .. }) {
+        if !matches!(record.action, Action::Served { .. } | Action::Looked { .. }) {
             return None;
         }
         let chained = self.chained;
@@ -341,6 +357,7 @@ impl<const N: usize> Ring<N> {
 struct Room<const N: usize> {
     moves: Ring<N>,
     refusals: Ring<REFUSALS>,
+    looks: Ring<LOOKS>,
 }
 
 impl<const N: usize> Room<N> {
@@ -348,7 +365,15 @@ impl<const N: usize> Room<N> {
     /// saves no register for it.
     #[inline(never)]
     fn count(&mut self, now_ticks: u64, record: &Record) {
-        if record.refusal().is_none() {
+        if let Action::Looked { .. } = record.action {
+            match self.looks.same_service(record) {
+                Some(entry) => {
+                    entry.count = entry.count.saturating_add(1);
+                    entry.time_ticks = now_ticks;
+                }
+                None => self.looks.push(now_ticks, record),
+            }
+        } else if record.refusal().is_none() {
             let counted = match self.moves.same_copy(record) {
                 None => self.moves.same_service(record),
                 found => found,
@@ -387,7 +412,7 @@ impl<const ROOM: usize> Ledger<ROOM> {
     /// An empty ledger, for a `static`. Call [`Ledger::configure`] once.
     #[must_use]
     pub const fn new() -> Self {
-        let room = Room { moves: Ring::new(), refusals: Ring::new() };
+        let room = Room { moves: Ring::new(), refusals: Ring::new(), looks: Ring::new() };
         Self {
             rooms: [room; ROOMS],
             vms: [None; MAX_VMS],
@@ -431,10 +456,11 @@ impl<const ROOM: usize> Ledger<ROOM> {
     pub fn entries(&self, subject: Option<EndpointId>) -> impl Iterator<Item = &Entry> + '_ {
         let of_ring = |first: u64, last: u64| first..=last;
         let rooms = self.rooms.iter().flat_map(move |room| {
-            let (moves, refusals) = (&room.moves, &room.refusals);
+            let Room { moves, refusals, looks } = room;
             let moves = of_ring(moves.first, moves.last).filter_map(|n| moves.get(n));
             let refusals = of_ring(refusals.first, refusals.last).filter_map(|n| refusals.get(n));
-            moves.chain(refusals)
+            let looks = of_ring(looks.first, looks.last).filter_map(|n| looks.get(n));
+            moves.chain(refusals).chain(looks)
         });
         let wanted = move |s: EndpointId| subject.is_none_or(|only| only == s);
         rooms.map(|p| &p.entry).filter(move |e| wanted(e.record.subject))
@@ -446,6 +472,7 @@ impl<const ROOM: usize> Ledger<ROOM> {
         self.rooms.get(self.room_of(subject)).map_or(Lost::default(), |room| Lost {
             moves: room.moves.lost(),
             refusals: room.refusals.lost(),
+            looks: room.looks.lost(),
         })
     }
 

@@ -6,7 +6,7 @@ use crate::json::{self, Fields};
 use crate::outcome::{Stop, files};
 use crate::text::bytes_of_hex;
 use crate::{paths, say};
-use causeway_memshare::ledger::verify::{Broken, RecordName, verify};
+use causeway_memshare::ledger::verify::{Broken, RecordName, RingKind, verify};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -70,7 +70,11 @@ fn record(name: &RecordName) -> Value {
     json!({
         "ordinal": name.ordinal,
         "vm": name.subject,
-        "ring": if name.refusal { "refusals" } else { "moves" },
+        "ring": match name.ring {
+            RingKind::Moves => "moves",
+            RingKind::Refusals => "refusals",
+            RingKind::Looks => "looks",
+        },
         "sequence": name.sequence,
     })
 }

@@ -32,7 +32,7 @@ struct Dump {
     records: usize,
 }
 
-/// A dump as the auditor reads it, after `moves` moves and as many refusals.
+/// A dump as the auditor reads it, after `moves` moves and as many refusals, and a look.
 fn dump(moves: u64) -> Dump {
     let mut policy = Policy::new().with_hypervisor(EndpointId::from_raw(0));
     policy.add_vm(EndpointId::from_raw(1)).expect("room");
@@ -43,6 +43,7 @@ fn dump(moves: u64) -> Dump {
         let call_number = u8::try_from(time).expect("few");
         ledger.append(time, &record(1, Action::Refused { call_number, status: Status::Busy }));
     }
+    ledger.append(moves, &record(1, Action::Looked { call_number: 0x7d }));
     let mut head = ledger.head(AUDITOR, LedgerScope::All);
     while head.unchained > 0 {
         head = ledger.head(AUDITOR, LedgerScope::All);
@@ -56,7 +57,7 @@ fn dump(moves: u64) -> Dump {
             break;
         }
     }
-    let records = bytes.len() - 2 * usize::try_from(moves).expect("few") * UNIT;
+    let records = bytes.len() - (2 * usize::try_from(moves).expect("few") + 1) * UNIT;
     let head = head.digest.iter().map(|byte| format!("{byte:02x}")).collect();
     Dump { bytes, head, records }
 }
@@ -109,10 +110,10 @@ fn a_true_dump_passes_and_without_a_head_is_not_anchored() {
     let dump = dump(5);
     let seen = verify(&dump.bytes, Some(&dump.head));
     assert_eq!((seen.code, seen.last.as_str()), (Some(0), "PASS"), "{}", seen.stderr);
-    assert!(seen.stdout.contains("consistent, anchored: 10 records"), "{}", seen.stdout);
+    assert!(seen.stdout.contains("consistent, anchored: 11 records"), "{}", seen.stdout);
     assert_eq!(
         (seen.json["records"].as_u64(), seen.json["anchored"].as_bool()),
-        (Some(10), Some(true))
+        (Some(11), Some(true))
     );
     let loose = verify(&dump.bytes, None);
     assert_eq!(loose.code, Some(0), "{}", loose.stderr);
@@ -120,12 +121,56 @@ fn a_true_dump_passes_and_without_a_head_is_not_anchored() {
     assert_eq!(loose.json["anchored"], false);
 }
 
+/// A VM's dump of one move and one refusal, written by the partition before there were rings of looks.
+const FIRST_VERSION: [&str; 15] = [
+    "43574c4544475231020000000000000002000000000000000000000000000000",
+    "bce23c23d47b61ada43ff129fae4cdbd3c307992e63b852eac7d9f3806ff1237",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000010000000000000001000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0ed99757ecf1adfa8c463ed8bce9e23abae931e094c3cd064a3862f749288457",
+    "0100010000000000010000000000000001000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "9cbf2f4595c20107f59d3370bb4330ebe4a03384a5b177ea427bb982061b861f",
+    "0100000000000000010000000000000001000000000000000100ffffffff0101",
+    "0700000000000000000000000000000000000000000000000000000000000000",
+    "0ed99757ecf1adfa8c463ed8bce9e23abae931e094c3cd064a3862f749288457",
+    "0100000000000000020000000000000001000000000000000100ffffffff0605",
+    "ffffffffffffffff0000000000000000000000001a0000000000000000000000",
+    "9cbf2f4595c20107f59d3370bb4330ebe4a03384a5b177ea427bb982061b861f",
+];
+
+#[test]
+fn a_dump_of_the_first_version_is_checked_as_before() {
+    let text = FIRST_VERSION.concat();
+    let byte = |at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal");
+    let mut bytes: Vec<u8> = (0..text.len() / 2).map(byte).collect();
+    let head = FIRST_VERSION[1];
+    let seen = verify(&bytes, Some(head));
+    assert_eq!((seen.code, seen.last.as_str()), (Some(0), "PASS"), "{}", seen.stdout);
+    assert!(seen.stdout.contains("consistent, anchored: 2 records"), "{}", seen.stdout);
+    // Under another version's name its digest is another.
+    bytes[7] = b'2';
+    assert_eq!(verify(&bytes, Some(head)).code, Some(1));
+}
+
+#[test]
+fn a_look_is_named_as_one() {
+    let mut dump = dump(1);
+    assert_eq!(verify(&dump.bytes, Some(&dump.head)).json["records"], 3);
+    let count = dump.bytes.len() - UNIT + 16;
+    dump.bytes[count] ^= 1;
+    let seen = verify(&dump.bytes, Some(&dump.head));
+    refused(&seen, 3, "is not what was chained");
+    assert_eq!(seen.json["first_broken_record"]["ring"], "looks");
+}
+
 #[test]
 fn a_truncated_dump_is_refused_and_the_missing_record_named() {
     let dump = dump(5);
     for head in [Some(dump.head.as_str()), None] {
         let seen = verify(&dump.bytes[..dump.bytes.len() - UNIT], head);
-        refused(&seen, 10, "is missing");
+        refused(&seen, 11, "is missing");
     }
     let empty = verify(&[], None);
     assert_eq!((empty.code, empty.json["pass"].as_bool()), (Some(1), Some(false)));

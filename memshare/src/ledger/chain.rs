@@ -104,6 +104,7 @@ pub(super) fn body(entry: &Entry) -> [u8; BODY] {
         Action::InterruptUnbound => (18, 0, 0),
         Action::InterruptStormed => (19, 0, 0),
         Action::WatchdogFired => (20, 0, 0),
+        Action::Looked { call_number } => (21, call_number, 0),
     };
     let id = |id: Option<EndpointId>| id.map_or(0xffff, EndpointId::get).to_le_bytes();
     let mut writer = Writer::new();
@@ -128,10 +129,25 @@ pub(super) fn link(before: &Link, body: &[u8; BODY]) -> Link {
     Sha256::new().chain_update(before).chain_update(body).finalize().into()
 }
 
+/// A version of the dump: how it begins, and how what its head's digest is over begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Format {
+    pub(super) magic: &'static [u8; 8],
+    label: &'static [u8; 17],
+}
+
+/// What is written: three classes of rings.
+pub(super) const FORMAT: Format = Format { magic: b"CWLEDGR2", label: b"causeway-ledger-2" };
+/// What was written while there were two classes of rings: it is still checked.
+pub(super) const FORMAT_1: Format = Format { magic: b"CWLEDGR1", label: b"causeway-ledger-1" };
+
 /// The digest over a scope: its number and every ring's line.
-pub(super) fn head_digest(sequence: u64, lines: impl Iterator<Item = [u8; UNIT]>) -> Link {
-    let start =
-        Sha256::new().chain_update(b"causeway-ledger-1").chain_update(sequence.to_le_bytes());
+pub(super) fn head_digest(
+    format: Format,
+    sequence: u64,
+    lines: impl Iterator<Item = [u8; UNIT]>,
+) -> Link {
+    let start = Sha256::new().chain_update(format.label).chain_update(sequence.to_le_bytes());
     lines.fold(start, |hash, line| hash.chain_update(line)).finalize().into()
 }
 
@@ -164,6 +180,7 @@ impl<const N: usize> Ring<N> {
         let class = match class {
             Class::Moves => 0,
             Class::Refusals => 1,
+            Class::Looks => 2,
         };
         Line {
             subject: subject.map_or(0xffff, EndpointId::get),
@@ -189,11 +206,15 @@ impl<const ROOM: usize> Ledger<ROOM> {
         }
     }
 
-    /// The lines of a scope's rings, in the order of a dump.
+    /// The lines of a scope's rings, in the order of a dump. A ring of looks has one once there was a
+    /// look: whoever never looks pays for no line.
     pub(super) fn lines(&self, rooms: core::ops::Range<usize>) -> impl Iterator<Item = Line> + '_ {
         let of = |at| self.rooms.get(at).map(|room| (self.owner_of(at), room));
         rooms.filter_map(of).flat_map(|(owner, room)| {
+            let looks = (room.looks.last > 0).then(|| room.looks.line(owner, Class::Looks));
             [room.moves.line(owner, Class::Moves), room.refusals.line(owner, Class::Refusals)]
+                .into_iter()
+                .chain(looks)
         })
     }
 
@@ -206,9 +227,11 @@ impl<const ROOM: usize> Ledger<ROOM> {
         for room in self.rooms.get_mut(rooms.clone()).unwrap_or_default() {
             budget = room.moves.chain(budget);
             budget = room.refusals.chain(budget);
+            budget = room.looks.chain(budget);
             for (last, waits) in [
                 (room.moves.last, room.moves.unchained()),
                 (room.refusals.last, room.refusals.unchained()),
+                (room.looks.last, room.looks.unchained()),
             ] {
                 sequence = sequence.saturating_add(last);
                 unchained = unchained.saturating_add(waits);
@@ -221,8 +244,9 @@ impl<const ROOM: usize> Ledger<ROOM> {
         for room in self.rooms.get_mut(rooms.clone()).unwrap_or_default() {
             room.moves.cut(cut);
             room.refusals.cut(cut);
+            room.looks.cut(cut);
         }
-        let digest = head_digest(sequence, self.lines(rooms).map(|l| l.bytes()));
+        let digest = head_digest(FORMAT, sequence, self.lines(rooms).map(|l| l.bytes()));
         let head = Head { sequence, digest, unchained };
         if let Some(place) = self.kept_head_mut(vm, scope) {
             *place = head;
@@ -250,7 +274,8 @@ impl<const ROOM: usize> Ledger<ROOM> {
     }
 
     /// Chains one entry of a ring in which three quarters wait: between calls, where time is nobody's.
-    /// Returns how many were chained, [`LINKS_PER_TEND`] at most.
+    /// Returns how many were chained, [`LINKS_PER_TEND`] at most. Never one of the looks: there is a place
+    /// for each of them, and one that is chained is counted no further.
     pub fn tend(&mut self) -> u32 {
         let mut budget = LINKS_PER_TEND;
         for room in &mut self.rooms {

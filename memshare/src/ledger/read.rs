@@ -1,7 +1,7 @@
 //! Owns how the ledger is dumped, page by page: the head's line, a line for each ring, then the
 //! entries, ring by ring. Never chains and never changes anything.
 
-use super::chain::{UNIT, Writer, body};
+use super::chain::{FORMAT, UNIT, Writer, body};
 use super::{Class, Cut, Ledger, Ring};
 use causeway_abi::{LedgerScope, Status};
 use causeway_ffa::EndpointId;
@@ -10,8 +10,6 @@ use causeway_ffa::EndpointId;
 pub const PAGE_BYTES: usize = 4096;
 /// Units of one page.
 const UNITS: usize = PAGE_BYTES / UNIT;
-/// The first line of a dump begins with this.
-pub(super) const MAGIC: &[u8; 8] = b"CWLEDGR1";
 
 /// A page of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +58,13 @@ impl<const ROOM: usize> Ledger<ROOM> {
         if cursor == 0 {
             // The lines are those of the head only while nothing was added.
             let lines = self.lines(rooms.clone());
-            let now = super::chain::head_digest(head.sequence, lines.map(|l| l.bytes()));
+            let now = super::chain::head_digest(FORMAT, head.sequence, lines.map(|l| l.bytes()));
             if now != head.digest {
                 return Err(Status::Busy);
             }
             let count = u32::try_from(self.lines(rooms.clone()).count()).unwrap_or(u32::MAX);
             let mut writer = Writer::new();
-            writer.put(MAGIC);
+            writer.put(FORMAT.magic);
             writer.put(&count.to_le_bytes());
             writer.put(&u32::from(scope.code()).to_le_bytes());
             writer.put(&head.sequence.to_le_bytes());
@@ -92,7 +90,7 @@ impl<const ROOM: usize> Ledger<ROOM> {
         let mut from = (cursor >> RING_SHIFT, cursor & !(u64::MAX << RING_SHIFT));
         let mut ordinal = 0_u64;
         for room in self.rooms.get(rooms).unwrap_or_default() {
-            for class in [Class::Moves, Class::Refusals] {
+            for class in [Class::Moves, Class::Refusals, Class::Looks] {
                 ordinal = ordinal.saturating_add(1);
                 if ordinal < from.0 {
                     continue;
@@ -102,6 +100,7 @@ impl<const ROOM: usize> Ledger<ROOM> {
                 let stopped = match class {
                     Class::Moves => copy(&room.moves, cut, start, page),
                     Class::Refusals => copy(&room.refusals, cut, start, page),
+                    Class::Looks => copy(&room.looks, cut, start, page),
                 }?;
                 if let Some(sequence) = stopped {
                     page.next_cursor = ordinal << RING_SHIFT | sequence;

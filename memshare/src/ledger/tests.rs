@@ -89,6 +89,62 @@ fn a_full_room_counts_what_it_loses() {
     assert_eq!(dump(&ledger, Some(2)).first().map(|e| e.sequence), Some(7));
 }
 
+fn looked(call_number: u8) -> Action {
+    Action::Looked { call_number }
+}
+
+#[test]
+fn looks_are_counted_in_a_ring_of_their_own_and_push_out_nothing_else() {
+    let mut ledger = ledger();
+    ledger.append(0, &record(1, Action::Moved(LifeState::Offered)));
+    ledger.append(0, &record(1, refused(0, Status::Busy)));
+    for time in 1..=1000 {
+        for call_number in 1..=4 {
+            ledger.append(time, &record(1, looked(call_number)));
+        }
+    }
+    let of = |ledger: &Ledger<4>| -> Vec<_> {
+        let all = dump(ledger, Some(1)).into_iter();
+        all.map(|e| (e.sequence, e.time_ticks, e.count, e.record.action)).collect()
+    };
+    let look = |sequence, number| (sequence, 1000, 1000, looked(number));
+    let other = [(1, 0, 1, Action::Moved(LifeState::Offered)), (1, 0, 1, refused(0, Status::Busy))];
+    assert_eq!(of(&ledger)[..2], other);
+    assert_eq!(of(&ledger)[2..], [look(1, 1), look(2, 2), look(3, 3), look(4, 4)]);
+    assert_eq!(ledger.lost(AUDITOR), Lost::default());
+    assert_eq!(ledger.tend(), 0, "looks that wait are left open to be counted");
+    // What is chained is closed: the next look is another entry, and the oldest look makes room.
+    let _head = head(&mut ledger, LedgerScope::Own);
+    ledger.append(2000, &record(1, looked(3)));
+    assert_eq!(of(&ledger)[..2], other);
+    assert_eq!(of(&ledger)[2..], [look(2, 2), look(3, 3), look(4, 4), (5, 2000, 1, looked(3))]);
+    assert_eq!(ledger.lost(AUDITOR), Lost { moves: 0, refusals: 0, looks: 1 });
+    assert_eq!(ledger.lost(EndpointId::from_raw(2)), Lost::default());
+}
+
+#[test]
+fn a_room_without_a_look_has_no_line_for_them_and_one_with_looks_is_chained_like_the_rest() {
+    let mut ledger = filled();
+    let _head = head(&mut ledger, LedgerScope::Own);
+    let before = bytes(&ledger, LedgerScope::Own);
+    ledger.append(20, &record(1, looked(1)));
+    ledger.append(21, &record(1, looked(2)));
+    let looked = head(&mut ledger, LedgerScope::Own);
+    let mut dump = bytes(&ledger, LedgerScope::Own);
+    assert_eq!(dump.len() - before.len(), (1 + 2) * chain::UNIT, "a line, two records");
+    let verified = verify::verify(&dump, Some(&looked.digest)).unwrap();
+    assert_eq!((verified.records, looked.sequence), (4 + 9 + 2, 9 + 9 + 2));
+    let last = dump.len() - 80;
+    dump[last] ^= 1;
+    let Err(verify::Broken::Edited(name)) = verify::verify(&dump, Some(&looked.digest)) else {
+        panic!()
+    };
+    assert_eq!(name.to_string(), "record 15 (look 2 of VM 1)");
+    // A class of ring that nobody knows is no dump.
+    dump[3 * chain::UNIT + 2] = 3;
+    assert_eq!(verify::verify(&dump, None), Err(verify::Broken::NoDump));
+}
+
 const AUDITOR: EndpointId = EndpointId::from_raw(1);
 
 /// Asks until everything is chained.

@@ -1,8 +1,7 @@
 //! Owns the check of a dump against a head: for whoever holds both, on any machine. Never trusts a
 //! digest that it did not compute itself.
 
-use super::chain::{BODY, Line, Link, UNIT, head_digest, link};
-use super::read::MAGIC;
+use super::chain::{BODY, FORMAT, FORMAT_1, Format, Line, Link, UNIT, head_digest, link};
 use core::fmt;
 
 /// A dump that is consistent.
@@ -26,6 +25,37 @@ impl fmt::Display for Verified {
     }
 }
 
+/// What a ring of a room holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingKind {
+    /// What happened.
+    Moves,
+    /// Calls that were refused.
+    Refusals,
+    /// Calls that only looked.
+    Looks,
+}
+
+impl RingKind {
+    /// One record of it, in a word.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Moves => "move",
+            Self::Refusals => "refusal",
+            Self::Looks => "look",
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Moves),
+            1 => Some(Self::Refusals),
+            2 => Some(Self::Looks),
+            _ => None,
+        }
+    }
+}
+
 /// A record's place in a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordName {
@@ -33,15 +63,15 @@ pub struct RecordName {
     pub ordinal: u64,
     /// Whose room; `None`: strangers'.
     pub subject: Option<u16>,
-    /// Whether it is one of the refusals.
-    pub refusal: bool,
+    /// In which of the room's rings.
+    pub ring: RingKind,
     /// Its number there.
     pub sequence: u64,
 }
 
 impl fmt::Display for RecordName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.refusal { "refusal" } else { "move" };
+        let kind = self.ring.name();
         write!(f, "record {} ({kind} {} of ", self.ordinal, self.sequence)?;
         match self.subject {
             Some(id) => write!(f, "VM {id})"),
@@ -97,7 +127,7 @@ impl core::error::Error for Broken {}
 pub fn verify(dump: &[u8], head: Option<&[u8; 32]>) -> Result<Verified, Broken> {
     let (units, rest) = dump.as_chunks::<UNIT>();
     let (first, units) = units.split_first().ok_or(Broken::NoDump)?;
-    let (sequence, ring_count, claimed) = read_head(first).ok_or(Broken::NoDump)?;
+    let (format, sequence, ring_count, claimed) = read_head(first).ok_or(Broken::NoDump)?;
     let lines = units.get(..ring_count).ok_or(Broken::NoDump)?;
     let mut left = units.get(ring_count..).unwrap_or(&[]).iter();
     let mut records = 0_u64;
@@ -105,13 +135,14 @@ pub fn verify(dump: &[u8], head: Option<&[u8; 32]>) -> Result<Verified, Broken> 
     let mut first_name = None;
     for bytes in lines {
         let line = read_line(bytes).ok_or(Broken::NoDump)?;
+        let ring = RingKind::from_code(line.class).ok_or(Broken::NoDump)?;
         lost = lost.saturating_add(line.first.saturating_sub(1));
         let mut before = line.base;
         // The numbers are bounded by what the dump holds, not by what the line says.
         let mut number = line.first;
         while number <= line.last {
             records = records.saturating_add(1);
-            let name = name_of(&line, records, number);
+            let name = name_of(&line, ring, records, number);
             first_name = first_name.or(Some(name));
             let unit = left.next().ok_or(Broken::Missing(name))?;
             before = check_record(unit, &before, name)?;
@@ -124,7 +155,7 @@ pub fn verify(dump: &[u8], head: Option<&[u8; 32]>) -> Result<Verified, Broken> 
     if left.next().is_some() || !rest.is_empty() {
         return Err(Broken::Trailing);
     }
-    if head_digest(sequence, lines.iter().copied()) != claimed {
+    if head_digest(format, sequence, lines.iter().copied()) != claimed {
         return Err(Broken::Head);
     }
     if head.is_some_and(|head| *head != claimed) {
@@ -133,9 +164,9 @@ pub fn verify(dump: &[u8], head: Option<&[u8; 32]>) -> Result<Verified, Broken> 
     Ok(Verified { records, lost, sequence, anchored: head.is_some() })
 }
 
-fn name_of(line: &Line, ordinal: u64, sequence: u64) -> RecordName {
+fn name_of(line: &Line, ring: RingKind, ordinal: u64, sequence: u64) -> RecordName {
     let subject = (line.subject != 0xffff).then_some(line.subject);
-    RecordName { ordinal, subject, refusal: line.class != 0, sequence }
+    RecordName { ordinal, subject, ring, sequence }
 }
 
 fn check_record(unit: &[u8; UNIT], before: &Link, name: RecordName) -> Result<Link, Broken> {
@@ -153,8 +184,8 @@ fn check_record(unit: &[u8; UNIT], before: &Link, name: RecordName) -> Result<Li
     Err(if moved { Broken::OutOfOrder(name) } else { Broken::Edited(name) })
 }
 
-/// Sequence, number of rings, digest.
-fn read_head(unit: &[u8; UNIT]) -> Option<(u64, usize, Link)> {
+/// Format, sequence, number of rings, digest.
+fn read_head(unit: &[u8; UNIT]) -> Option<(Format, u64, usize, Link)> {
     let mut reader = Reader(unit);
     let magic: [u8; 8] = reader.take()?;
     let rings = u32::from_le_bytes(reader.take()?);
@@ -162,7 +193,8 @@ fn read_head(unit: &[u8; UNIT]) -> Option<(u64, usize, Link)> {
     let sequence = u64::from_le_bytes(reader.take()?);
     let _zero: [u8; 8] = reader.take()?;
     let digest = reader.take()?;
-    (magic == *MAGIC).then_some((sequence, usize::try_from(rings).ok()?, digest))
+    let format = [FORMAT, FORMAT_1].into_iter().find(|format| *format.magic == magic)?;
+    Some((format, sequence, usize::try_from(rings).ok()?, digest))
 }
 
 fn read_line(unit: &[u8; UNIT]) -> Option<Line> {

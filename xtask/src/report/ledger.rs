@@ -37,6 +37,8 @@ fn entry(record: &Record) -> Entry {
         | Told::VmCreated
         | Told::VmDestroyed
         | Told::Sealed
+        | Told::Served(_)
+        | Told::Looked(_)
         | Told::Other(_) => None,
     };
     let moved = state.map(|state| ((record.owner, record.handle, record.generation), state));
@@ -69,6 +71,10 @@ fn named(id: u16) -> String {
     if id == u16::MAX { String::new() } else { party(id) }
 }
 
+fn named_call(number: u8) -> String {
+    CallId::from_number(number).map_or_else(|| number.to_string(), |id| id.name().to_owned())
+}
+
 /// What a record tells. Source: docs/ledger.md.
 fn told(record: &Record) -> String {
     match record.told {
@@ -79,8 +85,7 @@ fn told(record: &Record) -> String {
         Told::Mapped => "peer is mapped".to_owned(),
         Told::Unmapped => "peer is unmapped".to_owned(),
         Told::Refused(call, status) => {
-            let call = CallId::from_number(call)
-                .map_or_else(|| call.to_string(), |id| id.name().to_owned());
+            let call = named_call(call);
             let status = Status::from_code(status).map_or_else(
                 || status.to_string(),
                 |status| format!("{}: {}", status.name(), status.rule()),
@@ -90,6 +95,8 @@ fn told(record: &Record) -> String {
         Told::VmCreated => "VM created".to_owned(),
         Told::VmDestroyed => "VM destroyed".to_owned(),
         Told::Sealed => "set of grants sealed".to_owned(),
+        Told::Served(call) => format!("{} served", named_call(call)),
+        Told::Looked(call) => format!("{} looked", named_call(call)),
         Told::Other(code) => match code {
             4 => "partition uses the area",
             5 => "partition uses it no more",
@@ -99,7 +106,6 @@ fn told(record: &Record) -> String {
             13 => "join ended",
             14 => "bytes copied",
             15 => "donation kept",
-            16 => "security service",
             17 => "source of interrupts bound",
             18 => "source unbound",
             19 => "source masked by its limit",
@@ -142,6 +148,7 @@ mod tests {
             "Offer refused: PolicyPeer: Policy must allow this owner to grant to this peer."
         );
         assert_eq!(told_of(Told::Refused(0xee, 9999)), "238 refused: 9999");
+        assert_eq!(told_of(Told::Looked(0x7d)), "WatchdogPing looked");
         assert_eq!(told_of(Told::Other(200)), "a record of another version");
     }
 }
