@@ -56,12 +56,17 @@ pub enum Left {
     Nobody,
 }
 
+/// Suspends in one life of a VM of which the log tells: each prints a line, and the console is everybody's.
+pub const TOLD_SUSPENDS: u32 = 64;
+
 /// The processors of one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Processors {
     on: [bool; MAX_VCPUS],
     suspended: [bool; MAX_VCPUS],
     count: usize,
+    /// Suspends of which the log tells yet.
+    to_tell: u32,
 }
 
 impl Processors {
@@ -71,7 +76,8 @@ impl Processors {
         let mut on = [false; MAX_VCPUS];
         on[0] = true;
         let suspended = [false; MAX_VCPUS];
-        Self { on, suspended, count: if count < MAX_VCPUS { count } else { MAX_VCPUS } }
+        let count = if count < MAX_VCPUS { count } else { MAX_VCPUS };
+        Self { on, suspended, count, to_tell: TOLD_SUSPENDS }
     }
 
     /// Names the processor with this MPIDR (its affinity fields), as CPU_ON does.
@@ -114,11 +120,16 @@ impl Processors {
         }
     }
 
-    /// A processor suspends itself, until [`Processors::wake`].
-    pub fn suspend(&mut self, number: usize) {
+    /// A processor suspends itself, until [`Processors::wake`]. Reports whether the log tells of it: of the
+    /// first [`TOLD_SUSPENDS`] of a VM's life.
+    #[must_use]
+    pub fn suspend(&mut self, number: usize) -> bool {
         if let Some(suspended) = self.suspended.get_mut(number) {
             *suspended = true;
         }
+        let left = self.to_tell.checked_sub(1);
+        self.to_tell = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// It goes on.
@@ -176,6 +187,15 @@ mod tests {
     }
 
     #[test]
+    fn a_vm_that_suspends_itself_again_and_again_does_not_fill_the_log() {
+        let mut all = Processors::at_start(2);
+        let told = (0..1000).filter(|n| all.suspend(n % 2)).count();
+        assert_eq!(told, TOLD_SUSPENDS as usize);
+        assert!(all.is_suspended(0), "that it is told no more changes nothing else");
+        assert!(Processors::at_start(2).suspend(0), "the next life has its own");
+    }
+
+    #[test]
     fn processors_that_do_not_exist_and_entries_outside_ram_are_refused() {
         let one = Processors::at_start(1);
         let two = Processors::at_start(2);
@@ -192,15 +212,15 @@ mod tests {
     #[test]
     fn a_suspended_processor_stays_on_and_a_new_start_finds_it_awake() {
         let mut all = Processors::at_start(2);
-        all.suspend(0);
+        assert!(all.suspend(0));
         assert!(all.is_on(0) && all.is_suspended(0) && !all.is_suspended(1));
         all.wake(0);
         assert!(!all.is_suspended(0));
-        all.suspend(1);
+        assert!(all.suspend(1));
         assert!(!all.is_suspended(1), "it is off");
         all.turn_on(1);
         assert!(!all.is_suspended(1));
-        all.suspend(MAX_VCPUS);
+        assert!(all.suspend(MAX_VCPUS));
         assert!(!all.is_suspended(MAX_VCPUS));
     }
 

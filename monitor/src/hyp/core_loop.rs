@@ -270,9 +270,11 @@ impl Core {
             Wake::Behind => vcpu.answer(&[0; 8]),
             Wake::At { entry, context } => vcpu.reset(entry, context),
         }
-        state::PROCESSORS[processor.vm.index()].lock().suspend(processor.number);
-        self.standby_told = false;
-        say!("SUSPEND vm={} processor={}", processor.vm.id().get(), processor.number);
+        let is_told = state::PROCESSORS[processor.vm.index()].lock().suspend(processor.number);
+        if is_told {
+            self.standby_told = false;
+            say!("SUSPEND vm={} processor={}", processor.vm.id().get(), processor.number);
+        }
         Next::Reschedule
     }
 
