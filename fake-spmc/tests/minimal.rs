@@ -6,7 +6,7 @@ use causeway_fake_spmc::platform::Setup;
 use causeway_fake_spmc::{Personality, Platform, layout};
 use causeway_ffa::EndpointId;
 use causeway_memshare::Policy;
-use causeway_memshare::policy::{Link, PairRule, Quota};
+use causeway_memshare::policy::{Link, PairRule, Quota, Services};
 use causeway_virtio::DeviceId;
 use causeway_virtio::msg::{Body, BusRequest, BusResponse, Message, frame_bytes};
 
@@ -28,6 +28,8 @@ fn policy(grants: u16, vm_pages: u32) -> Policy {
         quota: Quota { grants, pages: 64, ranges: grants },
     };
     policy.add_pair(rule).expect("room for the pair");
+    let services = Services { entropy_bytes_per_second: 4096, ..Services::NONE };
+    policy.set_services(VM, services).expect("services");
     for (driver_device, kind) in [(0, DeviceId::ENTROPY), (1, DeviceId::CONSOLE)] {
         let backend_device = u16::try_from(kind.get()).expect("a small number");
         let link = Link { driver: VM, backend: None, backend_device, driver_device };

@@ -1,14 +1,17 @@
 //! Owns the partition's own devices: who sees which, where their rings lie, when they work. Never
 //! decides who may see one (policy) or what one does (`causeway-virtio`).
 
+mod allowance;
+
 use crate::areas::Areas;
-use crate::entropy::ForDevice;
+use crate::entropy::{ForDevice, Ration};
 use crate::lines::{LINE_BYTES, Said, Text};
 use crate::partition::Partition;
 use crate::platform::{Log, Parts, Platform, Window, log};
 use crate::rpmb::Memory;
 use crate::safe::Tenant;
 use crate::sizes::{LOCAL_AREAS, LOCAL_DEVICES, LOCAL_QUEUES};
+use allowance::Waits;
 use causeway_ffa::{EndpointId, MemHandle};
 use causeway_memshare::GrantId;
 use causeway_memshare::Policy;
@@ -125,12 +128,15 @@ pub(crate) struct Devices<P: Platform> {
     areas: [Option<LocalArea>; LOCAL_AREAS],
     /// Some device has work that nobody will kick for.
     busy: bool,
+    /// Entropy devices that used up their VM's rate.
+    waits: Waits,
 }
 
 impl<P: Platform> Devices<P> {
     /// None.
     pub(crate) const fn new() -> Self {
-        Self { host: Host::new(), areas: [None; LOCAL_AREAS], busy: false }
+        let areas = [None; LOCAL_AREAS];
+        Self { host: Host::new(), areas, busy: false, waits: Waits::new() }
     }
 
     /// Makes the device of a link; false if the platform has none such, which is then not offered.
@@ -169,7 +175,14 @@ impl<P: Platform> Devices<P> {
 fn make<P: Platform>(platform: &mut P, policy: &Policy, link: &Link) -> Option<Device<P>> {
     let kind = u32::from(link.backend_device);
     if kind == DeviceId::ENTROPY.get() {
-        Some(AnyDevice::Rng(Rng::new(ForDevice(platform.entropy()?))))
+        let Tenant { place, given, .. } = Tenant::of(policy, link.driver)?;
+        let bytes_per_second = given.entropy_bytes_per_second;
+        if bytes_per_second == 0 {
+            log!(*platform, "devices: {} has no entropy-bytes-per-second: no device", link.driver);
+            return None;
+        }
+        let ration = Ration { place, bytes_per_second };
+        Some(AnyDevice::Rng(Rng::new(ForDevice::new(platform.entropy()?, ration))))
     } else if kind == DeviceId::CONSOLE.get() {
         let (owner, line) = (link.driver, LineBuffer::new());
         let screen = Screen { owner, line, log: platform.console() };
@@ -320,11 +333,19 @@ impl<P: Platform> Partition<P> {
 
     /// Serves a driver's devices for a bounded while.
     pub(crate) fn devices_work(&mut self, driver: EndpointId) {
+        self.devices_work_within(driver, BUDGET);
+    }
+
+    fn devices_work_within(&mut self, driver: EndpointId, budget: u32) {
+        let lent = self.lend_entropy(driver);
         let mut told = [None; NEWS];
-        let Devices { host, areas: table, busy } = &mut self.devices;
+        let Devices { host, areas: table, busy, .. } = &mut self.devices;
         let reach = Reach { driver, table, mapped: &self.areas };
-        let progress = host.work(&reach, driver, BUDGET, |news| note(&mut told, news));
+        let progress = host.work(&reach, driver, budget, |news| note(&mut told, news));
         *busy = progress == Progress::More || host.any_work().is_some();
+        if let Some(lent) = lent {
+            self.settle_entropy(driver, lent);
+        }
         self.tell_news(driver, &told);
         self.record_frames();
     }

@@ -49,12 +49,51 @@ pub(crate) const fn status(error: EntropyError) -> Status {
     }
 }
 
-/// The same for the virtio device, which tells its driver no reason.
+/// Whose rate a device shares with ENTROPY, and what the rate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ration {
+    /// The VM's place in the policy.
+    pub(crate) place: usize,
+    pub(crate) bytes_per_second: u32,
+}
+
+/// The same for the virtio device, which tells its driver no reason. It gives what it was lent of its
+/// VM's rate, and no more.
 #[derive(Debug)]
-pub(crate) struct ForDevice<E>(pub(crate) E);
+pub(crate) struct ForDevice<E> {
+    source: E,
+    ration: Ration,
+    lent: u32,
+}
+
+impl<E> ForDevice<E> {
+    pub(crate) const fn new(source: E, ration: Ration) -> Self {
+        Self { source, ration, lent: 0 }
+    }
+
+    pub(crate) const fn ration(&self) -> Ration {
+        self.ration
+    }
+
+    pub(crate) const fn lend(&mut self, bytes: u32) {
+        self.lent = bytes;
+    }
+
+    /// What is left of what was lent last.
+    pub(crate) const fn lent(&self) -> u32 {
+        self.lent
+    }
+}
 
 impl<E: Random> EntropySource for ForDevice<E> {
     fn fill(&mut self, into: &mut [u8]) -> Result<(), NoEntropy> {
-        self.0.fill(into).map_err(|_| NoEntropy)
+        let wanted = u32::try_from(into.len()).map_err(|_| NoEntropy)?;
+        // What a source that is empty was asked for counts too, as for the call.
+        self.lent = self.lent.checked_sub(wanted).ok_or(NoEntropy)?;
+        self.source.fill(into).map_err(|_| NoEntropy)
+    }
+
+    fn left(&self) -> u64 {
+        u64::from(self.lent)
     }
 }

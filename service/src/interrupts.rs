@@ -129,6 +129,7 @@ impl<P: Platform> Partition<P> {
 
     fn alarm_rang(&mut self, intid: u32) {
         self.watch();
+        self.refill_one();
         let now = self.platform.now();
         let core = self.platform.core();
         let due = self.interrupts.router.take_due(now, intid);
@@ -227,8 +228,10 @@ impl<P: Platform> Partition<P> {
     fn set_next_alarm(&mut self) {
         self.interrupts.unsettled = false;
         self.set_wake();
-        // The watchdogs share the secure timer with the sources on it.
-        let next = [self.interrupts.router.next_due(), self.watch_deadline()];
+        // The watchdogs, and devices that wait for a rate to be full again, share the secure timer with
+        // the sources on it.
+        let next =
+            [self.interrupts.router.next_due(), self.watch_deadline(), self.refill_deadline()];
         let next = next.into_iter().flatten().min();
         if next == self.interrupts.alarm {
             return;

@@ -276,6 +276,7 @@ impl<P: Platform> Partition<P> {
         };
         self.bus_settle();
         self.caller = None;
+        self.settle_alarm();
         answer
     }
 
@@ -291,6 +292,9 @@ impl<P: Platform> Partition<P> {
         if *bells == 0 && *handle == NO_HANDLE {
             self.ledger.tend();
         }
+        if self.refill_deadline().is_some() {
+            self.refill_all();
+        }
         if self.devices.is_busy() {
             self.devices_turn();
         }
@@ -298,9 +302,11 @@ impl<P: Platform> Partition<P> {
         // One VM to restart is told at a time.
         let busy = self.devices.is_busy() || self.has_restart();
         let at_once = busy.then(|| self.platform.now());
-        for next in [at_once.or(self.bus.deadline()), self.watch_deadline()].into_iter().flatten() {
+        let others = [self.watch_deadline(), self.refill_deadline()];
+        for next in [at_once.or(self.bus.deadline())].into_iter().chain(others).flatten() {
             *deadline = if *deadline == 0 { next } else { next.min(*deadline) };
         }
+        self.settle_alarm();
         reply.encode()
     }
 

@@ -11,12 +11,22 @@ impl Rate {
     /// Full at its first use.
     pub(crate) const NEW: Self = Self { left: 0, full_at: 0 };
 
-    /// Whether `cost` is left of `limit` in a second of `second` ticks.
-    pub(crate) fn allows(&mut self, now: u64, second: u64, limit: u32, cost: u32) -> bool {
+    /// What is left of `limit` in a second of `second` ticks.
+    pub(crate) fn left(&mut self, now: u64, second: u64, limit: u32) -> u32 {
         if now >= self.full_at {
             *self = Self { left: limit, full_at: now.saturating_add(second.max(1)) };
         }
-        cost <= self.left
+        self.left
+    }
+
+    /// Whether `cost` is left.
+    pub(crate) fn allows(&mut self, now: u64, second: u64, limit: u32, cost: u32) -> bool {
+        cost <= self.left(now, second, limit)
+    }
+
+    /// When it is full again.
+    pub(crate) const fn full_at(&self) -> u64 {
+        self.full_at
     }
 
     /// Takes what [`Rate::allows`] found left.
@@ -35,6 +45,7 @@ mod tests {
         assert!(rate.allows(5, 100, 10, 10) && !rate.allows(5, 100, 10, 11));
         rate.take(8);
         assert!(rate.allows(104, 100, 10, 2) && !rate.allows(104, 100, 10, 3));
+        assert_eq!((rate.left(104, 100, 10), rate.full_at()), (2, 105));
         assert!(rate.allows(105, 100, 10, 10));
         let mut none = Rate::NEW;
         assert!(!none.allows(0, 100, 0, 1));

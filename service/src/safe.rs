@@ -95,7 +95,7 @@ impl<H: SecureFlash> Safe<H> {
             writes: [Rate::NEW; MAX_VMS],
             signatures: [Rate::NEW; MAX_VMS],
             noted: [None; frames::NOTED],
-            mounts: Rate::NEW,
+            mounts: [Rate::NEW; MAX_VMS],
             not_mounted: Status::FlashFailed,
         }))
     }
@@ -113,9 +113,10 @@ enum Cost {
     Signature,
 }
 
-/// How often in a second the store is mounted at most. To mount one mends it, and reads much of the flash:
-/// where that fails, whoever asks again and again makes it wear no faster, and takes no more time.
-const MOUNTS_PER_SECOND: u32 = 8;
+/// How often in a second the store is mounted for one VM at most. To mount one mends it, and reads much of
+/// the flash: where that fails, who asks again and again makes it wear no faster, takes no more time, and
+/// leaves every other VM its own tries.
+const MOUNTS_PER_SECOND: u32 = 4;
 
 /// What is inside.
 pub(crate) struct Contents<H: SecureFlash> {
@@ -127,7 +128,7 @@ pub(crate) struct Contents<H: SecureFlash> {
     signatures: [Rate; MAX_VMS],
     /// Frames that came through devices, for the ledger.
     noted: [Option<frames::Noted>; frames::NOTED],
-    mounts: Rate,
+    mounts: [Rate; MAX_VMS],
     /// Why it was not mounted last.
     not_mounted: Status,
 }
@@ -146,7 +147,7 @@ impl<H: SecureFlash> Contents<H> {
     }
 
     /// Opens the store if it is not open. One that has failed is mounted, and mended, anew.
-    fn open(&mut self) -> Result<(), Status> {
+    fn open(&mut self, tenant: &Tenant) -> Result<(), Status> {
         match self.hardware.state() {
             FlashState::NotThere => return Err(Status::NoStore),
             FlashState::CoresNotSeen => return Err(Status::CoresNotSeen),
@@ -157,10 +158,11 @@ impl<H: SecureFlash> Contents<H> {
         }
         self.store = None;
         let (now, second) = self.hardware.time();
-        if !self.mounts.allows(now, second, MOUNTS_PER_SECOND, 1) {
+        let mounts = self.mounts.get_mut(tenant.place).ok_or(Status::UnknownCaller)?;
+        if !mounts.allows(now, second, MOUNTS_PER_SECOND, 1) {
             return Err(self.not_mounted);
         }
-        self.mounts.take(1);
+        mounts.take(1);
         self.mount().inspect_err(|status| self.not_mounted = *status)
     }
 
@@ -172,8 +174,8 @@ impl<H: SecureFlash> Contents<H> {
         Ok(())
     }
 
-    fn store(&mut self) -> Result<&mut Store<H::Flash>, Status> {
-        self.open()?;
+    fn store(&mut self, tenant: &Tenant) -> Result<&mut Store<H::Flash>, Status> {
+        self.open(tenant)?;
         self.store.as_mut().ok_or(Status::NoStore)
     }
 
@@ -215,22 +217,22 @@ impl<H: SecureFlash> Contents<H> {
     /// COUNTER_READ.
     pub(crate) fn counter(&mut self, tenant: &Tenant, number: u8) -> Result<u64, Status> {
         may_count(tenant, number)?;
-        counter::read(self.store()?, tenant.vm, u32::from(number)).map_err(of_counter)
+        counter::read(self.store(tenant)?, tenant.vm, u32::from(number)).map_err(of_counter)
     }
 
     /// COUNTER_INCREMENT.
     pub(crate) fn increment(&mut self, tenant: &Tenant, number: u8) -> Result<u64, Status> {
         may_count(tenant, number)?;
-        self.store()?;
+        self.store(tenant)?;
         self.costly(tenant, Cost::Write, |contents| {
-            let store = contents.store()?;
+            let store = contents.store(tenant)?;
             counter::increment(store, tenant.vm, u32::from(number)).map_err(of_counter)
         })
     }
 
     /// Checks what holds for every frame, and opens the store.
     pub(crate) fn may_use_rpmb(&mut self, tenant: &Tenant) -> Result<(), Status> {
-        if tenant.given.rpmb { self.open() } else { Err(Status::PolicyService) }
+        if tenant.given.rpmb { self.open(tenant) } else { Err(Status::PolicyService) }
     }
 
     /// RPMB: one request frame.
@@ -247,7 +249,7 @@ impl<H: SecureFlash> Contents<H> {
             Some(Request::ReadCounter | Request::Read | Request::ReadResult) => false,
         };
         let mut answer = |contents: &mut Self| {
-            contents.open()?;
+            contents.open(tenant)?;
             let Contents { store: Some(store), areas, .. } = contents else {
                 return Err(Status::NoStore);
             };

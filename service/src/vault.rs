@@ -4,7 +4,7 @@
 mod area;
 mod watch;
 
-use crate::entropy;
+use crate::entropy::{self, Ration};
 use crate::partition::Partition;
 use crate::platform::Platform;
 use crate::rate::Rate;
@@ -79,6 +79,19 @@ impl<P: Platform> Vault<P> {
         Ok([u64::from(count), a, b, c])
     }
 
+    /// What a VM has left of its rate of random bytes.
+    pub(crate) fn entropy_left(&mut self, ration: Ration, now: u64) -> u32 {
+        let rate = self.entropy_rates.get_mut(ration.place);
+        rate.map_or(0, |rate| rate.left(now, self.second, ration.bytes_per_second))
+    }
+
+    /// Takes what its device gave; returns when the rate is full again.
+    pub(crate) fn take_entropy(&mut self, ration: Ration, bytes: u32) -> u64 {
+        let Some(rate) = self.entropy_rates.get_mut(ration.place) else { return u64::MAX };
+        rate.take(bytes);
+        rate.full_at()
+    }
+
     fn state(&self, who: &Tenant) -> [u64; 4] {
         let (given, mut bits) = (&who.given, 0);
         let mut set = |condition: bool, bit: u64| bits |= if condition { bit } else { 0 };
@@ -127,13 +140,11 @@ impl<P: Platform> Partition<P> {
         let number = call.id().number();
         let result = self.vault_result(vm, call);
         let record = match result {
-            Ok(_) if looks_only(call) => None,
-            Ok(_) => Some(Record::new(vm, Action::Served { call_number: number })),
-            Err(status) => Some(Record::of_refusal(vm, number, status)),
+            Ok(_) if looks_only(call) => Record::new(vm, Action::Looked { call_number: number }),
+            Ok(_) => Record::new(vm, Action::Served { call_number: number }),
+            Err(status) => Record::of_refusal(vm, number, status),
         };
-        if let Some(record) = record {
-            self.ledger.append(self.platform.now(), &record);
-        }
+        self.ledger.append(self.platform.now(), &record);
         match result {
             Ok(results) => Reply::ok(number, results),
             Err(status) => Reply::refused(number, status),
@@ -145,6 +156,7 @@ impl<P: Platform> Partition<P> {
     pub(crate) fn vault_vm_gone(&mut self, vm: EndpointId) {
         if let Some(who) = self.tenant(vm) {
             self.vault.forget(who.place, vm);
+            self.forget_wait(vm);
             self.unsettle_alarm();
         }
     }
@@ -199,7 +211,8 @@ impl<P: Platform> Partition<P> {
 }
 
 /// Whether a call changes nothing and gives nothing away: such calls are free, and would push out of
-/// the ledger what tells something. Their refusals are in it.
+/// the ledger what tells something. They have a ring of their own there, with a place for each of them
+/// (`causeway_memshare::ledger::LOOKS`).
 const fn looks_only(call: VaultCall) -> bool {
     match call {
         VaultCall::State

@@ -7,7 +7,7 @@ mod driver;
 use causeway_abi::{Call as Service, CopyDirection, JoinName, Status as StatusCode};
 use causeway_fake_spmc::{Guest, Personality, Platform, RandomSource, Refusal, Setup};
 use causeway_ffa::EndpointId;
-use causeway_memshare::policy::{CopyRule, Link};
+use causeway_memshare::policy::{CopyRule, Link, Services};
 use causeway_virtio::mem::AreaMap;
 use causeway_virtio::msg::{
     Body, BusRequest, BusResponse, BusResult, DeviceBitmap, Message, Request,
@@ -36,6 +36,8 @@ fn boot_with(random: RandomSource) -> (Platform, [Guest; 2]) {
             .add_link(Link { driver: one, backend: None, backend_device, driver_device })
             .unwrap();
     }
+    let services = Services { entropy_bytes_per_second: 4096, ..Services::NONE };
+    policy.set_services(one, services).unwrap();
     policy.add_copy(CopyRule { from: one, to: two, joins: 1 }).unwrap();
     let setup = Setup::new(Personality::EL3);
     let setup = Setup { vm_pages: PAGES, policy: Some(policy), random, ..setup };

@@ -23,7 +23,12 @@ const PAGES: u32 = 64;
 const DEVICE: u16 = 5;
 const REQUESTS: u64 = 8192;
 const ANSWERS: u64 = 12288;
-const GIVEN: Services = Services { rpmb: true, store_writes_per_second: 20, ..Services::NONE };
+const GIVEN: Services = Services {
+    entropy_bytes_per_second: 64,
+    rpmb: true,
+    store_writes_per_second: 20,
+    ..Services::NONE
+};
 
 fn boot(given: Services) -> (Platform, [Guest; 2]) {
     let mut policy = causeway_fake_spmc::platform::standard_policy(2, PAGES);

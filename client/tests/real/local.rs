@@ -9,7 +9,7 @@ use causeway_client::guest::{
 };
 use causeway_fake_spmc::platform::{Setup, standard_policy};
 use causeway_fake_spmc::{Personality, Platform};
-use causeway_memshare::policy::Link;
+use causeway_memshare::policy::{Link, Services};
 use causeway_virtio::AreaId;
 use causeway_virtio::types::{DeviceId, Features};
 use virtio_drivers::device::blk::{SECTOR_SIZE, VirtIOBlk};
@@ -36,6 +36,8 @@ pub(crate) const DISK: u16 = 3;
 pub(crate) fn boot() -> &'static World {
     let mut setup = Setup::new(Personality::EL3);
     let mut policy = standard_policy(setup.vm_count, setup.vm_pages);
+    let services = Services { entropy_bytes_per_second: 4096, ..Services::NONE };
+    policy.set_services(DRIVER, services).expect("services");
     let kinds = [DeviceId::ENTROPY, DeviceId::CONSOLE, DeviceId::BLOCK];
     for (kind, driver_device) in kinds.into_iter().zip([ENTROPY, CONSOLE, DISK]) {
         let backend_device = u16::try_from(kind.get()).unwrap();

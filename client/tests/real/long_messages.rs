@@ -11,7 +11,7 @@ use causeway_fake_spmc::platform::{Setup, standard_policy};
 use causeway_fake_spmc::{Guest, Machine, Personality, Platform, layout};
 use causeway_ffa::call::DirectMessage2;
 use causeway_ffa::{Answer, Call, Uuid, Version};
-use causeway_memshare::policy::Link;
+use causeway_memshare::policy::{Link, Services};
 use causeway_virtio::msg::dialect::{DEVICE_ROLE_UUID, DRIVER_ROLE_UUID, VersionRequest};
 use causeway_virtio::msg::{
     AreaAttrs, AreaShare, Body, BusRequest, BusResponse, BusResult, EventMethod, FeatureBlocks,
@@ -66,6 +66,8 @@ impl AreaMap for Area<'_> {
 fn boot() -> Platform {
     let mut setup = Setup::new(Personality::HAFNIUM);
     let mut policy = standard_policy(setup.vm_count, setup.vm_pages);
+    let services = Services { entropy_bytes_per_second: 4096, ..Services::NONE };
+    policy.set_services(DRIVER, services).expect("services");
     let backend_device = u16::try_from(DeviceId::ENTROPY.get()).unwrap();
     let link = Link { driver: DRIVER, backend: None, backend_device, driver_device: ENTROPY };
     policy.add_link(link).expect("room for the link");

@@ -21,6 +21,7 @@ pub(super) const LEDGER: Job = Job {
             "ledger/page_without_a_head_is_refused",
             "ledger/own_dump_holds_own_rooms_only",
             "ledger/every_move_is_there",
+            "ledger/looks_are_one_counted_record_and_push_out_nothing",
             "ledger/cursor_leads_through_every_page",
             "ledger/invented_cursor_is_refused",
             "ledger/whole_ledger_is_refused_to_others",

@@ -18,7 +18,24 @@ pub(super) const ENTROPY: Job = Job {
     tests: [
         &["entropy/offered", "entropy/bytes_look_fair", "entropy/the_rate_ends_it"],
         &[],
-        &["entropy/nothing_for_vm3"],
+        &["entropy/vm3_has_its_own", "entropy/nothing_else_for_vm3"],
+    ],
+    ..PLAIN
+};
+
+/// Random bytes by the virtio device, beyond the rate.
+pub(super) const ENTROPY_DEVICE: Job = Job {
+    name: "entropy_device",
+    shows: "VM 1 asks its entropy device for more than its rate: what is beyond it comes when the rate is full again, by the secure timer, and VM 3 has its own",
+    command_lines: ["job=entropy_device", "job=idle", "job=entropy_device"],
+    tests: [
+        &[
+            "entropy_device/requests_beyond_the_rate_come_later_and_without_another_kick",
+            "entropy_device/the_rate_holds",
+            "entropy_device/device_and_call_share_it",
+        ],
+        &[],
+        &["entropy_device/another_vm_has_its_own"],
     ],
     ..PLAIN
 };

@@ -8,8 +8,8 @@ use super::irq::{DEMO_IRQ, FIGURES as IRQ_FIGURES, SITUATIONS as IRQ_SITUATIONS}
 use super::known_bugs::{REGISTERS, SEQUENCES, STALE_TLB};
 use super::net::{DEMO_NET, NET_IMAGE_FLIPPED, NET_LOSS};
 use super::security::{
-    C_SERVICES, DEMO_KEYS, DEMO_RPMB, DEMO_WATCHDOG, ENTROPY, ENTROPY_NONE, FLASH_UNSEEN,
-    SERVICE_FIGURES,
+    C_SERVICES, DEMO_KEYS, DEMO_RPMB, DEMO_WATCHDOG, ENTROPY, ENTROPY_DEVICE, ENTROPY_NONE,
+    FLASH_UNSEEN, SERVICE_FIGURES,
 };
 use super::{End, Flash, Job, MonitorBuild, MonitorLine, Processor, Profile, Sabotage, Verdict};
 use crate::cases;
@@ -397,6 +397,7 @@ pub const JOBS: &[Job] = &[
     SEQUENCES,
     STALE_TLB,
     ENTROPY,
+    ENTROPY_DEVICE,
     ENTROPY_NONE,
     C_SERVICES,
     SERVICE_FIGURES,

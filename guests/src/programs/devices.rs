@@ -3,6 +3,7 @@
 
 pub(super) mod backend;
 pub(super) mod console;
+pub(super) mod entropy;
 pub(super) mod rng;
 
 use crate::rt::client::{Clock, take_pages};

@@ -71,9 +71,11 @@ pub(super) fn without(_boot: &Boot) {
     bus.close().expect("the bus's pages");
 }
 
-/// VM 3, to which policy gives nothing.
-pub(super) fn stranger(_boot: &Boot) {
-    let met = calls::partition(&Call::Vault(VaultCall::Entropy { count: 1 }));
+/// VM 3, to which policy gives entropy and nothing else.
+pub(super) fn other(_boot: &Boot) {
+    let met = calls::partition(&Call::Vault(VaultCall::Entropy { count: 24 }));
+    check!("entropy/vm3_has_its_own", met.is_ok(), "{met:?}");
+    let met = calls::partition(&Call::Vault(VaultCall::WatchdogPing));
     let refused = met == Err(Met::Status(Status::PolicyService));
-    check!("entropy/nothing_for_vm3", refused, "{met:?}");
+    check!("entropy/nothing_else_for_vm3", refused, "{met:?}");
 }

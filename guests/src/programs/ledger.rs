@@ -8,7 +8,7 @@ use crate::rt::client::{Clock, mailbox, mapper, take_pages};
 use crate::rt::{Boot, signal};
 use alloc::vec::Vec;
 use causeway_abi::{
-    Call, CallId, GrantKind, GrantTerms, LedgerScope, LifeState, Permission, Status,
+    Call, CallId, GrantKind, GrantTerms, LedgerScope, LifeState, Permission, Status, VaultCall,
 };
 use causeway_client::borrow::Offer;
 use causeway_client::conduit::Hvc;
@@ -21,6 +21,8 @@ use causeway_ffa::{EndpointId, MemHandle};
 const ROUNDS: usize = 30;
 /// Refused calls of VM 3.
 const FLOOD: u32 = 1000;
+/// Calls of VM 2 that only look.
+const LOOKS: u32 = 1000;
 /// How long a VM waits for another's part.
 const MILLIS: u64 = 60_000;
 const LOCAL: GrantTerms =
@@ -39,7 +41,9 @@ pub(super) fn auditor(_boot: &Boot) {
     let dump = Dump::read(&read.bytes).expect("a dump");
     let rooms = |vm| dump.rings().filter(|ring| ring.vm == vm).count();
     let created = |vm| dump.count(|r| r.told == Told::VmCreated && r.subject == vm);
-    let all = (0..=3).all(|vm| rooms(vm) == 2) && (1..=3).all(|vm| created(vm) == 1);
+    // VM 2 looked at its services, and has a ring for that.
+    let whole = (0..=3).all(|vm| rooms(vm) == if vm == 2 { 3 } else { 2 });
+    let all = whole && (1..=3).all(|vm| created(vm) == 1);
     check!("ledger/auditor_sees_every_vm", all, "{:?}", dump.rings().collect::<Vec<_>>());
     let told = |subject, what| {
         dump.count(|r| {
@@ -88,6 +92,8 @@ pub(super) fn owner(_boot: &Boot) {
         handles.push(grant.handle().get());
         pages = grant.close(&Clock, Bound::millis(5000)).expect("closed");
     }
+    let looks = (0..LOOKS).filter(|_| connection.call(Call::Vault(VaultCall::State)).is_ok());
+    let looks = u32::try_from(looks.count());
     let peer = Some(EndpointId::from_raw(3));
     let grant = Grant::offer(&connection, pages, GrantTerms { peer, ..LOCAL }).expect("a grant");
     let granted = grant.handle().get();
@@ -97,7 +103,7 @@ pub(super) fn owner(_boot: &Boot) {
 
     let read = audit::dump(&reader, LedgerScope::Own).expect("own records");
     let dump = Dump::read(&read.bytes).expect("a dump");
-    let own = dump.rings().count() == 2
+    let own = dump.rings().count() == 3
         && dump.rings().all(|ring| ring.vm == 2)
         && dump.records().all(|record| record.subject == 2);
     check!("ledger/own_dump_holds_own_rooms_only", own);
@@ -110,6 +116,11 @@ pub(super) fn owner(_boot: &Boot) {
     let there = there.count();
     let whole = there == ROUNDS && moved(granted, LifeState::Offered) == 1;
     check!("ledger/every_move_is_there", whole, "{there} of {ROUNDS}");
+    let state = Told::Looked(CallId::VaultState.number());
+    let seen: Vec<u32> = dump.records().filter(|r| r.told == state).map(|r| r.count).collect();
+    let kept = dump.rings().all(|ring| ring.first == 1);
+    let counted = looks == Ok(LOOKS) && seen == [LOOKS];
+    check!("ledger/looks_are_one_counted_record_and_push_out_nothing", counted && kept, "{seen:?}");
     let entries: u64 = dump.rings().map(|ring| (ring.last + 1).saturating_sub(ring.first)).sum();
     let counted = u64::try_from(dump.records().count()) == Ok(entries);
     check!(

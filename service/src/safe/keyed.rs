@@ -92,7 +92,7 @@ impl<H: SecureFlash> Contents<H> {
             slots if slot < slots => {}
             _ => return Err(Status::NoSuchNumber),
         }
-        self.open()?;
+        self.open(tenant)?;
         if self.keys.is_some() { Ok(()) } else { Err(Status::NoStore) }
     }
 

@@ -118,7 +118,7 @@ impl<P: Platform> Partition<P> {
         self.unsettle_alarm();
     }
 
-    fn ring_bell(&mut self, vm: EndpointId) {
+    pub(crate) fn ring_bell(&mut self, vm: EndpointId) {
         let _rung: Outcome = self.drive(Event::Ring { vm });
     }
 

@@ -135,7 +135,8 @@ impl<'g> Driver<'g> {
         self.guest.ask(Service::BusKick).unwrap();
     }
 
-    fn receive(&mut self) -> Option<Message> {
+    /// Takes what has come, if anything has.
+    pub(crate) fn receive(&mut self) -> Option<Message> {
         let slot = self.ring.pop(&self.messages).unwrap()?;
         Some(Message::decode(slot.message_bytes()).unwrap())
     }

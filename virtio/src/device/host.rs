@@ -253,6 +253,13 @@ impl<D: DeviceModel, const DEVICES: usize, const QUEUES: usize> Host<D, DEVICES,
         }
     }
 
+    /// Returns the models of a driver's devices that [`Host::work`] would work now.
+    pub fn models_to_work(&mut self, driver: EndpointId) -> impl Iterator<Item = &mut D> {
+        let seats = self.seats.iter_mut().flatten();
+        let due = seats.filter(move |seat| seat.driver == driver && seat.kicked);
+        due.map(|seat| seat.server.model_mut())
+    }
+
     /// Reports whether a driver's device has work that nobody will kick for.
     #[must_use]
     pub fn has_work(&self, driver: EndpointId) -> bool {

@@ -34,6 +34,14 @@ pub trait EntropySource {
     /// # Errors
     /// [`NoEntropy`]; what the buffer holds then is not used.
     fn fill(&mut self, into: &mut [u8]) -> Result<(), NoEntropy>;
+
+    /// Returns how many bytes it may give now, where somebody limits it. A request is answered with no
+    /// more (virtio 1.3, 5.4.6.1: at least one byte, maybe fewer than there is room for); while it is
+    /// none, requests wait in their queue. Who limits a source has the device look at its queue again
+    /// ([`super::Host::device_mut`]) when there is more: the driver kicks only once.
+    fn left(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// Buffers of one request that are looked at; a driver uses one.
@@ -54,6 +62,16 @@ impl<S: EntropySource> Rng<S> {
     pub const fn new(source: S) -> Self {
         Self { source, chain: Chain::new() }
     }
+
+    /// Returns the source.
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Returns the source, for whoever limits it.
+    pub const fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
 }
 
 impl<S: EntropySource> DeviceModel for Rng<S> {
@@ -69,6 +87,10 @@ impl<S: EntropySource> DeviceModel for Rng<S> {
         const { QueueSize::new(64).unwrap() }
     }
 
+    fn wants(&self, _index: u16) -> bool {
+        self.source.left() > 0
+    }
+
     fn serve<M: AreaMap + ?Sized>(
         &mut self,
         mem: &M,
@@ -77,10 +99,11 @@ impl<S: EntropySource> DeviceModel for Rng<S> {
         budget: u32,
     ) -> Result<u32, QueueError> {
         let mut served: u32 = 0;
-        while served < budget {
+        while served < budget && self.source.left() > 0 {
             let Some(head) = queue.take(mem, &mut self.chain)? else { break };
             let mut room = Cursor::new(self.chain.writable());
-            let mut wanted = self.chain.writable_bytes().min(MOST_BYTES);
+            let most = MOST_BYTES.min(self.source.left());
+            let mut wanted = self.chain.writable_bytes().min(most);
             let mut written: u32 = 0;
             while let Some(run) = room.run(wanted.min(64)) {
                 let mut bytes = [0; 64];

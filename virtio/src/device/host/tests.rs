@@ -18,12 +18,18 @@ use core::sync::atomic::AtomicU16;
 const VM: EndpointId = EndpointId::from_raw(1);
 const OTHER: EndpointId = EndpointId::from_raw(2);
 
-struct Ones;
+/// So many ones.
+struct Ones(u64);
 
 impl EntropySource for Ones {
     fn fill(&mut self, into: &mut [u8]) -> Result<(), NoEntropy> {
         into.fill(1);
+        self.0 -= u64::try_from(into.len()).unwrap();
         Ok(())
+    }
+
+    fn left(&self) -> u64 {
+        self.0
     }
 }
 
@@ -55,7 +61,7 @@ const BLOCK: u16 = 2;
 
 fn devices() -> Devices {
     let mut host = Devices::new();
-    host.add(VM, ENTROPY, AnyDevice::Rng(Rng::new(Ones))).unwrap();
+    host.add(VM, ENTROPY, AnyDevice::Rng(Rng::new(Ones(u64::MAX)))).unwrap();
     let size = Size { columns: 80, rows: 25 };
     let console = Console::new(Echo::new(Paper::default()), size);
     host.add(VM, CONSOLE, AnyDevice::Console(console)).unwrap();
@@ -156,6 +162,41 @@ fn entropy_comes_after_a_kick_and_not_before() {
     assert_eq!(mem.read_u32(at(0x7000)), Ok(0x0101_0101));
 }
 
+fn lend(host: &mut Devices, bytes: u64) -> usize {
+    let mut lent = 0;
+    for model in host.models_to_work(VM) {
+        let AnyDevice::Rng(rng) = model else { continue };
+        rng.source_mut().0 = bytes;
+        assert_eq!(rng.source().left(), bytes);
+        lent += 1;
+    }
+    lent
+}
+
+#[test]
+fn a_limited_source_answers_short_and_requests_beyond_it_wait_for_more() {
+    for layout in [Features::NONE, Features::EVENT_IDX, Features::RING_PACKED] {
+        let (words, mut host) = (words(), devices());
+        let mem = map(&words);
+        let features = Features::VERSION_1 | layout;
+        let mut queues = drive_with(&mut host, &mem, ENTROPY, 1, features);
+        for n in 0..4 {
+            queues[0].submit(&mem, &[], &[Segment { addr: at(0x7000 + n * 8), len: 8 }]).unwrap();
+        }
+        assert_eq!(lend(&mut host, 20), 0, "only what is to be worked is lent anything");
+        kick(&mut host, &mem, ENTROPY, 0);
+        assert_eq!(lend(&mut host, 20), 1);
+        assert_eq!(work(&mut host, &mem, 8).1, Progress::Done, "nothing can be done now");
+        let mut used = || queues[0].pop_used(&mem).unwrap().map(|used| used.written);
+        assert_eq!([used(), used(), used(), used()], [Some(8), Some(8), Some(4), None]);
+        assert_eq!(work(&mut host, &mem, 8), (vec![], Progress::Done));
+        assert!(host.device_mut(VM, ENTROPY).is_some());
+        assert_eq!(lend(&mut host, 100), 1);
+        assert_eq!(work(&mut host, &mem, 8).1, Progress::Done);
+        assert_eq!([used(), used()], [Some(8), None]);
+    }
+}
+
 #[test]
 fn a_device_serves_every_layout_that_it_offers() {
     let layouts = [
@@ -202,7 +243,7 @@ fn a_driver_that_always_has_work_left_keeps_nobody_from_a_turn() {
     let (words, mut host) = (words(), Devices::new());
     let mem = map(&words);
     for driver in [VM, OTHER] {
-        host.add(driver, ENTROPY, AnyDevice::Rng(Rng::new(Ones))).unwrap();
+        host.add(driver, ENTROPY, AnyDevice::Rng(Rng::new(Ones(u64::MAX)))).unwrap();
         host.device_mut(driver, ENTROPY).unwrap();
     }
     let turns = [(); 4].map(|()| {
@@ -283,7 +324,7 @@ fn devices_of_another_driver_are_not_there() {
     assert_eq!((answer.dev_num, answer.token), (ENTROPY, 3));
     assert_eq!(answer.body, Body::BusResponse(error));
     assert_eq!(ask(&mut host, &mem, 9, Request::GetDeviceInfo), None, "no such number");
-    let full = host.add(VM, 9, AnyDevice::Rng(Rng::new(Ones)));
+    let full = host.add(VM, 9, AnyDevice::Rng(Rng::new(Ones(u64::MAX))));
     assert!(full.is_err());
 }
 
@@ -291,9 +332,9 @@ fn devices_of_another_driver_are_not_there() {
 fn a_number_is_taken_once_and_a_reset_reaches_all_devices_of_the_driver() {
     let (words, mut host) = (words(), Devices::new());
     let mem = map(&words);
-    host.add(VM, ENTROPY, AnyDevice::Rng(Rng::new(Ones))).unwrap();
-    assert!(host.add(VM, ENTROPY, AnyDevice::Rng(Rng::new(Ones))).is_err());
-    host.add(OTHER, ENTROPY, AnyDevice::Rng(Rng::new(Ones))).unwrap();
+    host.add(VM, ENTROPY, AnyDevice::Rng(Rng::new(Ones(u64::MAX)))).unwrap();
+    assert!(host.add(VM, ENTROPY, AnyDevice::Rng(Rng::new(Ones(u64::MAX)))).is_err());
+    host.add(OTHER, ENTROPY, AnyDevice::Rng(Rng::new(Ones(u64::MAX)))).unwrap();
     drive(&mut host, &mem, ENTROPY, 1);
     kick(&mut host, &mem, ENTROPY, 0);
     let reset = Message { dev_num: 0, token: 0, body: Body::BusRequest(BusRequest::Reset) };
