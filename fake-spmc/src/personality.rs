@@ -39,8 +39,8 @@ pub enum Listing {
 pub enum Response {
     /// The sender's own bytes.
     AsSent,
-    /// Written anew, with receivers as long as the request's.
-    InRequestSizes,
+    /// Written anew: the entry of whoever asks, alone, and 0 for the tag.
+    OwnEntry,
     /// Written anew in OP-TEE's own way.
     OpTee,
 }

@@ -2,6 +2,7 @@
 //! never looks at anything but a private copy.
 
 use crate::dispatch::VERSION;
+use crate::platform::Shown;
 use causeway_abi::{GrantKind, Permission};
 use causeway_ffa::descriptor::{
     Attributes, Cacheability, DataAccess, ExactRequest, ExactRetrieve, FirstFragment, Header,
@@ -45,20 +46,30 @@ pub(crate) fn with_descriptor<R>(
     bytes: &[u8],
     request: &RetrieveRequest,
     own_id: EndpointId,
+    shown: Shown,
     judge: impl FnOnce(Descriptor<'_>) -> R,
 ) -> R {
     match read(bytes, request.handle) {
         Some((first, header)) => {
+            let (mut tag, mut peer) = (header.tag, None);
+            if shown == Shown::OwnEntry && header.tag == 0 {
+                (tag, peer) = (request.tag, request.peer);
+            }
             let mut borrowers = [NOBODY; MAX_RECEIVERS];
             let mut count = 0;
             for (slot, receiver) in borrowers.iter_mut().zip(first.receivers()) {
                 *slot = borrower(receiver);
                 count += 1;
             }
+            if let (1, [_, second, ..], Some(id)) = (count, &mut borrowers, peer) {
+                let permission = Some(request.permission);
+                *second = Borrower { id, permission, executable: false };
+                count = RECEIVERS;
+            }
             let (_, ranges) = first.stream();
             judge(Descriptor {
                 sender: header.sender,
-                tag: header.tag,
+                tag,
                 kind: header.flags.kind.map(grant_kind),
                 caching: caching(header.attributes, request.kind),
                 security: match header.attributes.security {
@@ -198,7 +209,7 @@ mod tests {
     fn a_response_about_another_handle_is_unreadable() {
         let mut bytes = [0; 256];
         let len = response(MemHandle::new(8).unwrap(), &mut bytes);
-        with_descriptor(&bytes[..len], &offered(), OWN, |facts| {
+        with_descriptor(&bytes[..len], &offered(), OWN, Shown::All, |facts| {
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [None]);
         });
     }
@@ -211,7 +222,7 @@ mod tests {
         bytes[2..4].copy_from_slice(&0x40_u16.to_le_bytes());
         let caching_as = |kind| {
             let request = RetrieveRequest { kind, ..offered() };
-            with_descriptor(&bytes[..len], &request, OWN, |facts| {
+            with_descriptor(&bytes[..len], &request, OWN, Shown::All, |facts| {
                 assert_eq!(facts.security, Security::NonSecure);
                 facts.caching
             })
@@ -226,7 +237,7 @@ mod tests {
         let owner = offered().owner;
         let mut bytes = [0; 256];
         let len = response(offered().handle, &mut bytes);
-        with_descriptor(&bytes[..len], &offered(), OWN, |facts| {
+        with_descriptor(&bytes[..len], &offered(), OWN, Shown::All, |facts| {
             assert_eq!((facts.sender, facts.tag, facts.kind), (owner, 9, Some(GrantKind::Share)));
             assert_eq!(facts.security, Security::NonSecure);
             assert_eq!(facts.caching, Caching::NormalWriteBackInner);
@@ -235,10 +246,33 @@ mod tests {
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [Some(range)]);
         });
         // Cut short: handed on as unreadable, never as fewer pages.
-        with_descriptor(&bytes[..len - 16], &offered(), OWN, |facts| {
+        with_descriptor(&bytes[..len - 16], &offered(), OWN, Shown::All, |facts| {
             assert_eq!(facts.borrowers.len(), 2);
             assert_eq!(facts.ranges.collect::<Vec<_>>(), [None]);
         });
+    }
+
+    #[test]
+    fn what_the_spmc_compared_itself_is_taken_from_the_request_and_nothing_else_is() {
+        let range = PageRange::new(PageAddr::new(0x8000_0000).unwrap(), 3).unwrap();
+        let mut bytes = [0; 256];
+        let mut told = |own: Receiver, tag, shown| {
+            let (owner, handle) = (offered().owner, offered().handle);
+            let (kind, ranges, entries) = (Transfer::Share, [range], [own]);
+            let spec =
+                Spec::retrieve_response(VERSION, owner, handle, kind, tag, &entries, &ranges);
+            let len = Builder::new(spec).unwrap().write(0, &mut bytes).unwrap();
+            with_descriptor(&bytes[..len], &offered(), OWN, shown, |facts| {
+                (facts.tag, facts.borrowers.iter().map(|b| (b.id, b.permission)).collect())
+            })
+        };
+        let (read_only, read_write) = (Some(Permission::ReadOnly), Some(Permission::ReadWrite));
+        let peer = (EndpointId::from_raw(2), read_write);
+        let all: Vec<(EndpointId, Option<Permission>)> = vec![(OWN, read_write)];
+        assert_eq!(told(Receiver::read_write(OWN), 0, Shown::All), (0, all.clone()));
+        assert_eq!(told(Receiver::read_write(OWN), 5, Shown::OwnEntry), (5, all));
+        let own = Receiver::read_only(OWN);
+        assert_eq!(told(own, 0, Shown::OwnEntry), (9, vec![(OWN, read_only), peer]));
     }
 
     /// The facts as text, by the short way (if it is open) or by the long one.
@@ -254,7 +288,7 @@ mod tests {
             )
         };
         let Some(mut pages) = super::request(request, OWN).pages(bytes).filter(|_| short) else {
-            return with_descriptor(bytes, request, OWN, tell);
+            return with_descriptor(bytes, request, OWN, Shown::All, tell);
         };
         let total_page_count = pages.page_count();
         let both = both(request, OWN);

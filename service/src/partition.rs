@@ -554,7 +554,8 @@ impl<P: Platform> Partition<P> {
             Some(pages) => broker.step_into(now, Event::RetrievedAsAsked(pages), step),
             None => {
                 let bytes = bytes.unwrap_or_default();
-                facts::with_descriptor(bytes, &request, *own_id, |descriptor| {
+                let shown = platform.shows();
+                facts::with_descriptor(bytes, &request, *own_id, shown, |descriptor| {
                     broker.step_into(now, Event::Retrieved(Ok(descriptor)), step);
                 });
             }

@@ -22,6 +22,21 @@ pub type Outgoing = [u64; 8];
 pub trait Conduit {
     /// Makes one call and returns its answer. Neither looks at the registers nor repeats a call.
     fn call(&mut self, out: &Outgoing) -> Regs;
+
+    /// What a response to a retrieve shows.
+    fn shows(&self) -> Shown {
+        Shown::All
+    }
+}
+
+/// What the SPMC shows in its response to a retrieve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The tag and every borrower.
+    All,
+    /// Only our own entry, and 0 for the tag: the SPMC has compared tag and borrowers with the request,
+    /// and refuses a request that does not list what was sent (Hafnium: docs/spmc-facts.md).
+    OwnEntry,
 }
 
 /// The RX and TX buffers, one page each. They are used under the partition's lock only (KB-21).

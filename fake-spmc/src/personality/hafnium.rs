@@ -48,7 +48,7 @@ pub(super) const QUIRKS: Quirks = Quirks {
     // struct ffa_partition_info of 1.3.
     info_stride: 48,
     stale_uuid: None,
-    response: Response::InRequestSizes,
+    response: Response::OwnEntry,
     stranger: Stranger::Refused(FfaError::InvalidParameters),
     retrieves: Retrieves::Once(FfaError::Denied),
     no_such_handle: FfaError::InvalidParameters,

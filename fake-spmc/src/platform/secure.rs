@@ -6,7 +6,7 @@ use super::parts::{Disk, Numbers};
 use crate::flash::FlashOf;
 use crate::layout::{self, PARTITION};
 use crate::machine::{Machine, TICKS_PER_MS};
-use crate::personality::Controlling;
+use crate::personality::{Controlling, Response};
 use crate::spmc::Spmc;
 use causeway_abi::Permission;
 use causeway_ffa::{EndpointId, FfaError, PageRange, Regs};
@@ -14,7 +14,7 @@ use causeway_memshare::{Doorbell, MapFailed, Policy};
 use causeway_service::lines::Said;
 use causeway_service::platform::{
     self, Clock, Conduit, Log, Mailbox, MappedBits, Mapper, MemoryKind, Outgoing, OutsideWindow,
-    Parts, Secured,
+    Parts, Secured, Shown,
 };
 use causeway_service::safe::Safe;
 use causeway_service::{Partition, spmc as calls};
@@ -57,6 +57,7 @@ pub struct Secure {
     spmc: Arc<Mutex<Spmc>>,
     pub(super) machine: Arc<Machine>,
     pub(super) controlling: Controlling,
+    shown: Shown,
     bell: Bell,
     logged: Logged,
     safe: Arc<Safe<FlashOf>>,
@@ -71,12 +72,16 @@ impl Secure {
         logged: Logged,
     ) -> Self {
         let safe = Arc::new(Safe::new(FlashOf(machine.clone())));
-        let controlling = {
+        let (controlling, response) = {
             let spmc = spmc.lock().unwrap_or_else(PoisonError::into_inner);
-            spmc.quirks().controlling
+            (spmc.quirks().controlling, spmc.quirks().response)
+        };
+        let shown = match response {
+            Response::OwnEntry => Shown::OwnEntry,
+            Response::AsSent | Response::OpTee => Shown::All,
         };
         let random = RandomSource::Seeded;
-        Self { spmc, machine, controlling, bell, logged, safe, random }
+        Self { spmc, machine, controlling, shown, bell, logged, safe, random }
     }
 
     pub(super) fn with_random(self, random: RandomSource) -> Self {
@@ -109,6 +114,10 @@ impl Conduit for Secure {
     fn call(&mut self, out: &Outgoing) -> Regs {
         let mut spmc = self.spmc.lock().unwrap_or_else(PoisonError::into_inner);
         spmc.partition_call(PARTITION, &Regs::from_smc8(*out))
+    }
+
+    fn shows(&self) -> Shown {
+        self.shown
     }
 }
 

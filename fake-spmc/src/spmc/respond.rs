@@ -30,32 +30,28 @@ pub(super) fn as_sent(sent: &Sent) -> Vec<u8> {
     bytes
 }
 
-/// A descriptor written anew, with the receivers that the request lists, each as long as there.
-pub(super) fn in_sizes_of(sent: &Sent, request: &RawHead) -> Option<Vec<u8>> {
+/// Source: Hafnium of August 2026, `ffa_partition_retrieve_response_init`: one receiver, and no tag (run).
+pub(super) fn own_entry(sent: &Sent, request: &RawHead, who: EndpointId) -> Option<Vec<u8>> {
     let head = sent.head()?;
     let composite = sent.composite()?;
-    let version = sent.version;
-    let header = header_len(version);
-    let stride = if version.minor() == 0 { 16 } else { request.stride };
-    let count = request.receivers.len();
-    let at = header + stride * count;
+    let header = header_len(sent.version);
+    let at = header + 16;
     let mut bytes = vec![0; at + 16 + 16 * composite.ranges.len()];
     // Where the sender left the type open, the response names it.
     let attributes = if head.attributes == 0 { NORMAL } else { head.attributes };
+    let head = RawHead { tag: 0, ..head };
     header_fields(&mut bytes, &head, attributes | NS, kind_flag(sent.kind), sent.handle.get());
-    put(&mut bytes, 28, &u32::try_from(count).ok()?.to_le_bytes());
-    if version.minor() != 0 {
-        put(&mut bytes, 24, &u32::try_from(stride).ok()?.to_le_bytes());
+    put(&mut bytes, 28, &1u32.to_le_bytes());
+    if sent.version.minor() != 0 {
+        put(&mut bytes, 24, &16u32.to_le_bytes());
         put(&mut bytes, 32, &u32::try_from(header).ok()?.to_le_bytes());
     }
-    for (index, receiver) in request.receivers.iter().enumerate() {
-        let granted = head.receivers.iter().find(|other| other.id == receiver.id)?;
-        let data = if receiver.access & 3 == 0 { granted.access } else { receiver.access } & 3;
-        let place = header + stride * index;
-        put(&mut bytes, place, &receiver.id.get().to_le_bytes());
-        put(&mut bytes, place + 2, &[data | NOT_EXECUTABLE]);
-        put(&mut bytes, place + 4, &u32::try_from(at).ok()?.to_le_bytes());
-    }
+    let asked = request.receivers.iter().find(|receiver| receiver.id == who)?;
+    let granted = head.receivers.iter().find(|receiver| receiver.id == who)?;
+    let data = if asked.access & 3 == 0 { granted.access } else { asked.access } & 3;
+    put(&mut bytes, header, &who.get().to_le_bytes());
+    put(&mut bytes, header + 2, &[data | NOT_EXECUTABLE]);
+    put(&mut bytes, header + 4, &u32::try_from(at).ok()?.to_le_bytes());
     write_composite(&mut bytes, at, composite.total_pages, &composite.ranges)?;
     Some(bytes)
 }

@@ -1,7 +1,7 @@
 //! Owns what a partition does with memory that was sent to it: retrieve, fetch the rest, let go.
 //! Never writes a response itself: `respond` does.
 
-use super::raw::{RawHead, header_len, le};
+use super::raw::{RawHead, RawReceiver, header_len, le};
 use super::respond;
 use super::send::kind_flag;
 use super::store::Sent;
@@ -72,7 +72,7 @@ impl Spmc {
         let q = self.quirks();
         let of = sent.head().ok_or(INVALID)?;
         match q.response {
-            Response::AsSent | Response::InRequestSizes => {
+            Response::AsSent | Response::OwnEntry => {
                 if head.sender != of.sender || head.tag != of.tag {
                     return Err(INVALID);
                 }
@@ -102,7 +102,7 @@ impl Spmc {
         if !listed {
             return Err(INVALID);
         }
-        self.check_access(who, head, &of)?;
+        self.check_access(who, sent.kind, head, &of)?;
         match q.retrieves {
             Retrieves::Once(code) if sent.retrieved.contains(&who) => Err(code),
             Retrieves::Once(_) | Retrieves::Counted => Ok(()),
@@ -111,25 +111,38 @@ impl Spmc {
 
     /// More than was granted is not given. The EL3 SPMC does not look: its response has the sender's
     /// own words.
-    fn check_access(&self, who: EndpointId, head: &RawHead, of: &RawHead) -> Verdict {
+    fn check_access(
+        &self,
+        who: EndpointId,
+        kind: Transfer,
+        head: &RawHead,
+        of: &RawHead,
+    ) -> Verdict {
         let access = |head: &RawHead| {
             let own = head.receivers.iter().find(|receiver| receiver.id == who);
             own.map_or(0, |receiver| receiver.access & 3)
         };
         let (asked, granted) = (access(head), access(of));
         let too_much = asked == 2 && granted == 1;
+        // `ffa_memory_retrieve_is_memory_access_valid`: whether it may be executed is said by who borrows
+        // alone, and by nobody else (run: INVALID_PARAMETERS).
+        let alone = kind != Transfer::Share && of.receivers.len() == 1;
+        let says = |receiver: &RawReceiver| receiver.access >> 2 & 3 != 0;
         match self.quirks().response {
             Response::AsSent => Ok(()),
-            Response::InRequestSizes if too_much => Err(FfaError::Denied),
+            Response::OwnEntry if head.receivers.iter().any(|one| says(one) != alone) => {
+                Err(INVALID)
+            }
+            Response::OwnEntry if too_much => Err(FfaError::Denied),
             Response::OpTee if too_much => Err(INVALID),
-            Response::InRequestSizes | Response::OpTee => Ok(()),
+            Response::OwnEntry | Response::OpTee => Ok(()),
         }
     }
 
     fn response(&self, who: EndpointId, sent: &Sent, head: &RawHead) -> Result<Vec<u8>, FfaError> {
         let mut response = match self.quirks().response {
             Response::AsSent => respond::as_sent(sent),
-            Response::InRequestSizes => respond::in_sizes_of(sent, head).ok_or(INVALID)?,
+            Response::OwnEntry => respond::own_entry(sent, head, who).ok_or(INVALID)?,
             Response::OpTee => respond::optee(sent, who).ok_or(INVALID)?,
         };
         respond::lie(&mut response, self.personality.lies);

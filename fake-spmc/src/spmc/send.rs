@@ -174,7 +174,7 @@ impl Spmc {
         let head = sent.head().ok_or(INVALID)?;
         let composite = match self.quirks().response {
             Response::AsSent => lax(sent, &head)?,
-            Response::InRequestSizes | Response::OpTee => strict(sent)?,
+            Response::OwnEntry | Response::OpTee => strict(sent)?,
         };
         self.check_receivers(sent, &head)?;
         let ranges = composite.page_ranges();

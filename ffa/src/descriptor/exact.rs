@@ -62,8 +62,10 @@ impl ExactRetrieve {
         self.request().pages(response)
     }
 
-    /// The request of FF-A 1.1: every borrower listed, no composite, the kind in the flags. A response is
-    /// compared with it afterwards.
+    /// The request of FF-A 1.1: every borrower listed, no composite, the kind in the flags. For ourselves no
+    /// permission in particular is asked for: the response says which one was sent. The peer is given the
+    /// one that is expected, since not every response shows the peer. A response is compared with it
+    /// afterwards.
     #[inline(always)]
     #[must_use]
     pub fn request(&self) -> ExactRequest {
@@ -80,17 +82,23 @@ impl ExactRetrieve {
         };
         let owner = u64::from(self.owner.get());
         let count = if self.peer.is_some() { 2_u64 } else { 1 };
-        let entry = |id: EndpointId| {
-            line(u64::from(id.get()) | (data | NOT_EXECUTABLE) << 16, 0).to_le_bytes()
+        // DEN0140, instruction access in FFA_MEM_RETRIEVE_REQ: a borrower leaves it open for a share and
+        // where others borrow too, and says it where it is the only one that borrows.
+        let execution = match (self.kind, self.peer) {
+            (Transfer::Lend | Transfer::Donate, None) => NOT_EXECUTABLE,
+            (Transfer::Share, _) | (Transfer::Lend | Transfer::Donate, Some(_)) => 0,
+        };
+        let entry = |id: EndpointId, data: u64| {
+            line(u64::from(id.get()) | (data | execution) << 16, 0).to_le_bytes()
         };
         let units = [
             line(owner | kind << KIND_SHIFT, self.handle.get()).to_le_bytes(),
             line(self.tag, ENTRY | count << 32).to_le_bytes(),
             line(HEADER, 0).to_le_bytes(),
-            entry(self.own),
-            entry(self.peer.unwrap_or(self.own)),
+            entry(self.own, 0),
+            entry(self.peer.unwrap_or(self.own), data),
         ];
-        ExactRequest { units, has_peer: self.peer.is_some() }
+        ExactRequest { units, expected: data << 16, has_peer: self.peer.is_some() }
     }
 }
 
@@ -103,6 +111,8 @@ const KIND_SHIFT: u32 = 35;
 pub struct ExactRequest {
     /// Three of the header, one for each borrower. The last one is sent where there is a peer.
     units: [[u8; UNIT]; 5],
+    /// What the response adds to our own entry: the permission that is expected, where it stands there.
+    expected: u64,
     has_peer: bool,
 }
 
@@ -135,15 +145,17 @@ impl ExactRequest {
         }
         let rest = if self.has_peer {
             let ([one, other], rest) = rest.split_first_chunk::<MOST>()?;
-            let listed = is_entry(one, own, TWO_END) && is_entry(other, peer, TWO_END)
-                || is_entry(one, peer, TWO_END) && is_entry(other, own, TWO_END);
-            if !listed || own == peer {
+            let (ours, theirs) = (TWO_END << 32 | self.expected, TWO_END << 32);
+            let listed = is_entry(one, own, ours) && is_entry(other, peer, theirs)
+                || is_entry(one, peer, theirs) && is_entry(other, own, ours);
+            // The same id twice.
+            if !listed || own.first_chunk::<2>() == peer.first_chunk::<2>() {
                 return None;
             }
             rest
         } else {
             let (one, rest) = rest.split_first()?;
-            is_entry(one, own, ONE_END).then_some(rest)?
+            is_entry(one, own, ONE_END << 32 | self.expected).then_some(rest)?
         };
         let (composite, units) = rest.split_first()?;
         let [p0, p1, p2, p3, c0, c1, c2, c3, reserved @ ..] = *composite;
@@ -160,11 +172,11 @@ impl ExactRequest {
 const ONE_END: u64 = HEADER + ENTRY;
 const TWO_END: u64 = ONE_END + ENTRY;
 
-/// Whether an entry of a response is the one that was asked for, with where the composite begins. It may
-/// say or leave open that nobody executes.
+/// Whether an entry of a response is the one that was asked for, with what the response adds: where the
+/// composite begins, and a permission. It may say or leave open that nobody executes.
 #[inline(always)]
-const fn is_entry(found: &[u8; UNIT], asked: &[u8; UNIT], composite_at: u64) -> bool {
-    let differs = read(found) ^ read(asked) ^ line(composite_at << 32, 0);
+const fn is_entry(found: &[u8; UNIT], asked: &[u8; UNIT], added: u64) -> bool {
+    let differs = read(found) ^ read(asked) ^ line(added, 0);
     differs & !line(NOT_EXECUTABLE << 16, 0) == 0
 }
 

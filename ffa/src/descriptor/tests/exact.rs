@@ -52,9 +52,15 @@ fn response(exact: &ExactRetrieve, receivers: &[Receiver], ranges: &[PageRange])
 #[test]
 fn a_request_is_that_of_the_builder() {
     for exact in every_retrieve() {
-        let receivers: Vec<_> =
-            receivers(&exact).into_iter().map(Receiver::not_executable).collect();
         let ExactRetrieve { owner, handle, kind, tag, .. } = exact;
+        let alone = kind != Transfer::Share && exact.peer.is_none();
+        let own = Receiver::new(exact.own, DataAccess::NotSpecified);
+        let peer = exact.peer.map(|peer| Receiver::new(peer, exact.access));
+        let receivers: Vec<_> = [Some(own), peer]
+            .into_iter()
+            .flatten()
+            .map(|open| if alone { open.not_executable() } else { open })
+            .collect();
         let spec = Spec::retrieve_request(V1_1, owner, handle, Some(kind), tag, &receivers);
         let builder = Builder::new(spec).unwrap();
         let (mut theirs, mut ours) = ([0xaa; EXACT_REQUEST_BYTES], [0xaa; EXACT_REQUEST_BYTES]);
