@@ -1,5 +1,7 @@
 //! Owns the machine: entry, SMC, the counter, memory, the console, the end. The only unsafe room here.
 
+mod second;
+
 use aarch64_rt::{InitialPagetable, entry, initial_pagetable};
 use arm_pl011_uart::{PL011Registers, Uart, UniqueMmioPointer};
 use causeway_conformance::Machine;
@@ -36,6 +38,10 @@ pub(crate) struct Bare;
 impl Machine for Bare {
     fn smc(&mut self, regs: &Regs) -> Regs {
         smc(regs)
+    }
+
+    fn smc_on_second_core(&mut self, regs: &Regs) -> Option<Regs> {
+        second::smc(regs)
     }
 
     fn message_pages(&self) -> (u64, u64) {

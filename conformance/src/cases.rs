@@ -269,6 +269,15 @@ cases! {
         Step::Ask(VM2, ListNothing, Status::Ok),
     ];
 
+    "contexts/a_second_core_is_served_beside_the_first", "HI-A3", NamedLimit: [
+        Step::SecondCore(VM2),
+        Send(0, Share, ONE, None, ReadWrite),
+        Step::Ask(VM1, Offer(A, None, ReadWrite), Status::Ok),
+        Step::SecondCore(VM1),
+        Step::Ask(VM1, State(A), Status::Ok),
+        Step::SecondCore(VM3),
+    ];
+
     "parts/whole_frame_is_refused", "HI-F10", Never: [
         InPartsOnly,
         Words(VM1, [word(CallId::List), 0, 0, 0, 0], Status::BadArgument),

@@ -24,6 +24,11 @@ pub trait Machine {
     /// Makes a call of the physical instance with x0-x7.
     fn smc(&mut self, regs: &Regs) -> Regs;
 
+    /// Makes a call from another core, which is started for the first; `None`: there is no other.
+    fn smc_on_second_core(&mut self, _regs: &Regs) -> Option<Regs> {
+        None
+    }
+
     /// Physical addresses of the hypervisor's TX and RX, a page each.
     fn message_pages(&self) -> (u64, u64);
 
@@ -82,6 +87,11 @@ impl<M: Machine> Hypervisor<M> {
         &self.machine
     }
 
+    fn request(&self, sender: EndpointId, words: &Frame) -> Regs {
+        let (receiver, width) = (self.partition, Width::Bits64);
+        Call::DirectReq(DirectMessage { sender, receiver, width, words: *words }).encode()
+    }
+
     fn plain(&mut self, call: &Call) -> Result<(), FfaError> {
         if let Answer::Success(_) = answer(&self.machine.smc(&call.encode()))? {
             Ok(())
@@ -89,6 +99,14 @@ impl<M: Machine> Hypervisor<M> {
             Err(FfaError::NotSupported)
         }
     }
+}
+
+/// The words of an answer of 64 bits each.
+fn words_of(regs: &Regs) -> Result<Frame, FfaError> {
+    if regs.w(0) == 0xc400_0070 {
+        return Ok([regs.x(3), regs.x(4), regs.x(5), regs.x(6), regs.x(7)]);
+    }
+    Err(answer(regs).err().unwrap_or(FfaError::NotSupported))
 }
 
 fn answer(regs: &Regs) -> Result<Answer, FfaError> {
@@ -127,13 +145,17 @@ impl<M: Machine> World for Hypervisor<M> {
     }
 
     fn words(&mut self, from: EndpointId, words: &Frame) -> Result<Frame, FfaError> {
-        let receiver = self.partition;
-        let message = DirectMessage { sender: from, receiver, width: Width::Bits64, words: *words };
-        let regs = self.machine.smc(&Call::DirectReq(message).encode());
-        if regs.w(0) == 0xc400_0070 {
-            return Ok([regs.x(3), regs.x(4), regs.x(5), regs.x(6), regs.x(7)]);
-        }
-        Err(answer(&regs).err().unwrap_or(FfaError::NotSupported))
+        let request = self.request(from, words);
+        words_of(&self.machine.smc(&request))
+    }
+
+    fn words_on_second_core(
+        &mut self,
+        from: EndpointId,
+        words: &Frame,
+    ) -> Option<Result<Frame, FfaError>> {
+        let request = self.request(from, words);
+        self.machine.smc_on_second_core(&request).map(|answer| words_of(&answer))
     }
 
     fn frame(&mut self, from: EndpointId, frame: &Frame) -> Result<Frame, FfaError> {

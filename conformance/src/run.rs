@@ -80,6 +80,12 @@ pub fn run<W: World>(case: &Case, world: &mut W) -> Result<Done, Failure> {
     if in_parts_only && !world.speaks_in_parts() {
         return Ok(Done::NotApplicable);
     }
+    if let [Step::SecondCore(vm), ..] = *case.steps {
+        let probe = Call::List { cursor: 0 }.encode();
+        if world.speaks_in_parts() || world.words_on_second_core(vm, &probe).is_none() {
+            return Ok(Done::NotApplicable);
+        }
+    }
     let mut run = Run { world, kept: [None; PLACES] };
     let mut result = Ok(());
     for (index, step) in case.steps.iter().enumerate() {
@@ -97,6 +103,14 @@ impl<W: World> Run<'_, W> {
     fn step(&mut self, step: &Step) -> Result<(), Why> {
         match *step {
             Step::InPartsOnly => Ok(()),
+            Step::SecondCore(vm) => {
+                let list = Call::List { cursor: 0 }.encode();
+                let answer = self.world.words_on_second_core(vm, &list).ok_or(Why::Case)??;
+                let reply = Reply::decode(&answer).ok_or(Why::Unreadable)?;
+                expect(reply.status, Status::Ok)?;
+                let [first, ..] = reply.results;
+                (first == causeway_abi::NO_HANDLE).then_some(()).ok_or(Why::Value(first))
+            }
             Step::Version(major, minor) => self.version(major, minor),
             Step::Feature(function) => self.feature(function),
             Step::Discover => {

@@ -97,6 +97,9 @@ pub enum Ask {
 pub enum Step {
     /// The case is about calls in parts: it has no meaning where whole frames come through.
     InPartsOnly,
+    /// LIST of a VM from another core finds nothing. As the first step of a case: the case has no meaning
+    /// where there is no other core, or where calls take two messages.
+    SecondCore(EndpointId),
     /// FFA_VERSION answers this major version and at least this minor one.
     Version(u16, u16),
     /// FFA_FEATURES of a function says that it exists.

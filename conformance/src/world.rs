@@ -43,6 +43,15 @@ pub trait World {
     /// What the SPMC answers in the partition's place.
     fn words(&mut self, from: EndpointId, words: &Frame) -> Result<Frame, FfaError>;
 
+    /// The same from another core; `None`: this world has only one.
+    fn words_on_second_core(
+        &mut self,
+        _from: EndpointId,
+        _words: &Frame,
+    ) -> Option<Result<Frame, FfaError>> {
+        None
+    }
+
     /// Makes a call of the service in a VM's name: in one message, or in as many as it takes here.
     ///
     /// # Errors
