@@ -2,8 +2,9 @@
 //! hypervisor calls behind [`Controller`]. Never touches a register of a GIC.
 //!
 //! Source: Hafnium, `inc/vmapi/hf/abi.h` and `src/api.c` (HF_INTERRUPT_*), as read there: enable, get,
-//! deactivate. No image uses it yet: the host tests run it against a fake of those calls. Trigger, priority and target of an interrupt are those of the partition's manifest
-//! there; nobody else can be told to change them but by HF_INTERRUPT_RECONFIGURE.
+//! deactivate. The partition's image for Hafnium uses it; the host tests run it against a fake of those calls.
+//! Trigger, priority and target of an interrupt are those of the partition's manifest there; nobody else can
+//! be told to change them but by HF_INTERRUPT_RECONFIGURE.
 
 use crate::platform::Controller;
 use causeway_abi::Trigger;

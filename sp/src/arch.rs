@@ -12,7 +12,7 @@ mod copy;
 pub(crate) mod entry;
 #[cfg(all(target_os = "none", not(feature = "minimal")))]
 pub(crate) mod flash;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", not(feature = "hafnium")))]
 pub(crate) mod gic;
 #[cfg(target_os = "none")]
 pub(crate) mod image;
@@ -30,3 +30,9 @@ pub(crate) mod smc;
 pub(crate) mod uart;
 #[cfg(target_os = "none")]
 pub(crate) mod vectors;
+#[cfg(all(target_os = "none", feature = "hafnium"))]
+pub(crate) mod virtual_gic;
+
+/// The interrupt controller, whichever this image has.
+#[cfg(all(target_os = "none", feature = "hafnium"))]
+pub(crate) use virtual_gic as gic;

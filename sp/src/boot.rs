@@ -1,11 +1,18 @@
-//! Owns the boot information: a private copy of it, from where TF-A left it. Never trusts
+//! Owns the boot information: a private copy of it, from where the firmware left it. Never trusts
 //! a length in it.
 
 use crate::arch::entry;
 use crate::console::Console;
 use crate::console::log;
 use causeway_memshare::Policy;
-use causeway_service::boot::{self, BLOB_BYTES};
+use causeway_service::boot;
+
+/// Bytes of the boot information with the manifest: TF-A's SPMC has a page for it.
+#[cfg(not(feature = "hafnium"))]
+const BLOB_BYTES: usize = boot::BLOB_BYTES;
+/// With Hafnium it is all that lies before the image in the partition's package.
+#[cfg(feature = "hafnium")]
+const BLOB_BYTES: usize = 4 * boot::BLOB_BYTES;
 
 /// A private copy of the boot information.
 pub(crate) struct BootBlob {
@@ -16,12 +23,12 @@ pub(crate) struct BootBlob {
 
 impl BootBlob {
     /// Copies the blob at `address` while the initial table maps it. All zero if x0 named no place
-    /// where TF-A puts it.
+    /// where the firmware puts it.
     pub(crate) fn read(address: u64) -> Self {
         let mut bytes = [0; BLOB_BYTES];
         let place = usize::try_from(address).unwrap_or(usize::MAX);
         if !entry::read_firmware_ram(place, &mut bytes) {
-            log!("boot information: not where TF-A leaves it: {address:#x}");
+            log!("boot information: not where the firmware leaves it: {address:#x}");
         }
         Self { bytes, address }
     }

@@ -31,18 +31,21 @@ impl CoreId {
 
     /// Returns the value of ICC_ASGI1R_EL1 that raises SGI `intid` (0-15) on this core alone.
     /// Source: IHI0069, ICC_ASGI1R_EL1: INTID 27:24, Aff1 23:16, target list 15:0, range 47:44.
+    #[cfg_attr(feature = "hafnium", expect(dead_code, reason = "Hafnium has the controller"))]
     pub(crate) fn sgi_register(self, intid: u8) -> u64 {
         let (aff1, list) = self.sgi_target();
         (u64::from(intid & 0xf) << 24) | (u64::from(aff1) << 16) | u64::from(list)
     }
 
     /// Returns Aff1 and the target list that name this core alone.
+    #[cfg_attr(feature = "hafnium", expect(dead_code, reason = "Hafnium has the controller"))]
     pub(crate) const fn sgi_target(self) -> (u8, u16) {
         let aff0 = self.0 & ((1 << CLUSTER_SHIFT) - 1);
         ((self.0 >> CLUSTER_SHIFT) as u8, 1 << aff0)
     }
 
     /// Returns the affinity fields by which the interrupt controller knows this core.
+    #[cfg_attr(feature = "hafnium", expect(dead_code, reason = "Hafnium has the controller"))]
     pub(crate) const fn mpidr(self) -> u64 {
         let aff0 = self.0 & ((1 << CLUSTER_SHIFT) - 1);
         ((self.0 >> CLUSTER_SHIFT) << 8 | aff0) as u64

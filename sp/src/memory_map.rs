@@ -24,7 +24,8 @@ mod image_map {
         tables.map_own(image::rodata(), Use::Constants)?;
         tables.map_own(image::data(), Use::Variables)?;
         tables.map_own(uart::UART_BASE..uart::UART_BASE + 0x1000, Use::Registers)?;
-        for device in [gic::DISTRIBUTOR, gic::REDISTRIBUTORS, lines::GPIO, lines::CLOCK] {
+        let devices = [gic::DISTRIBUTOR, gic::REDISTRIBUTORS, lines::GPIO, lines::CLOCK];
+        for device in devices.into_iter().filter(|device| !device.is_empty()) {
             tables.map_own(device, Use::Registers)?;
         }
         #[cfg(not(feature = "minimal"))]

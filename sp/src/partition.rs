@@ -7,6 +7,7 @@ use crate::arch::lock::{Crashed, OrderedLock};
 use crate::arch::mailbox::Mailbox;
 use crate::arch::{lines, regs, smc};
 use crate::console::{self, Console};
+#[cfg(not(feature = "hafnium"))]
 use crate::core_id::CoreId;
 use crate::crash;
 use crate::hardware::{self, Rndrrs};
@@ -20,6 +21,8 @@ use causeway_memshare::{Doorbell, MapFailed};
 use causeway_service::Partition;
 use causeway_service::entropy::Handle;
 use causeway_service::lines::Said;
+#[cfg(feature = "hafnium")]
+use causeway_service::platform::Shown;
 use causeway_service::platform::{
     Bell, Clock, Conduit, Log, Mailbox as MailboxAccess, MappedBits, Mapper, Outgoing, Parts,
     Secured,
@@ -81,6 +84,11 @@ impl Conduit for Machine {
     fn call(&mut self, out: &Outgoing) -> Regs {
         smc::call(out)
     }
+
+    #[cfg(feature = "hafnium")]
+    fn shows(&self) -> Shown {
+        Shown::OwnEntry
+    }
 }
 
 impl MailboxAccess for Machine {
@@ -123,11 +131,16 @@ impl Clock for Machine {
 }
 
 impl Bell for Machine {
+    #[cfg(not(feature = "hafnium"))]
     fn ring(&mut self, doorbell: Doorbell) {
         if let Some(core) = CoreId::new(usize::from(doorbell.core)) {
             regs::raise_ns_sgi(core, doorbell.sgi);
         }
     }
+
+    /// Hafnium keeps the normal world's interrupts from a partition: everybody polls.
+    #[cfg(feature = "hafnium")]
+    fn ring(&mut self, _doorbell: Doorbell) {}
 }
 
 impl Log for Machine {

@@ -50,6 +50,8 @@ pub(crate) struct Machine {
     pub(crate) keeps: Keeps,
     /// QEMU's name of the CPU.
     pub(crate) cpu: &'static str,
+    /// Further options of the machine, each behind a comma.
+    pub(crate) options: &'static str,
     /// How many cores.
     pub(crate) smp: u32,
     /// The boot configuration's file, if there is one.
@@ -69,7 +71,7 @@ impl Machine {
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut list: Vec<String> = [
             "-M",
-            "virt,secure=on,virtualization=on,gic-version=3",
+            &format!("virt,secure=on,virtualization=on,gic-version=3{}", self.options),
             "-cpu",
             self.cpu,
             "-smp",

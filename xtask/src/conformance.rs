@@ -63,13 +63,12 @@ pub(crate) fn runs(
 ) -> Result<Vec<Ran>, Stop> {
     fields.insert("spmc".to_owned(), spmc.name().into());
     match spmc {
-        SpmcName::Hafnium => Err(hafnium::not_run()),
         SpmcName::Fake => {
             fields
                 .insert("causeway_fake_spmc_version".to_owned(), env!("CARGO_PKG_VERSION").into());
             fake::PLAYED.into_iter().map(|(name, personality)| played(name, personality)).collect()
         }
-        SpmcName::El3 | SpmcName::Optee => {
+        SpmcName::El3 | SpmcName::Optee | SpmcName::Hafnium => {
             let rows = booted(spmc, cpu, timeout, consent, fields)?;
             Ok(vec![Ran { name: spmc.name(), rows }])
         }
@@ -91,19 +90,28 @@ fn booted(
     fields: &mut json::Fields,
 ) -> Result<Vec<Row>, Stop> {
     let excuses = excuses(spmc.name())?;
-    let made = if spmc == SpmcName::Optee {
-        setup::for_optee(consent)?;
-        image::optee()?
-    } else {
-        setup::for_images(consent)?;
-        image::el3()?
+    let made = match spmc {
+        SpmcName::Optee => {
+            setup::for_optee(consent)?;
+            image::optee()?
+        }
+        SpmcName::Hafnium => {
+            let hafnium = hafnium::given()?;
+            setup::for_hafnium(consent, hafnium::OLDEST_QEMU)?;
+            hafnium::image(&hafnium)?
+        }
+        SpmcName::El3 | SpmcName::Fake => {
+            setup::for_images(consent)?;
+            image::el3()?
+        }
     };
     let dir = paths::runs().join(paths::stamp(&format!("conformance-{}", spmc.name())));
     let machine = Machine {
         program: qemu::program(),
         flash: made.flash.clone(),
         keeps: Keeps::Nothing,
-        cpu: cpu.name(),
+        cpu: if spmc == SpmcName::Hafnium { hafnium::CPU } else { cpu.name() },
+        options: if spmc == SpmcName::Hafnium { hafnium::MACHINE } else { "" },
         smp: 2,
         config: None,
         counts: Counts::Time,
@@ -127,7 +135,7 @@ fn excuses(name: &str) -> Result<Vec<Excuse>, Stop> {
     let text = |path: &str| tree::text(&paths::root().join(path));
     let expected = match name {
         "optee" => OPTEE_EXPECTED,
-        "fake-hafnium" => HAFNIUM_EXPECTED,
+        "hafnium" | "fake-hafnium" => HAFNIUM_EXPECTED,
         _ => return Ok(Vec::new()),
     };
     Excuse::read(&text(expected)?, &text(FACTS)?).map_err(Stop::failed)

@@ -31,6 +31,11 @@ const PLATFORMS: [(&str, &[Output]); 4] = [
                 kind: Kind::Tree,
             },
             Output {
+                path: "manifests/hafnium/tb_fw.dts",
+                write: |platform| Ok(write::hafnium_boot(platform)),
+                kind: Kind::Tree,
+            },
+            Output {
                 path: "manifests/hafnium/sp_layout.json",
                 write: |platform| Ok(write::hafnium_layout(platform)),
                 kind: Kind::Text,
@@ -54,6 +59,21 @@ const PLATFORMS: [(&str, &[Output]); 4] = [
                 path: "manifests/conformance/optee.dts",
                 write: write::optee,
                 kind: Kind::Policy,
+            },
+            Output {
+                path: "manifests/conformance/hafnium.dts",
+                write: write::hafnium_partition,
+                kind: Kind::Policy,
+            },
+            Output {
+                path: "manifests/conformance/hafnium-spmc.dts",
+                write: |platform| Ok(write::hafnium_spmc(platform)),
+                kind: Kind::Tree,
+            },
+            Output {
+                path: "manifests/conformance/hafnium-tb-fw.dts",
+                write: |platform| Ok(write::hafnium_boot(platform)),
+                kind: Kind::Tree,
             },
         ],
     ),

@@ -39,6 +39,13 @@ pub(crate) fn for_optee(consent: Consent) -> Result<(), Stop> {
     packages::ensure(&Need::for_optee(), consent)
 }
 
+/// Makes everything ready that booting under Hafnium needs.
+pub(crate) fn for_hafnium(consent: Consent, oldest: (u32, u32)) -> Result<(), Stop> {
+    for_images(consent)?;
+    qemu::check_for(oldest)?;
+    packages::ensure(&Need::for_hafnium(), consent)
+}
+
 /// Makes everything ready that building our own programs needs.
 pub(crate) fn for_programs(consent: Consent) -> Result<(), Stop> {
     packages::ensure(&[Need::DeviceTreeCompiler], consent)?;

@@ -8,8 +8,7 @@ mod fetch;
 
 use crate::outcome::{Stop, files};
 use crate::process::Step;
-use crate::text::hex;
-use crate::{paths, say};
+use crate::{paths, say, text};
 use sha2::{Digest, Sha256};
 use std::env;
 use std::fs;
@@ -19,11 +18,10 @@ use std::time::Duration;
 /// The release line that is known to work; its point releases rotate in Debian.
 const RELEASE: &str = "2.12";
 const VARIABLE: &str = "TFA_DIR";
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 8] = [
     "CROSS_COMPILE=aarch64-linux-gnu-",
     "PLAT=qemu",
     "SPD=spmd",
-    "SPMD_SPM_AT_SEL2=0",
     "QEMU_USE_GIC_DRIVER=QEMU_GICV3",
     "DEBUG=0",
     "LOG_LEVEL=20",
@@ -38,24 +36,45 @@ pub(crate) enum Spmc {
     AtEl3,
     /// OP-TEE at S-EL1.
     OpTee,
+    /// Hafnium at S-EL2.
+    Hafnium,
 }
 
 impl Spmc {
     /// The options that only this one has.
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::AtEl3 => &["SPMC_AT_EL3=1"],
+            Self::AtEl3 => &["SPMD_SPM_AT_SEL2=0", "SPMC_AT_EL3=1"],
             // NS_TIMER_SWITCH keeps the normal world from CNTKCTL_EL1 of the secure one: without it
             // it could take the counter from the partition (docs/spmc-facts.md, OPTEE-CLOCK).
             Self::OpTee => &[
+                "SPMD_SPM_AT_SEL2=0",
                 "SPMC_OPTEE=1",
                 "CTX_INCLUDE_EL2_REGS=0",
                 "NS_TIMER_SWITCH=1",
                 "BL32_RAM_LOCATION=tdram",
             ],
+            // Hafnium is usually built with branch protection, whose keys are then the secure world's.
+            // So is its stack tagged.
+            Self::Hafnium => &[
+                "SPMD_SPM_AT_SEL2=1",
+                "CTX_INCLUDE_EL2_REGS=1",
+                "BRANCH_PROTECTION=1",
+                "ENABLE_FEAT_MTE2=2",
+            ],
+        }
+    }
+
+    /// What a finished build consists of: TF-A's tool for partitions' packages only where there are any.
+    fn products(self) -> &'static [&'static str] {
+        match self {
+            Self::AtEl3 | Self::OpTee => &["bl1.bin", "fip.bin", "fiptool"],
+            Self::Hafnium => &["bl1.bin", "fip.bin", "fiptool", SPTOOL],
         }
     }
 }
+/// TF-A's tool for partitions' packages, in a finished build; `sptool.py` needs no other file.
+pub(crate) const SPTOOL: &str = "sptool.py";
 const PLACEHOLDER_MANIFEST: &str = include_str!("tfa/placeholder.dts");
 
 /// A finished build.
@@ -102,7 +121,7 @@ fn cached(spmc: Spmc) -> Result<Option<Built>, Stop> {
     };
     let version = version_of(&source)?;
     let build = build_dir(&key(&source, spmc)?);
-    let whole = ["bl1.bin", "fip.bin", "fiptool"].iter().all(|name| build.join(name).is_file());
+    let whole = spmc.products().iter().all(|name| build.join(name).is_file());
     Ok(whole.then_some(Built { version, build }))
 }
 
@@ -160,7 +179,7 @@ fn key(tree: &Path, spmc: Spmc) -> Result<String, Stop> {
         }
     }
     let digest = hash.finalize();
-    Ok(hex(&digest[..8]))
+    Ok(text::hex(&digest[..8]))
 }
 
 /// The entries of a source folder in a fixed order, without git's and the build's own.
@@ -222,6 +241,7 @@ fn build_in_copy(source: &Path, version: &str, build: &Path, spmc: Spmc) -> Resu
             format!("BL32={}", blank.display()),
             format!("BL33={}", blank.display()),
         ])
+        .args(if spmc == Spmc::Hafnium { packages(&work, &manifest)? } else { Vec::new() })
         .limit(Duration::from_secs(900));
     for name in ["CFLAGS", "LDFLAGS", "MAKEFLAGS", "MFLAGS", "CC", "LD", "AR", "V"] {
         step = step.without_env(name);
@@ -236,9 +256,35 @@ fn build_in_copy(source: &Path, version: &str, build: &Path, spmc: Spmc) -> Resu
     files::copy(&out.join("bl1.bin"), &done.join("bl1.bin"))?;
     files::copy(&out.join("fip.bin"), &done.join("fip.bin"))?;
     files::copy(&tree.join("tools/fiptool/fiptool"), &done.join("fiptool"))?;
+    if spmc == Spmc::Hafnium {
+        files::copy(&tree.join("tools/sptool").join(SPTOOL), &done.join(SPTOOL))?;
+    }
     files::remove_dir(build)?;
     fs::rename(&done, build).map_err(|e| Stop::file("name the folder", build, &e))?;
     files::remove_dir(&work)
+}
+
+/// The options of a build for partitions in packages, and the files that they name: one package that holds
+/// the place of ours.
+fn packages(work: &Path, manifest: &Path) -> Result<Vec<String>, Stop> {
+    let (boot, layout) = (work.join("placeholder_tb_fw.dts"), work.join("placeholder.json"));
+    files::write(&boot, "/dts-v1/;\n/ { compatible = \"arm,tb_fw\"; };\n")?;
+    // A name of its own: the build makes a blob of each .dts by its name.
+    let partition = work.join("placeholder_sp.dts");
+    files::copy(manifest, &partition)?;
+    let of_sp = serde_json::json!({
+        "causeway": {
+            "image": "placeholder.bin",
+            "pm": "placeholder_sp.dts",
+            "owner": "Plat",
+            "uuid": text::uuid(&causeway_abi::SERVICE_UUID),
+        }
+    });
+    files::write(&layout, of_sp.to_string())?;
+    Ok(vec![
+        format!("QEMU_TB_FW_CONFIG_DTS={}", boot.display()),
+        format!("SP_LAYOUT_FILE={}", layout.display()),
+    ])
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ aarch64_rt::initial_pagetable!(
         }
         table[0x0900_0000 >> 21] = 0x0900_0000 | DEVICE.bits();
         let mut block = REDISTRIBUTORS.start >> 21;
-        while block <= (REDISTRIBUTORS.end - 1) >> 21 {
+        while block << 21 < REDISTRIBUTORS.end {
             table[block] = (block << 21) | DEVICE.bits();
             block += 1;
         }
@@ -214,10 +214,14 @@ unsafe extern "C" fn switch_tables(root: u64, tcr: u64, sctlr: u64) {
 }
 
 /// Where TF-A keeps what it passes on: its own part of secure RAM, below the image.
+#[cfg(not(feature = "hafnium"))]
 const FIRMWARE_RAM: Range<usize> = 0x0e00_0000..0x0e10_0000;
+/// Where Hafnium does: the partition's package as it was loaded, up to the image in it (`hafnium.ld`).
+#[cfg(feature = "hafnium")]
+const FIRMWARE_RAM: Range<usize> = 0x0e30_0000..0x0e30_4000;
 
-/// Copies bytes that TF-A left in its own RAM. False, and nothing is touched, if they do not lie
-/// there, or if our own tables, which do not map it, are in force.
+/// Copies bytes that the firmware left for us. False, and nothing is touched, if they do not lie where
+/// it does that, or if our own tables, which do not map it, are in force.
 pub(crate) fn read_firmware_ram(address: usize, out: &mut [u8]) -> bool {
     let end = address.checked_add(out.len());
     let inside = FIRMWARE_RAM.contains(&address) && end.is_some_and(|e| e <= FIRMWARE_RAM.end);
@@ -226,8 +230,8 @@ pub(crate) fn read_firmware_ram(address: usize, out: &mut [u8]) -> bool {
     }
     for (offset, byte) in out.iter_mut().enumerate() {
         let source = (address + offset) as *const u8;
-        // SAFETY: the range is TF-A's RAM, which the initial table maps; that table is in force
-        // until the real root is published. One core runs, and EL3 does not write there meanwhile.
+        // SAFETY: the range is RAM of the firmware, which the initial table maps; that table is in force
+        // until the real root is published. One core runs, and the firmware writes nothing there then.
         *byte = unsafe { source.read_volatile() };
     }
     true

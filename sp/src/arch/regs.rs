@@ -72,8 +72,22 @@ pub(crate) fn data_barrier() {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
+/// Has this core's physical timer interrupt at `deadline` of the counter; `None`: not at all. Hafnium takes
+/// the accesses and keeps the timer in the partition's name.
+#[cfg(feature = "hafnium")]
+pub(crate) fn set_secure_timer(deadline: Option<u64>) {
+    let (at, on) = deadline.map_or((u64::MAX, 0_u64), |at| (at, 1));
+    // SAFETY: writes the timer that this virtual core has to itself; its interrupt is masked here and
+    // comes as FFA_INTERRUPT. No `nomem`: what the deadline stands for is stored before it is armed.
+    unsafe {
+        asm!("msr cntp_cval_el0, {at}", "msr cntp_ctl_el0, {on}", "isb",
+            at = in(reg) at, on = in(reg) on, options(nostack, preserves_flags));
+    }
+}
+
 /// Has this core's secure timer interrupt at `deadline` of the counter; `None`: not at all. Source:
 /// DDI0487, CNTPS_CVAL_EL1 (S3_7_C14_C2_2) and CNTPS_CTL_EL1 (S3_7_C14_C2_1): bit 0 enables.
+#[cfg(not(feature = "hafnium"))]
 pub(crate) fn set_secure_timer(deadline: Option<u64>) {
     let (at, on) = deadline.map_or((u64::MAX, 0_u64), |at| (at, 1));
     // SAFETY: writes this core's secure timer, which is S-EL1's own (SCR_EL3.ST is for S-EL1 to use,
@@ -86,6 +100,7 @@ pub(crate) fn set_secure_timer(deadline: Option<u64>) {
 }
 
 /// Raises a non-secure Group 1 SGI. Source: IHI0069, ICC_ASGI1R_EL1.
+#[cfg(not(feature = "hafnium"))]
 pub(crate) fn raise_ns_sgi(core: CoreId, intid: u8) {
     let value = core.sgi_register(intid);
     // SAFETY: writes ICC_ASGI1R_EL1 only, which makes an SGI pending for the normal world and

@@ -42,6 +42,7 @@ fn boot_with(which: Measured, cpu: Cpu, extent: Extent, dir: &Path) -> Result<Lo
         flash: which.dir().join("flash.bin"),
         keeps: Keeps::Nothing,
         cpu: cpu.name(),
+        options: "",
         smp: 1,
         config,
         counts: Counts::Instructions,

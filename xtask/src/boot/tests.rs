@@ -12,6 +12,7 @@ fn machine() -> Machine {
         flash: "/t/flash.bin".into(),
         keeps: Keeps::Nothing,
         cpu: "max",
+        options: "",
         smp: 4,
         config: Some("/t/boot.txt".into()),
         counts: Counts::Time,

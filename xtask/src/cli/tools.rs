@@ -70,11 +70,13 @@ impl SpmcName {
     cargo xtask conformance --spmc optee --json result.json\n  \
     cargo xtask conformance --spmc fake           in this process, without QEMU\n  \
     cargo xtask conformance --spmc el3 --keep     the result for docs/spmc-matrix.md\n  \
-    OPTEE_DIR=~/src/optee_os cargo xtask conformance --spmc optee\n\n\
+    OPTEE_DIR=~/src/optee_os cargo xtask conformance --spmc optee\n  \
+    HAFNIUM_BIN=~/hafnium.bin cargo xtask conformance --spmc hafnium\n\n\
     OP-TEE is fetched as Debian's source package and built once, with the partition in it, and not\n\
-    changed. What a run is excused from stands in optee-test/expected.txt (the played Hafnium:\n\
-    hafnium-test/expected.txt), each line with a limit that docs/spmc-facts.md names; a case that passes\n\
-    in spite of that fails the run. Hafnium itself is not run yet: without HAFNIUM_BIN the status is 77.")]
+    changed. What a run is excused from stands in optee-test/expected.txt and hafnium-test/expected.txt,\n\
+    each line with a limit that docs/spmc-facts.md names; a case that passes in spite of that fails the run.\n\
+    Hafnium is run where HAFNIUM_BIN is the path of its image, on QEMU 10.0 or newer; without HAFNIUM_BIN\n\
+    nothing runs, and the status is 77.")]
 pub(crate) struct ConformanceArgs {
     /// Under which SPMC
     #[arg(long, value_enum, value_name = "NAME")]

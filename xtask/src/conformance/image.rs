@@ -33,14 +33,19 @@ pub(super) fn el3() -> Result<Made, Stop> {
     Ok(Made { flash, versions: vec![("tfa_version", firmware.version)] })
 }
 
-fn folder(name: &str) -> Result<PathBuf, Stop> {
+/// The folder of an image's parts.
+pub(super) fn folder(name: &str) -> Result<PathBuf, Stop> {
     let dir = paths::image().join(name);
     files::make_dir(&dir)?;
     Ok(dir)
 }
 
 /// The flash image with the parts and the driver, which is the normal world.
-fn pack(firmware: &tfa::Built, dir: &Path, parts: &[(&str, PathBuf)]) -> Result<PathBuf, Stop> {
+pub(super) fn pack(
+    firmware: &tfa::Built,
+    dir: &Path,
+    parts: &[(&str, PathBuf)],
+) -> Result<PathBuf, Stop> {
     let driver = [("--nt-fw", dir.join("driver.bin"))];
     image::package(firmware, dir, &[parts, &driver].concat())?;
     say::progress(&format!("the image is in {}", dir.display()));

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// The columns, in order: the SPMC's name in results, and what a reader calls it.
-const COLUMNS: [(&str, &str); 4] = [
+const COLUMNS: [(&str, &str); 5] = [
     ("el3", "TF-A's SPMC at EL3"),
     ("optee", "OP-TEE"),
+    ("hafnium", "Hafnium"),
     ("fake-el3", "played: EL3 SPMC"),
     ("fake-hafnium", "played: Hafnium"),
 ];
@@ -146,7 +147,8 @@ pub(crate) fn sources() -> Result<String, Stop> {
 pub(crate) fn matrix() -> Result<String, Stop> {
     let results = results(&folder())?;
     let titles = COLUMNS.map(|(_, title)| title).join(" | ");
-    let mut text = format!("| case | clause | {titles} |\n| --- | --- |{}\n", " --- |".repeat(4));
+    let mut text =
+        format!("| case | clause | {titles} |\n| --- | --- |{}\n", " --- |".repeat(COLUMNS.len()));
     for case in CASES {
         let cells = results.iter().map(|kept| cell(case, kept.as_ref())).collect::<Vec<_>>();
         let line = format!("| `{}` | {} | {} |", case.name, case.clause, cells.join(" | "));

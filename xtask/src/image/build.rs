@@ -21,6 +21,8 @@ pub(crate) enum Program {
     Partition,
     /// sp/ with the feature `minimal`.
     MinimalPartition,
+    /// sp/ with the feature `hafnium`.
+    PartitionForHafnium,
     /// monitor/: the honest hypervisor.
     Monitor,
     /// monitor/ with the feature `raw`.
@@ -34,7 +36,7 @@ pub(crate) enum Program {
 impl Program {
     fn package(self) -> &'static str {
         match self {
-            Self::Partition | Self::MinimalPartition => "causeway-sp",
+            Self::Partition | Self::MinimalPartition | Self::PartitionForHafnium => "causeway-sp",
             Self::Monitor | Self::RawMonitor => "causeway-monitor",
             Self::PartitionAtEl0 => "causeway-sp-el0",
             Self::ConformanceDriver => "causeway-conformance-driver",
@@ -45,6 +47,7 @@ impl Program {
         match self {
             Self::Partition => "sp",
             Self::MinimalPartition => "sp (minimal)",
+            Self::PartitionForHafnium => "sp (hafnium)",
             Self::Monitor => "monitor",
             Self::RawMonitor => "monitor (raw)",
             Self::PartitionAtEl0 => "sp at S-EL0",
@@ -61,6 +64,7 @@ impl Program {
             Self::MinimalPartition => {
                 &["--config", UNALIGNED_WORDS, "--config", SMALL, "--features", "minimal"]
             }
+            Self::PartitionForHafnium => &["--config", UNALIGNED_WORDS, "--features", "hafnium"],
             Self::PartitionAtEl0 => &["--config", POSITION_INDEPENDENT, "--features", "minimal"],
             Self::Monitor | Self::ConformanceDriver => &[],
             Self::RawMonitor => &["--features", "raw"],

@@ -6,7 +6,8 @@ mod optee;
 mod policy;
 
 pub(super) use hafnium::{
-    layout as hafnium_layout, partition as hafnium_partition, spmc as hafnium_spmc,
+    boot as hafnium_boot, layout as hafnium_layout, partition as hafnium_partition,
+    spmc as hafnium_spmc,
 };
 pub(super) use monitor::configuration as monitor_configuration;
 pub(super) use optee::partition as optee;

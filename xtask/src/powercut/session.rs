@@ -104,6 +104,7 @@ impl Session<'_> {
             flash: self.flash.to_path_buf(),
             keeps: Keeps::All,
             cpu: Cpu::Max.name(),
+            options: "",
             smp: CORES,
             config: Some(self.dir.join("boot.txt")),
             counts: Counts::Time,

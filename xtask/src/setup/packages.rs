@@ -37,6 +37,8 @@ pub(crate) enum Need {
     ElfTools,
     /// OP-TEE's scripts read keys with it.
     Cryptography,
+    /// TF-A packs partitions with it.
+    Python,
 }
 
 /// The interpreter for which Debian's packages bring modules.
@@ -44,7 +46,7 @@ pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 impl Need {
     /// Every need.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::CrossCompiler,
         Self::DeviceTreeCompiler,
         Self::OpensslHeaders,
@@ -56,6 +58,7 @@ impl Need {
         Self::Browser,
         Self::ElfTools,
         Self::Cryptography,
+        Self::Python,
     ];
 
     /// What building and booting needs now: TF-A's own needs end with its first build.
@@ -66,7 +69,9 @@ impl Need {
         let own_tree = crate::tfa::own_tree().is_some();
         let needed = |need: &Self| match need {
             Self::SourceUnpacker => !own_tree,
-            Self::Valgrind | Self::Browser | Self::ElfTools | Self::Cryptography => false,
+            Self::Valgrind | Self::Browser | Self::ElfTools | Self::Cryptography | Self::Python => {
+                false
+            }
             Self::CrossCompiler
             | Self::DeviceTreeCompiler
             | Self::OpensslHeaders
@@ -85,6 +90,20 @@ impl Need {
         list
     }
 
+    /// What TF-A's build for Hafnium needs beside [`Self::for_images`].
+    pub(crate) fn for_hafnium() -> Vec<Self> {
+        let own_tree = crate::tfa::own_tree().is_some();
+        let mut list = vec![
+            Self::CrossCompiler,
+            Self::Make,
+            Self::HostCompiler,
+            Self::OpensslHeaders,
+            Self::Python,
+        ];
+        list.extend((!own_tree).then_some(Self::SourceUnpacker));
+        list
+    }
+
     /// The thing looked for.
     pub(crate) fn what(self) -> &'static str {
         match self {
@@ -99,6 +118,7 @@ impl Need {
             Self::Browser => "chromium",
             Self::ElfTools => "python3 elftools",
             Self::Cryptography => "python3 cryptography",
+            Self::Python => PYTHON,
         }
     }
 
@@ -116,6 +136,7 @@ impl Need {
             Self::Browser => "chromium",
             Self::ElfTools => "python3-pyelftools",
             Self::Cryptography => "python3-cryptography",
+            Self::Python => "python3",
         }
     }
 
@@ -133,6 +154,7 @@ impl Need {
             Self::Qemu => qemu::is_there(),
             Self::ElfTools => has_module("elftools"),
             Self::Cryptography => has_module("cryptography"),
+            Self::Python => Path::new(PYTHON).exists(),
         }
     }
 }

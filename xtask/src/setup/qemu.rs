@@ -27,6 +27,11 @@ pub(crate) fn is_there() -> bool {
 
 /// The version line of a QEMU that is new enough.
 pub(crate) fn check() -> Result<String, Stop> {
+    check_for(OLDEST)
+}
+
+/// The version line of a QEMU that is at least this new.
+pub(crate) fn check_for((least_major, least_minor): (u32, u32)) -> Result<String, Stop> {
     let limit = Duration::from_secs(10);
     let answer = match process::ask(&program(), &["--version"], limit) {
         Ok(answer) => answer,
@@ -44,10 +49,9 @@ pub(crate) fn check() -> Result<String, Stop> {
         return Err(Stop::missing(format!("{PROGRAM} --version failed: {line}")).mend(HOW));
     }
     match version(&line) {
-        Some(found) if found >= OLDEST => Ok(line),
+        Some(found) if found >= (least_major, least_minor) => Ok(line),
         Some((major, minor)) => Err(Stop::missing(format!(
-            "QEMU {major}.{minor} is too old: {}.{} or newer is needed",
-            OLDEST.0, OLDEST.1
+            "QEMU {major}.{minor} is too old: {least_major}.{least_minor} or newer is needed"
         ))
         .mend(HOW)),
         None => {

@@ -58,4 +58,6 @@ fn each_spmc_has_a_build_of_its_own() {
     let dir = tree("12");
     let key = |spmc| key(dir.path(), spmc).expect("a key");
     assert_ne!(key(Spmc::AtEl3), key(Spmc::OpTee));
+    assert_ne!(key(Spmc::AtEl3), key(Spmc::Hafnium));
+    assert_ne!(key(Spmc::OpTee), key(Spmc::Hafnium));
 }

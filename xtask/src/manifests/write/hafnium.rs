@@ -47,7 +47,6 @@ pub(in crate::manifests) fn partition(platform: &Platform) -> Result<String, Wro
          \tboot-order = <0>;\n\
          \tgp-register-num = <0>;\n\
          \tmessaging-method = <0x7>;\n\
-         \tmanaged-exit-supported;\n\
          \tnotification-support;\n\
          \tns-interrupts-action = <0>;\n\
          \tpower-management-messages = <0x7>;\n\
@@ -132,16 +131,13 @@ pub(in crate::manifests) fn spmc(platform: &Platform) -> String {
         );
     }
     text += "\t};\n\n";
-    for memory in &platform.memories {
-        let kind = if memory.secure { "memory" } else { "ns-memory" };
-        text += &format!(
-            "\tmemory@{:x} {{\n\t\tdevice_type = \"{kind}\";\n\t\treg = <{} {}>;\n\t}};\n",
-            memory.range.start,
-            wide(memory.range.start),
-            wide(memory.range.bytes),
-        );
+    for memory in platform.memories.iter().filter(|memory| !memory.secure) {
+        text += &memory_node(memory.range.start, memory.range.bytes, "ns-memory");
     }
-    for device in platform.devices.iter().filter(|device| device.secure) {
+    // Of secure RAM only what partitions may have: not the firmware's, nor Hafnium's own.
+    text += &memory_node(load_address(platform), room(platform), "memory");
+    let used = |device: &&Device| device.secure || is_ours(platform, device);
+    for device in platform.devices.iter().filter(used) {
         if let Some(range) = &device.range {
             text += &format!(
                 "\tdevice-memory@{:x} {{\n\t\tdevice_type = \"device-memory\";\n\t\treg = <{} {}>;\n\t}};\n",
@@ -152,6 +148,33 @@ pub(in crate::manifests) fn spmc(platform: &Platform) -> String {
         }
     }
     text + "};\n"
+}
+
+fn memory_node(start: u64, bytes: u64, kind: &str) -> String {
+    format!(
+        "\tmemory@{start:x} {{\n\t\tdevice_type = \"{kind}\";\n\t\treg = <{} {}>;\n\t}};\n",
+        wide(start),
+        wide(bytes),
+    )
+}
+
+/// What BL2 loads beside Hafnium (TB_FW_CONFIG): the partition's package, and where to.
+pub(in crate::manifests) fn boot(platform: &Platform) -> String {
+    head(platform, "What TF-A's BL2 loads beside Hafnium (TB_FW_CONFIG): the partition's package.")
+        + &format!(
+            "/ {{\n\
+         \tcompatible = \"arm,tb_fw\";\n\n\
+         \tsecure-partitions {{\n\
+         \t\tcompatible = \"arm,sp\";\n\
+         \t\t{NAME} {{\n\
+         \t\t\tuuid = \"{}\";\n\
+         \t\t\tload-address = <{:#x}>;\n\
+         \t\t}};\n\
+         \t}};\n\
+         }};\n",
+            text::uuid(&platform.partition.uuid),
+            load_address(platform),
+        )
 }
 
 /// The layout file that TF-A's build reads (SP_LAYOUT_FILE). JSON has no comments.
