@@ -48,7 +48,12 @@ pub(super) fn own_entry(sent: &Sent, request: &RawHead, who: EndpointId) -> Opti
     }
     let asked = request.receivers.iter().find(|receiver| receiver.id == who)?;
     let granted = head.receivers.iter().find(|receiver| receiver.id == who)?;
-    let data = if asked.access & 3 == 0 { granted.access } else { asked.access } & 3;
+    // Neither asked for nor sent (a donation): to be written.
+    let data = match (asked.access & 3, granted.access & 3) {
+        (0, 0) => 2,
+        (0, granted) => granted,
+        (asked, _) => asked,
+    };
     put(&mut bytes, header, &who.get().to_le_bytes());
     put(&mut bytes, header + 2, &[data | NOT_EXECUTABLE]);
     put(&mut bytes, header + 4, &u32::try_from(at).ok()?.to_le_bytes());
