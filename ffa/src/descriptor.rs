@@ -105,7 +105,8 @@
 //!
 //! ```
 //! use causeway_ffa::descriptor::{
-//!     Builder, DataAccess, DescriptorError, Dialect, ExactPages, ExactRetrieve, Receiver, Role, Spec, Transaction,
+//!     Builder, DataAccess, DescriptorError, Dialect, ExactPages, ExactRequest, ExactRetrieve, Receiver, Role, Spec,
+//!     Transaction,
 //! };
 //! use causeway_ffa::{EndpointId, MemHandle, PageAddr, PageRange, Transfer, Version};
 //!
@@ -113,9 +114,8 @@
 //! let handle = MemHandle::new(0x42).unwrap();
 //! let (kind, access) = (Transfer::Share, DataAccess::ReadWrite);
 //! let exact = ExactRetrieve { owner, handle, tag: 0, kind, access, own, peer: None };
-//! let mut request = [0; 128];
-//! let len = exact.write_request(&mut request).unwrap();
-//! assert!(Transaction::parse(&request[..len], Version::V1_1, Role::RetrieveRequest).is_ok());
+//! let request: ExactRequest = exact.request();
+//! assert!(Transaction::parse(request.bytes(), Version::V1_1, Role::RetrieveRequest).is_ok());
 //!
 //! // What the SPMC answers.
 //! let receivers = [Receiver::new(own, access)];
@@ -123,7 +123,7 @@
 //! let spec = Spec::retrieve_response(Version::V1_1, owner, handle, kind, 0, &receivers, &ranges);
 //! let mut response = [0; 256];
 //! let len = Builder::new_in(Dialect::Specified, spec)?.write(0, &mut response)?;
-//! let pages: Option<ExactPages<'_>> = exact.pages(&response[..len]);
+//! let pages: Option<ExactPages<'_>> = request.pages(&response[..len]);
 //! assert!(pages.unwrap().eq(ranges.map(Some)));
 //! # Ok::<(), DescriptorError>(())
 //! ```
