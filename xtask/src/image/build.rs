@@ -81,6 +81,20 @@ const UNALIGNED_WORDS: &str =
 const POSITION_INDEPENDENT: &str =
     "target.aarch64-unknown-none-softfloat.rustflags=['-C','relocation-model=pie']";
 
+/// The folder of what is built with these arguments. Flags that hide folders are no part of the names by
+/// which cargo keeps what it has built (they are to make no difference), nor is then any other flag: in one
+/// folder, programs with different flags would throw out each other's libraries at every turn.
+fn target_dir(more: &[&str]) -> PathBuf {
+    let target = paths::target();
+    if more.contains(&UNALIGNED_WORDS) {
+        target.join("unaligned")
+    } else if more.contains(&POSITION_INDEPENDENT) {
+        target.join("relocatable")
+    } else {
+        target
+    }
+}
+
 /// Pages of an image that are mapped alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
@@ -196,7 +210,7 @@ fn cargo(package: &str, more: &[&str], name: &str) -> Result<Vec<(String, PathBu
         .dir(&paths::root())
         .args(["build", "--release", "--bins", "--target", BARE_METAL, "--package", package])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
-        .args([paths::target()])
+        .args([target_dir(more)])
         .args(["--config", &without_places()])
         .args(more)
         .stdout_to(&messages)

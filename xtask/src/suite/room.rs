@@ -44,7 +44,7 @@ const fn needed_mb(part: Category) -> u64 {
         Category::Explore => 350,
         Category::Fuzz => 500,
         Category::Miri => 300,
-        Category::Qemu => 700,
+        Category::Qemu => 900,
         Category::Image => 100,
         Category::Report => 50,
         Category::Conformance => 300,
