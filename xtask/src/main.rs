@@ -132,7 +132,8 @@ fn clean(args: CleanArgs) -> Result<(), Stop> {
     let mut dirs = vec![paths::image(), paths::runs(), paths::target().join("setup")];
     if args.all {
         dirs.extend([paths::tfa(), paths::target().join("optee")]);
-        dirs.extend(suite::folders().map(|name| paths::target().join(name)));
+        let built = suite::folders().chain(image::build::FOLDERS);
+        dirs.extend(built.map(|name| paths::target().join(name)));
     }
     for dir in dirs {
         say::progress(&format!("removing {}", dir.display()));

@@ -85,15 +85,19 @@ const POSITION_INDEPENDENT: &str =
 /// which cargo keeps what it has built (they are to make no difference), nor is then any other flag: in one
 /// folder, programs with different flags would throw out each other's libraries at every turn.
 fn target_dir(more: &[&str]) -> PathBuf {
+    let [unaligned, relocatable] = FOLDERS;
     let target = paths::target();
     if more.contains(&UNALIGNED_WORDS) {
-        target.join("unaligned")
+        target.join(unaligned)
     } else if more.contains(&POSITION_INDEPENDENT) {
-        target.join("relocatable")
+        target.join(relocatable)
     } else {
         target
     }
 }
+
+/// The folders of target/ for programs whose flags are not the usual ones.
+pub(crate) const FOLDERS: [&str; 2] = ["unaligned", "relocatable"];
 
 /// Pages of an image that are mapped alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
