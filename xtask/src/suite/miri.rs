@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 const SETUP: Duration = Duration::from_secs(300);
-const LIMIT: Duration = Duration::from_secs(1200);
+const LIMIT: Duration = Duration::from_secs(2400);
 
 /// One `cargo miri test`.
 struct Lane {
