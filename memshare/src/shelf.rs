@@ -391,6 +391,18 @@ impl<T: Item, const N: usize> Shelf<T, N> {
         self.used = self.used.saturating_sub(1);
     }
 
+    /// Takes the empty block at a position out of use; those beside it are neighbours now.
+    #[inline(never)]
+    fn close_between(&mut self, position: usize) {
+        self.close(position);
+        if let Some(before) = position.checked_sub(1)
+            && position < self.used
+            && self.len_at(before).saturating_add(self.len_at(position)) <= MERGED
+        {
+            self.join(before);
+        }
+    }
+
     /// Restores what holds for a block and its neighbours.
     fn settle(&mut self, position: usize) {
         if position >= self.used {
@@ -398,7 +410,7 @@ impl<T: Item, const N: usize> Shelf<T, N> {
         }
         let len = self.len_at(position);
         if len == 0 && self.used > 1 {
-            return self.close(position);
+            return self.close_between(position);
         }
         let next = position.saturating_add(1);
         if next < self.used && len.saturating_add(self.len_at(next)) <= MERGED {

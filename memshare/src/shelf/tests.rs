@@ -91,9 +91,23 @@ fn run<const N: usize>(ops: &[Op]) {
     assert!(shelf == Shelf::new(), "an emptied table differs from a new one");
 }
 
+#[test]
+fn blocks_beside_one_that_is_emptied_at_once_become_one() {
+    let mut shelf = Shelf::<u64, 256>::new();
+    let keys: Vec<u64> = (0..96).collect();
+    assert!(shelf.insert_sorted(&keys));
+    // Three full blocks; of the outer ones ten items each are left.
+    let mut model: BTreeSet<u64> = keys.iter().copied().collect();
+    for gone in [&keys[10..32], &keys[64..86], &keys[32..64]] {
+        shelf.remove_sorted(gone);
+        model.retain(|key| !gone.contains(key));
+        check(&shelf, &model);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 1 } else { 32 },
+        cases: if cfg!(miri) { 1 } else { 64 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
