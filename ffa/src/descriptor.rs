@@ -155,7 +155,7 @@ pub use access::{
 pub use build::{Builder, Spec};
 pub use dialect::Dialect;
 pub use error::DescriptorError;
-pub use exact::{EXACT_REQUEST_BYTES, ExactPages, ExactRequest, ExactRetrieve};
+pub use exact::{ExactPages, ExactRequest, ExactRetrieve};
 pub use parse::{FirstFragment, Header};
 pub use receivers::Receivers;
 pub use rewrite::{Rewrite, rewrite_in_place};

@@ -446,28 +446,9 @@ impl<const G: usize, const R: usize, const W: usize> Lab<G, R, W> {
     /// What the ledger would say last about grants.
     #[must_use]
     pub fn last_move(&self) -> Option<LifeState> {
-        self.records.iter().rev().find_map(|r| match r.action {
-            Action::Moved(state) => Some(state),
-            Action::Mapped
-            | Action::Unmapped
-            | Action::UseBegan
-            | Action::UseEnded
-            | Action::Refused { .. }
-            | Action::VmCreated
-            | Action::VmDestroyed
-            | Action::HypervisorRegistered
-            | Action::LockLeft
-            | Action::Sealed
-            | Action::Joined
-            | Action::Parted
-            | Action::Copied
-            | Action::Kept
-            | Action::WatchdogFired
-            | Action::Served { .. }
-            | Action::Looked { .. }
-            | Action::InterruptBound
-            | Action::InterruptUnbound
-            | Action::InterruptStormed => None,
-        })
+        self.records
+            .iter()
+            .rev()
+            .find_map(|r| if let Action::Moved(state) = r.action { Some(state) } else { None })
     }
 }

@@ -158,28 +158,10 @@ impl Record {
     }
 
     const fn refusal(&self) -> Option<(u8, Status)> {
-        match self.action {
-            Action::Refused { call_number, status } => Some((call_number, status)),
-            Action::Moved(_)
-            | Action::Mapped
-            | Action::Unmapped
-            | Action::UseBegan
-            | Action::UseEnded
-            | Action::VmCreated
-            | Action::VmDestroyed
-            | Action::HypervisorRegistered
-            | Action::LockLeft
-            | Action::Sealed
-            | Action::Joined
-            | Action::Parted
-            | Action::Copied
-            | Action::Kept
-            | Action::WatchdogFired
-            | Action::Served { .. }
-            | Action::Looked { .. }
-            | Action::InterruptBound
-            | Action::InterruptUnbound
-            | Action::InterruptStormed => None,
+        if let Action::Refused { call_number, status } = self.action {
+            Some((call_number, status))
+        } else {
+            None
         }
     }
 }
@@ -196,6 +178,15 @@ pub struct Entry {
     pub count: u32,
     /// What happened, as it was at the first occurrence.
     pub record: Record,
+}
+
+impl Entry {
+    /// The same once more.
+    fn again(&mut self, now_ticks: u64, fold: u64) {
+        self.count = self.count.saturating_add(1);
+        self.time_ticks = now_ticks;
+        self.record.fold = self.record.fold.saturating_add(fold);
+    }
 }
 
 /// Entries that were pushed out of a room.
@@ -367,30 +358,23 @@ impl<const N: usize> Room<N> {
     fn count(&mut self, now_ticks: u64, record: &Record) {
         if let Action::Looked { .. } = record.action {
             match self.looks.same_service(record) {
-                Some(entry) => {
-                    entry.count = entry.count.saturating_add(1);
-                    entry.time_ticks = now_ticks;
-                }
+                Some(entry) => entry.again(now_ticks, 0),
                 None => self.looks.push(now_ticks, record),
             }
-        } else if record.refusal().is_none() {
+        } else if record.refusal().is_some() {
+            match self.refusals.same(record) {
+                Some(entry) => entry.again(now_ticks, 0),
+                None => self.refusals.push(now_ticks, record),
+            }
+        } else {
             let counted = match self.moves.same_copy(record) {
                 None => self.moves.same_service(record),
                 found => found,
             };
             match counted {
-                Some(entry) => {
-                    entry.count = entry.count.saturating_add(1);
-                    entry.time_ticks = now_ticks;
-                    entry.record.fold = entry.record.fold.saturating_add(record.fold);
-                }
+                Some(entry) => entry.again(now_ticks, record.fold),
                 None => self.moves.push(now_ticks, record),
             }
-        } else if let Some(entry) = self.refusals.same(record) {
-            entry.count = entry.count.saturating_add(1);
-            entry.time_ticks = now_ticks;
-        } else {
-            self.refusals.push(now_ticks, record);
         }
     }
 }

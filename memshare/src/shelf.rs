@@ -391,18 +391,6 @@ impl<T: Item, const N: usize> Shelf<T, N> {
         self.used = self.used.saturating_sub(1);
     }
 
-    /// Takes the empty block at a position out of use; those beside it are neighbours now.
-    #[inline(never)]
-    fn close_between(&mut self, position: usize) {
-        self.close(position);
-        if let Some(before) = position.checked_sub(1)
-            && position < self.used
-            && self.len_at(before).saturating_add(self.len_at(position)) <= MERGED
-        {
-            self.join(before);
-        }
-    }
-
     /// Restores what holds for a block and its neighbours.
     fn settle(&mut self, position: usize) {
         if position >= self.used {
@@ -410,13 +398,21 @@ impl<T: Item, const N: usize> Shelf<T, N> {
         }
         let len = self.len_at(position);
         if len == 0 && self.used > 1 {
-            return self.close_between(position);
+            // Those beside it are neighbours now.
+            self.close(position);
+            return self.join_with_before(position);
         }
         let next = position.saturating_add(1);
         if next < self.used && len.saturating_add(self.len_at(next)) <= MERGED {
             self.join(position);
         }
+        self.join_with_before(position);
+    }
+
+    /// Makes one block of the one at a position and the one before it, if they hold so few items.
+    fn join_with_before(&mut self, position: usize) {
         if let Some(before) = position.checked_sub(1)
+            && position < self.used
             && self.len_at(before).saturating_add(self.len_at(position)) <= MERGED
         {
             self.join(before);

@@ -15,9 +15,6 @@ const MOST: usize = 2;
 const HEADER: u64 = 48;
 const ENTRY: u64 = 16;
 
-/// Bytes of a request with [`MOST`] borrowers.
-pub const EXACT_REQUEST_BYTES: usize = 80;
-
 /// Attributes of normal, write-back, inner-shareable memory that is non-secure, and of memory of
 /// which only that is said.
 const NORMAL: u64 = 0x6f;
@@ -45,23 +42,6 @@ pub struct ExactRetrieve {
 }
 
 impl ExactRetrieve {
-    /// Writes the request of FF-A 1.1: every borrower listed, no composite, the kind in the flags.
-    /// Returns its length; `None` if it does not fit.
-    #[inline]
-    #[must_use]
-    pub fn write_request(&self, out: &mut [u8]) -> Option<usize> {
-        let request = self.request();
-        let bytes = request.bytes();
-        out.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        Some(bytes.len())
-    }
-
-    /// What [`ExactRequest::pages`] of the request says.
-    #[must_use]
-    pub fn pages<'a>(&self, response: &'a [u8]) -> Option<ExactPages<'a>> {
-        self.request().pages(response)
-    }
-
     /// The request of FF-A 1.1: every borrower listed, no composite, the kind in the flags. For ourselves no
     /// permission in particular is asked for: the response says which one was sent. The peer is given the
     /// one that is expected, since not every response shows the peer. A response is compared with it

@@ -2,8 +2,7 @@
 //! `parse` reads differently.
 
 use super::super::{
-    Builder, DataAccess, EXACT_REQUEST_BYTES, ExactRetrieve, FirstFragment, Receiver, Role,
-    Security, Spec,
+    Builder, DataAccess, ExactRetrieve, FirstFragment, Receiver, Role, Security, Spec,
 };
 use crate::{EndpointId, MemHandle, PageAddr, PageRange, Transfer, Version};
 
@@ -63,11 +62,9 @@ fn a_request_is_that_of_the_builder() {
             .collect();
         let spec = Spec::retrieve_request(V1_1, owner, handle, Some(kind), tag, &receivers);
         let builder = Builder::new(spec).unwrap();
-        let (mut theirs, mut ours) = ([0xaa; EXACT_REQUEST_BYTES], [0xaa; EXACT_REQUEST_BYTES]);
+        let mut theirs = [0xaa; 80];
         let len = builder.write(0, &mut theirs).unwrap();
-        assert_eq!(exact.write_request(&mut ours), Some(len), "{exact:?}");
-        assert_eq!(ours, theirs, "{exact:?}");
-        assert_eq!(exact.write_request(&mut [0; 63]), None);
+        assert_eq!(exact.request().bytes(), &theirs[..len], "{exact:?}");
     }
 }
 
@@ -78,7 +75,7 @@ fn the_response_that_was_hoped_for_is_exact_with_its_borrowers_in_either_order()
         let mut receivers = receivers(&exact);
         for _ in 0..2 {
             let bytes = response(&exact, &receivers, &ranges);
-            let pages = exact.pages(&bytes).unwrap();
+            let pages = exact.request().pages(&bytes).unwrap();
             assert_eq!(pages.page_count(), 4);
             assert_eq!(pages.collect::<Vec<_>>(), ranges.map(Some));
             receivers.reverse();
@@ -91,14 +88,14 @@ fn one_range_that_breaks_no_rule_is_the_only_one() {
     let exact = every_retrieve()[0];
     let of = |ranges: &[PageRange]| response(&exact, &receivers(&exact), ranges);
     let (one, other) = (range(0x80000, 3), range(0x90000, 1));
-    assert_eq!(exact.pages(&of(&[one])).unwrap().only(), Some(one));
-    assert_eq!(exact.pages(&of(&[one, other])).unwrap().only(), None);
+    assert_eq!(exact.request().pages(&of(&[one])).unwrap().only(), Some(one));
+    assert_eq!(exact.request().pages(&of(&[one, other])).unwrap().only(), None);
     let mut odd = of(&[one]);
     // The page count, then the address of the last constituent.
     for back in [8, 16] {
         let at = odd.len() - back;
         odd[at] = if back == 8 { 0 } else { 1 };
-        assert_eq!(exact.pages(&odd).unwrap().only(), None);
+        assert_eq!(exact.request().pages(&odd).unwrap().only(), None);
     }
 }
 
@@ -111,7 +108,7 @@ fn no_flipped_bit_makes_a_response_exact_that_parse_reads_differently() {
         for bit in bits {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let Some(pages) = exact.pages(&flipped) else { continue };
+            let Some(pages) = exact.request().pages(&flipped) else { continue };
             let count = pages.page_count();
             let short: Vec<_> = pages.collect();
             let len = u32::try_from(flipped.len()).unwrap();
@@ -146,8 +143,8 @@ fn a_borrower_that_is_the_asker_itself_is_no_exact_response() {
     let mut exact = every_retrieve()[1];
     exact.peer = Some(exact.own);
     let bytes = response(&exact, &receivers(&exact)[..1], &[range(1, 1)]);
-    assert!(exact.pages(&bytes).is_none());
+    assert!(exact.request().pages(&bytes).is_none());
     for len in 0..bytes.len() {
-        assert!(every_retrieve()[0].pages(&bytes[..len]).is_none());
+        assert!(every_retrieve()[0].request().pages(&bytes[..len]).is_none());
     }
 }

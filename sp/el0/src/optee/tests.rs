@@ -23,9 +23,7 @@ fn asked(peer: Option<EndpointId>) -> ExactRetrieve {
 }
 
 fn specified(peer: Option<EndpointId>) -> Vec<u8> {
-    let mut bytes = [0; 80];
-    let len = asked(peer).write_request(&mut bytes).unwrap();
-    bytes[..len].to_vec()
+    asked(peer).request().bytes().to_vec()
 }
 
 /// What `create_retrieve_response` writes: handle 0, kind "share", the owner's attributes, our virtual
@@ -70,7 +68,7 @@ fn a_response_becomes_word_for_word_the_specified_one() {
     let pages = PageRange::new(PageAddr::new(PAGES).unwrap(), 3).unwrap();
     assert_eq!(read.pages, Some(pages));
     assert_eq!((read.mapped_at, read.writable), (0x4000_3000, true));
-    let mut found = asked(None).pages(&read.response).expect("the short way takes it");
+    let mut found = asked(None).request().pages(&read.response).expect("the short way takes it");
     assert_eq!(found.page_count(), 3);
     assert_eq!(found.next(), Some(Some(pages)));
 }
