@@ -1,15 +1,14 @@
 //! Owns the sizes of the partition's image: bytes of code, constants, variables and stacks, read from
-//! its ELF. Never builds it.
+//! its ELF. Never judges them.
 
 use super::figure::Figure;
+use crate::image::build::{self, Program};
 use crate::outcome::{Stop, files};
-use crate::paths;
-use crate::setup::rust::BARE_METAL;
 use object::{Object, ObjectSection};
 
-/// The sections of the image that was built last.
+/// The sections of the partition with all services.
 pub(super) fn measure() -> Result<Vec<Figure>, Stop> {
-    let path = paths::target().join(BARE_METAL).join("release/causeway-sp");
+    let path = build::elf(Program::Partition)?;
     let bytes = files::read(&path)?;
     let elf = object::read::elf::ElfFile64::<object::Endianness>::parse(bytes.as_slice())
         .map_err(|e| Stop::failed(format!("{}: {e}", path.display())))?;

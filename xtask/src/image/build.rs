@@ -119,7 +119,7 @@ pub(crate) struct ElfImage {
 
 /// Builds a position-independent program.
 pub(crate) fn relocatable(program: Program) -> Result<ElfImage, Stop> {
-    let path = only(program)?;
+    let path = elf(program)?;
     let bytes = files::read(&path)?;
     let told = |why: String| Stop::failed(format!("{}: {why}", path.display()));
     let image = flatten(&bytes).map_err(told)?;
@@ -163,11 +163,11 @@ const SMALL: &str = "profile.release.opt-level='z'";
 
 /// Builds one program and returns its flat binary.
 pub(crate) fn one(program: Program) -> Result<Vec<u8>, Stop> {
-    flat(&only(program)?)
+    flat(&elf(program)?)
 }
 
 /// Builds one program and returns its file.
-fn only(program: Program) -> Result<PathBuf, Stop> {
+pub(crate) fn elf(program: Program) -> Result<PathBuf, Stop> {
     let built = cargo(program.package(), program.features(), program.name())?;
     match built.as_slice() {
         [(_, path)] => Ok(path.clone()),
